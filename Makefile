@@ -1,0 +1,74 @@
+# The whole of building and testing Hopyard: `make help`. Nothing but Python 3.11 or newer, make and the
+# package registries is needed; servers for the tests come from the system's packages, where there are any.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# The installer that reads constraints and workspaces quickly; pip only brings it in.
+UV     := 0.13.9
+
+# The system's certificates, as pip and everything else here uses them.
+export UV_SYSTEM_CERTS ?= true
+
+CONSTRAINED := $(BIN)/uv pip install --python $(BIN)/python --quiet -c constraints.txt
+PACKAGES    := -e "core[notify]" -e plugins/ai -e plugins/maintenance
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test-servers demo test lint format types check test-installed chaos chaos-smoke clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/uv:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 …')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+
+$(VENV)/.installed: $(BIN)/uv constraints.txt core/pyproject.toml plugins/*/pyproject.toml
+	$(CONSTRAINED) $(PACKAGES)
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed pyproject.toml
+	$(CONSTRAINED) -e "plugins/ai[anthropic]" --group dev
+	@touch $@
+
+setup: $(VENV)/.developed setup-test-servers ## Install everything for development into .venv
+
+setup-test-servers: ## Install PostgreSQL, Redis and RabbitMQ for the tests, as root on Debian-like systems
+	@tests/setup-test-servers
+
+demo: $(VENV)/.installed ## Install what is needed to run, and show what Hopyard does
+	$(BIN)/hopyard demo
+
+test: $(VENV)/.developed ## Run all tests
+	$(BIN)/pytest -n 3 --dist loadfile
+
+lint: $(VENV)/.developed ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.developed ## Mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.developed ## Check types
+	$(BIN)/mypy core/src plugins/*/src
+
+check: lint types ## lint, types, and the rules of who may import what
+	$(BIN)/pytest -q tests/structure
+
+test-installed: $(VENV)/.developed ## Build all wheels; test each plugin with the core alone, as a user installs it
+	$(BIN)/python tests/installed.py
+
+# SEED repeats a run; BREAK breaks a part of the product on purpose, which must turn it red (docs/reliability.md).
+CHAOS := HOPYARD_INTERNAL_SEED=$(SEED) HOPYARD_INTERNAL_BREAK=$(BREAK) $(BIN)/pytest tests/chaos -p no:randomly -q
+
+chaos-smoke: $(VENV)/.developed ## Kill things on two pairs of database and broker, under 8 minutes; SEED=… BREAK=…
+	HOPYARD_INTERNAL_CHAOS=smoke $(CHAOS)
+
+chaos: $(VENV)/.developed ## The whole fault suite on five pairs, about an hour; SEED=…
+	HOPYARD_INTERNAL_CHAOS=full $(CHAOS)
+
+clean: ## Remove what was built or cached; .venv stays
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
