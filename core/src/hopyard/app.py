@@ -1,0 +1,183 @@
+"""Assembly: settings and plugins become one Hopyard, and one ordinary Celery app."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hopyard import current, settings
+from hopyard.errors import MigrationMissing, UnknownTask
+from hopyard.ledger import migrations
+from hopyard.ledger.database import Database, open_database
+from hopyard.tasks.client import Client
+from hopyard.tasks.handle import JobHandle
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from hopyard.egress import Egress
+    from hopyard.hookspecs import Role
+    from hopyard.loading import Plugins, TaskOptions
+    from hopyard.settings import Settings
+    from hopyard.tasks import Task
+
+
+class Hopyard:
+    """Settings, plugins, ledger and broker of one process. Most programs need only `Hopyard.load()`."""
+
+    def __init__(self, settings: Settings, plugins: Plugins) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        config: Path | None = None,
+        data: Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        role: Role = "producer",
+    ) -> Hopyard:
+        """Read the settings, load the plugins, and make the result this process's Hopyard.
+
+        Raises `ConfigError` with all faults of the settings' core part.
+        """
+        from hopyard.builtin import BUILTIN
+        from hopyard.loading import installed_names, load_plugins
+
+        loaded = settings.load(config=config, data=data, overrides=overrides, plugin_names=installed_names())
+        made = cls(loaded, load_plugins(loaded, role=role, builtin=BUILTIN, site=loaded.site))
+        current.set_instance(made)
+        return made
+
+    @classmethod
+    def current(cls) -> Hopyard:
+        """Return this process's Hopyard, loaded on first use. Raises `ConfigError`."""
+        instance: Hopyard = current.get()
+        return instance
+
+    @property
+    def database_url(self) -> str:
+        """The ledger's address; without a setting a SQLite file in the data directory."""
+        if self.settings.database_url is not None:
+            return self.settings.database_url.get_secret_value()
+        return f"sqlite:///{self.settings.data / 'hopyard.db'}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """By which variables a child process finds the same settings."""
+        file = {"HOPYARD_CONFIG": str(self.settings.file)} if self.settings.file else {}
+        return {"HOPYARD_DATA": str(self.settings.data), **file}
+
+    @cached_property
+    def broker_url(self) -> str:
+        """The broker's address; without a setting the embedded one of the data directory."""
+        if self.settings.broker_url is not None:
+            return self.settings.broker_url.get_secret_value()
+        from hopyard.local.broker import embedded_url
+
+        return embedded_url(self.settings.data)
+
+    @cached_property
+    def egress(self) -> Egress:
+        """The one way out for tasks' HTTP requests."""
+        from hopyard.egress import Egress
+
+        return Egress(self.settings.egress.allow)
+
+    @cached_property
+    def celery(self) -> Celery:
+        """The Celery app."""
+        from hopyard.celeryapp import build
+
+        return build(self)
+
+    @property
+    def tasks(self) -> Mapping[str, Task[..., Any]]:
+        """All declared tasks of enabled plugins, by name."""
+        return self.plugins.tasks
+
+    def task(self, name: str) -> Task[..., Any]:
+        """Return a declared task. Raises `UnknownTask` with the nearest name."""
+        try:
+            found: Task[..., Any] = self.plugins.tasks[name]
+            return found
+        except KeyError:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, self.plugins.tasks, 1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            raise UnknownTask(f"no enabled plugin declares a task `{name}`{hint}") from None
+
+    def options(self, task: str) -> TaskOptions:
+        """Return a task's queue, retry policy, time limit and priority, with the operator's overrides."""
+        self.task(task)
+        return self.plugins.options[task]
+
+    def handle(self, id: str) -> JobHandle[Any]:  # noqa: A002 - what callers call it
+        """Return a handle for a job's id."""
+        return JobHandle(id)
+
+    def client(self) -> Client:
+        """Return the running loop's connections to ledger and broker, opened on first use."""
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            from hopyard.broker.publisher import open_publisher
+
+            client = Client(self.open_database(), open_publisher(self.broker_url))
+            self._clients[loop] = client
+        return client
+
+    async def close(self) -> None:
+        """Close the running loop's connections."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
+
+    def open_database(self) -> Database:
+        """Return a database object of the caller's own. Raises `MigrationMissing` if there is no database."""
+        url = self.database_url
+        if url.startswith("sqlite"):
+            from hopyard.ledger.database import sqlite_path
+
+            if not os.path.exists(sqlite_path(url)):
+                raise MigrationMissing(
+                    f"there is no ledger at {sqlite_path(url)}: start `hopyard up` in this directory, "
+                    "or run `hopyard db upgrade`"
+                )
+        return open_database(url)
+
+    @property
+    def histories(self) -> dict[str, str]:
+        """Who has migrations, and in which package: the core first."""
+        plugins = {
+            name: package for name in self.plugins.names if (package := self.plugins.get(name).migrations)
+        }
+        return {migrations.CORE: migrations.CORE_PACKAGE, **plugins}
+
+    async def check_migrations(self) -> None:
+        """Raise `MigrationMissing` if the core's tables are behind; withdraw plugins whose tables are."""
+        database = self.open_database()
+        try:
+            behind = await migrations.missing(database, self.histories)
+        finally:
+            await database.close()
+        if migrations.CORE in behind:
+            raise behind[migrations.CORE]
+        for name, error in behind.items():
+            self.plugins.withdraw(name, str(error), hint="run `hopyard db upgrade`")
+
+    async def upgrade(self) -> dict[str, tuple[str | None, str | None]]:
+        """Bring the database up to date; return (before, after) of each history."""
+        if self.settings.database_url is None:
+            self.settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return await migrations.upgrade(self.database_url, self.histories)

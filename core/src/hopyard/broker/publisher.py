@@ -1,0 +1,232 @@
+"""Ringing: putting messages of jobs that the ledger holds into the broker, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from hopyard.broker.envelope import envelope, kombu_priority
+from hopyard.errors import BrokerError
+from hopyard.ledger.values import Ring
+
+#: kombu's default steps; a priority goes to the list of the highest step that is not above it.
+PRIORITY_STEPS: Final = (0, 3, 6, 9)
+_SEPARATOR: Final = "\x06\x16"
+#: Lost together with the queues when a broker loses its memory.
+EPOCH_KEY: Final = "hopyard:epoch"
+
+
+class Publisher(ABC):
+    """A broker, as one event loop of a producer sees it."""
+
+    @abstractmethod
+    async def publish(self, rings: Sequence[Ring]) -> None:
+        """Put messages into their queues. Raises `BrokerError`."""
+
+    @abstractmethod
+    async def empty(self, queues: Iterable[str]) -> set[str]:
+        """Return those queues in which no message waits. Raises `BrokerError`."""
+
+    @abstractmethod
+    async def remembers(self, epoch: str) -> bool:
+        """Say whether the broker still has `epoch`; leave it there where it has not. Raises `BrokerError`."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Raise `BrokerError` if the broker does not answer."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close connections."""
+
+
+def open_publisher(url: str) -> Publisher:
+    """Return a publisher for a broker URL; nothing is opened yet."""
+    scheme = url.split(":", 1)[0]
+    if scheme in {"redis", "rediss", "redis+socket", "valkey", "valkeys", "unix"}:
+        return RedisPublisher(url)
+    return KombuPublisher(url)
+
+
+def redis_key(queue: str, priority: int) -> str:
+    """Return kombu's list key for a queue and a Hopyard priority."""
+    step = max(step for step in PRIORITY_STEPS if step <= kombu_priority(priority))
+    return f"{queue}{_SEPARATOR}{step}" if step else queue
+
+
+def redis_keys(queue: str) -> list[str]:
+    """Return all list keys of a queue."""
+    return [f"{queue}{_SEPARATOR}{step}" if step else queue for step in PRIORITY_STEPS]
+
+
+def redis_url(url: str) -> str:
+    """Return a broker URL as the redis client wants it."""
+    scheme, rest = url.split("://", 1)
+    if scheme == "redis+socket":
+        path, _, query = rest.partition("?")
+        database = dict(part.split("=", 1) for part in query.split("&") if "=" in part)
+        return f"unix://{path}?db={database.get('virtual_host', '0')}"
+    return f"{scheme.replace('valkey', 'redis')}://{rest}"
+
+
+class RedisPublisher(Publisher):
+    """Redis, Valkey and what speaks their protocol: one pipeline per batch."""
+
+    def __init__(self, url: str) -> None:
+        self._url = redis_url(url)
+        self._client: Any = None
+
+    def _open(self) -> Any:
+        if self._client is None:
+            from redis.asyncio import Redis
+
+            self._client = Redis.from_url(self._url, socket_timeout=10, socket_connect_timeout=5)
+        return self._client
+
+    async def _call(self, work: Any) -> Any:
+        from redis.exceptions import RedisError
+
+        try:
+            return await work(self._open())
+        except (RedisError, OSError) as error:
+            raise BrokerError(f"the broker cannot be used now: {error}") from error
+
+    async def publish(self, rings: Sequence[Ring]) -> None:
+        async def work(client: Any) -> None:
+            async with client.pipeline(transaction=False) as pipe:
+                for ring in rings:
+                    pipe.lpush(redis_key(ring.queue, ring.priority), envelope(ring))
+                await pipe.execute()
+
+        await self._call(work)
+
+    async def empty(self, queues: Iterable[str]) -> set[str]:
+        names = [*queues]
+
+        async def work(client: Any) -> list[int]:
+            async with client.pipeline(transaction=False) as pipe:
+                for name in names:
+                    for key in redis_keys(name):
+                        pipe.llen(key)
+                lengths: list[int] = await pipe.execute()
+                return lengths
+
+        lengths = await self._call(work)
+        width = len(PRIORITY_STEPS)
+        return {name for n, name in enumerate(names) if not any(lengths[n * width : (n + 1) * width])}
+
+    async def remembers(self, epoch: str) -> bool:
+        async def work(client: Any) -> bool:
+            return not await client.set(EPOCH_KEY, epoch, nx=True)
+
+        return bool(await self._call(work))
+
+    async def ping(self) -> None:
+        await self._call(lambda client: client.ping())
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+class KombuPublisher(Publisher):
+    """Any other broker of Celery's, RabbitMQ first: kombu, in a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Any = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopyard-broker")
+
+    def _producer(self) -> Any:
+        if self._connection is None:
+            from kombu.connection import Connection
+
+            options = {"confirm_publish": True}
+            self._connection = Connection(self._url, transport_options=options)  # type: ignore[no-untyped-call]
+        return self._connection.ensure_connection(max_retries=2, interval_start=0.2)
+
+    async def _call(self, work: Any) -> Any:
+        def call() -> Any:
+            self._producer()
+            try:
+                return work(self._connection)
+            except self._connection.connection_errors:
+                # Dropped, not closed: a goodbye to a broker that is gone could wait for its answer.
+                self._connection = None
+                raise
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except Exception as error:
+            raise BrokerError(f"the broker cannot be used now: {error!r}") from error
+
+    async def publish(self, rings: Sequence[Ring]) -> None:
+        import json
+
+        def work(connection: Any) -> None:
+            with connection.channel() as channel:
+                for ring in rings:
+                    message = channel.prepare_message(
+                        ring.body,
+                        priority=ring.priority,
+                        content_type="application/json",
+                        content_encoding="utf-8",
+                        headers=json.loads(ring.headers),
+                        properties={"correlation_id": ring.id, "delivery_mode": 2},
+                    )
+                    channel.basic_publish(message, exchange="", routing_key=ring.queue)
+
+        declared = {ring.queue for ring in rings}
+        await self._declare(declared)
+        await self._call(work)
+
+    async def _declare(self, queues: Iterable[str]) -> None:
+        def work(connection: Any) -> None:
+            with connection.channel() as channel:
+                for queue in queues:
+                    declare(queue, channel)
+
+        await self._call(work)
+
+    async def empty(self, queues: Iterable[str]) -> set[str]:
+        def work(connection: Any) -> set[str]:
+            with connection.channel() as channel:
+                return {name for name in queues if not declare(name, channel).message_count}
+
+        return set(await self._call(work))
+
+    async def remembers(self, epoch: str) -> bool:
+        # A durable queue of this name stands for the epoch: it goes when the broker's memory goes.
+        def work(connection: Any) -> bool:
+            from kombu.exceptions import KombuError
+
+            channel = connection.channel()
+            try:
+                channel.queue_declare(EPOCH_KEY, passive=True)
+            except (KombuError, *connection.channel_errors):
+                with connection.channel() as fresh:
+                    fresh.queue_declare(EPOCH_KEY, durable=True, auto_delete=False)
+                return False
+            channel.close()
+            return True
+
+        return bool(await self._call(work))
+
+    async def ping(self) -> None:
+        await self._call(lambda connection: None)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._call(lambda connection: connection.release())
+        self._thread.shutdown(wait=False)
+
+
+def declare(queue: str, channel: Any) -> Any:
+    """Declare a queue as the workers do; return the broker's answer with its message count."""
+    return channel.queue_declare(
+        queue=queue, durable=True, auto_delete=False, arguments={"x-max-priority": 9}
+    )

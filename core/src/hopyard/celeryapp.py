@@ -1,0 +1,170 @@
+"""The Celery app: ordinary to everything stock, its tasks stored in the ledger before they are sent."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+from celery import Task as CeleryTask
+from celery.result import AsyncResult
+from kombu.entity import Exchange, Queue
+
+from hopyard import current, portal
+from hopyard.errors import HopyardError
+from hopyard.ledger.values import job_id
+from hopyard.tasks.declaration import Call
+
+if TYPE_CHECKING:
+    from hopyard.app import Hopyard
+    from hopyard.tasks import Task
+
+#: Options of Celery's that change nothing for a job in the ledger.
+_IGNORED = {
+    "serializer",
+    "compression",
+    "retry",
+    "retry_policy",
+    "ignore_result",
+    "connection",
+    "producer",
+    "router",
+}
+_KNOWN = {"countdown", "eta", "queue", "priority", "task_id", "routing_key", "exchange"}
+
+
+class HopyardCelery(Celery):  # type: ignore[misc]  # Celery has no types
+    """Celery, but a Hopyard task is stored before it is sent, whichever call sends it."""
+
+    def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """As Celery's; a Hopyard task goes through the ledger."""
+        hopyard: Hopyard = current.get()
+        if name in hopyard.tasks:
+            return send(hopyard.tasks[name], args, kwargs, options)
+        return super().send_task(name, args, kwargs, **options)
+
+
+class LedgerTask(CeleryTask):  # type: ignore[misc]
+    """A declared task as Celery sees it."""
+
+    Strategy = "hopyard.engine.strategy:strategy"
+    ignore_result = True
+    typing = False
+    abstract = True
+    declaration: Task[..., Any]
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function here and now (Celery's `apply`), without a job."""
+        values = self.declaration.payload.load(args, kwargs)
+        result = self.declaration.function(**values)
+        return portal.run(result) if self.declaration.is_async else result
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """As Celery's, through the ledger."""
+        return send(self.declaration, args, kwargs, options)
+
+
+def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """Submit a job with Celery's options; return an `AsyncResult`.
+
+    Raises `HopyardError` for options that Hopyard cannot keep.
+    """
+    given = {name: value for name, value in options.items() if value not in (None, [], {}, False)}
+    unknown = sorted(given.keys() - _KNOWN - _IGNORED)
+    if unknown:
+        raise HopyardError(
+            f"{task.name}: the Celery option `{unknown[0]}` is not supported, use one of "
+            f"{', '.join(sorted(_KNOWN))}; links, groups and chords need `submit` from within a task"
+        )
+    id_ = given.get("task_id")
+    eta: datetime | None = given.get("eta")
+    call: Call[..., Any] = Call(
+        task,
+        queue=getattr(given.get("queue"), "name", given.get("queue")),
+        priority=given.get("priority"),
+        eta=eta.astimezone() if eta and eta.tzinfo is None else eta,
+        id=job_id(id_) if id_ else None,
+    )
+    if "countdown" in given:
+        call = task.options(
+            delay=timedelta(seconds=given["countdown"]), queue=call.queue, priority=call.priority, id=call.id
+        )
+    handle = portal.run(call.submit(*(args or ()), **(kwargs or {})), within_loop=True)
+    return AsyncResult(handle.id, app=current.get().celery, task_name=task.name)
+
+
+def build(hopyard: Hopyard) -> Celery:
+    """Return the Celery app of a Hopyard."""
+    from hopyard.broker.shim import repair_kombu
+    from hopyard.engine.steps import EngineStep, FlowStep
+
+    repair_kombu()
+    app = HopyardCelery("hopyard", set_as_current=True)
+    plugins = hopyard.plugins
+    amqp = hopyard.broker_url.startswith(("amqp", "pyamqp"))
+    app.conf.update(
+        broker_url=hopyard.broker_url,
+        result_backend="hopyard.tasks.backend:LedgerBackend",
+        task_queues=[
+            Queue(  # type: ignore[no-untyped-call]
+                name,
+                Exchange(name, type="direct"),  # type: ignore[no-untyped-call]
+                routing_key=name,
+                queue_arguments={"x-max-priority": 9} if amqp else None,
+            )
+            for name in plugins.queues
+        ],
+        task_default_queue="hopyard",
+        task_routes={name: {"queue": options.queue} for name, options in plugins.options.items()},
+        beat_scheduler="hopyard.schedule.beat:BeatScheduler",
+        timezone=hopyard.settings.time_zone,
+        **_settings(hopyard),
+    )
+    for declaration in plugins.tasks.values():
+        kind = type(
+            "LedgerTask",
+            (LedgerTask,),
+            {
+                "name": declaration.name,
+                "declaration": declaration,
+                "__doc__": declaration.doc,
+                "abstract": False,
+            },
+        )
+        app.register_task(kind())
+    app.steps["worker"].add(EngineStep)
+    app.steps["consumer"].add(FlowStep)
+    return app
+
+
+def _settings(hopyard: Hopyard) -> dict[str, Any]:
+    """Settings whose defaults lose or delay jobs, or cost without use."""
+    return {
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "enable_utc": True,
+        "worker_consumer": "hopyard.engine.consumer:LedgerConsumer",
+        # Jobs run on the engine's loop, threads and children; the pool is for Celery's own odd tasks.
+        "worker_pool": "threads",
+        "worker_concurrency": 1,
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,  # True loses tasks
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_proc_alive_timeout": 10.0,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 30,
+            "visibility_timeout": 300,  # messages are acknowledged as soon as their job is claimed
+            "queue_order_strategy": "priority",
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+        "beat_max_loop_interval": 1,
+    }

@@ -1,0 +1,30 @@
+"""The command line: `hopyard COMMAND`. Each command's module is imported when the command is used.
+
+For command modules: `load_settings`, `load_context` and `load_hopyard` give what the global options ask for.
+"""
+
+from __future__ import annotations
+
+from hopyard.cli._context import Context, load_context, load_hopyard, load_settings
+from hopyard.cli._group import HopyardGroup
+
+__all__ = ["COMMANDS", "Context", "load_context", "load_hopyard", "load_settings", "main"]
+
+COMMANDS = {
+    "demo": ("hopyard.cli.demo:command", "Show what Hopyard does, on this machine, in a minute."),
+    "up": ("hopyard.cli.up:command", "Start everything on this machine."),
+    "worker": ("hopyard.cli.worker:command", "Run jobs."),
+    "beat": ("hopyard.cli.beat:command", "Submit what is scheduled."),
+    "tasks": ("hopyard.cli.tasks:command", "List the tasks of all plugins."),
+    "run": ("hopyard.cli.run:command", "Submit a job and follow it."),
+    "jobs": ("hopyard.cli.jobs:command", "List, show, cancel, replay and discard jobs."),
+    "explain": ("hopyard.cli.explain:command", "Say why a job is not running."),
+    "queues": ("hopyard.cli.queues:command", "List queues, pause and resume them."),
+    "schedule": ("hopyard.cli.schedule:command", "List and change schedules."),
+    "plugins": ("hopyard.cli.plugins:command", "List plugins, their state and what is wrong with them."),
+    "config": ("hopyard.cli.config:command", "Check and show the settings."),
+    "db": ("hopyard.cli.db:command", "Create and upgrade the database."),
+    "doctor": ("hopyard.cli.doctor:command", "Find out what is wrong with this installation."),
+}
+
+main = HopyardGroup("hopyard", COMMANDS, help="Background jobs on Celery, by plugins, none lost.")

@@ -1,0 +1,7 @@
+"""`python -m hopyard.cli`."""
+
+from __future__ import annotations
+
+from hopyard.cli import main
+
+main(prog_name="hopyard")

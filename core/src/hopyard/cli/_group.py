@@ -1,0 +1,152 @@
+"""The command group: a table of commands that are imported when used, and a group for each plugin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from hopyard.cli._context import load_context
+from hopyard.cli._options import add_global_options, global_options, prime
+from hopyard.errors import ConfigError, Fault, HopyardError, PluginError
+
+SITE = "site"
+
+
+class HopyardGroup(click.Group):
+    """Commands from `table` (name: `module:attribute` and short help), then one group per plugin."""
+
+    def __init__(self, name: str, table: Mapping[str, tuple[str, str]], **attributes: Any) -> None:
+        super().__init__(name, **attributes)
+        self.table = table
+        self.params += [*global_options(), _version_option()]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.table, *_plugin_names()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.table:
+            return self._from_table(cmd_name)
+        if cmd_name == SITE or cmd_name in _plugin_names():
+            return PluginGroup(cmd_name)
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            close = get_close_matches(name, self.list_commands(ctx), 1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            ctx.fail(f"There is no command and no plugin `{name}`.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in self.table.items()])
+        plugins = _plugin_names()
+        if plugins:
+            with formatter.section("Plugins"):
+                formatter.write_dl([(name, f"Commands of the plugin {name}.") for name in plugins])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HopyardError as error:
+            if os.environ.get("HOPYARD_INTERNAL_DEBUG") == "1":
+                raise
+            end_with(ctx, error)
+
+    def _from_table(self, name: str) -> click.Command:
+        module, _, attribute = self.table[name][0].partition(":")
+        try:
+            command: click.Command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise HopyardError(f"`hopyard {name}` is not part of this installation") from error
+        return add_global_options(command)
+
+
+class PluginGroup(click.Group):
+    """`hopyard PLUGIN`: the commands that a plugin registers; the plugin is loaded when the group is used."""
+
+    def __init__(self, plugin: str) -> None:
+        super().__init__(plugin, help=f"Commands of the plugin {plugin}.")
+        self.plugin = plugin
+        self.params += global_options()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        prime(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._commands(ctx))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._commands(ctx).get(cmd_name)
+
+    def _commands(self, ctx: click.Context) -> dict[str, click.Command]:
+        if not self.commands:
+            with ctx.scope(cleanup=False):
+                found = load_context().plugins.commands(self.plugin)
+            self.commands = {str(command.name): add_global_options(command) for command in found}
+        return dict(self.commands)
+
+
+def end_with(ctx: click.Context, error: HopyardError) -> NoReturn:
+    """Tell an error on standard error and end: status 2 for settings, else 1."""
+    from hopyard.redaction import redact
+
+    click.echo(redact(message(error)), err=True)
+    ctx.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def message(error: HopyardError) -> str:
+    """An error as a person reads it."""
+    if isinstance(error, ConfigError):
+        return fault_list(error.faults)
+    hint = error.hint if isinstance(error, PluginError) else ""
+    return f"Error: {error}" + (f"\n{hint}" if hint else "")
+
+
+def fault_list(faults: tuple[Fault, ...]) -> str:
+    """All faults in one message."""
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return "\n".join([f"{count} in the settings:", *(_fault(fault) for fault in faults)])
+
+
+def _fault(fault: Fault) -> str:
+    head = f"\n  {fault.key}  ({fault.source})" if fault.key else f"\n  {fault.source}"
+    lines = [head, f"      found     {fault.found}", f"      expected  {fault.expected}"]
+    if fault.nearest:
+        lines.append(f"      did you mean `{fault.nearest}`?")
+    return "\n".join(lines)
+
+
+def _plugin_names() -> list[str]:
+    from hopyard.loading import installed_names
+
+    return installed_names()
+
+
+def _version_option() -> click.Option:
+    def show(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted and not ctx.resilient_parsing:
+            from importlib.metadata import version
+
+            click.echo(f"hopyard {version('hopyard')}")
+            ctx.exit()
+
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help="Show the version.",
+    )

@@ -1,0 +1,45 @@
+"""`hopyard beat`: the scheduler. Any number may run; one fires."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import click
+
+from hopyard.cli import load_hopyard
+
+
+@click.command("beat")
+def command() -> None:
+    """Submit what is scheduled. Several may run: one leads, another takes over when it dies."""
+    from hopyard.monitor import logs
+    from hopyard.supervise.leash import watch_leash
+
+    watch_leash()
+    hopyard = load_hopyard("beat")
+    hopyard.plugins.check()
+    logs.configure(hopyard.settings.log.level, hopyard.settings.log.format)
+    hopyard.plugins.start_process("beat")
+    asyncio.run(_run())
+    hopyard.plugins.stop_process("beat")
+
+
+async def _run() -> None:
+    from hopyard.app import Hopyard
+    from hopyard.schedule.scheduler import Scheduler
+
+    hopyard = Hopyard.current()
+    await hopyard.check_migrations()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    scheduler = Scheduler(hopyard)
+    while not stop.is_set():
+        pause = await scheduler.tick()
+        try:
+            await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            continue
+    await scheduler.resign()
+    await hopyard.close()

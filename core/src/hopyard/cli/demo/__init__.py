@@ -1,0 +1,28 @@
+"""`hopyard demo`: the main job, on this machine, in a minute."""
+
+from __future__ import annotations
+
+import click
+
+from hopyard.cli._output import json_option
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help="Leave the demo's directory there, to look around in it.")
+@json_option
+@click.pass_context
+def command(context: click.Context, keep: bool, as_json: bool) -> None:
+    """Start a stack, ask for five things in plain English, and show what comes of them.
+
+    Without a model's key a small offline model chooses and calls the tools. Choose another by environment
+    variables: HOPYARD_AI__MODEL=openai:gpt-5-mini HOPYARD_AI__API_KEY=…
+    """
+    from hopyard.cli.demo.play import play
+    from hopyard.cli.demo.show import show
+
+    report = play(keep=keep, tell=lambda line: click.echo(line, err=as_json))
+    show(report, as_json)
+    context.exit(0 if report["ok"] else 1)
+
+
+__all__ = ["command"]

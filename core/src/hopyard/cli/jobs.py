@@ -1,0 +1,229 @@
+"""`hopyard jobs`: what the ledger knows of jobs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hopyard.cli._output import emit, json_option, table
+from hopyard.cli._session import with_hopyard
+from hopyard.errors import UnknownJob
+from hopyard.specs import State
+
+if TYPE_CHECKING:
+    from hopyard.app import Hopyard
+    from hopyard.ledger.deadletters import Filter
+
+_STATES = [state.label for state in State]
+
+
+@click.group("jobs", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List, show, cancel, replay and discard jobs."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_)
+
+
+@command.command("list")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these states.")
+@click.option("--task", help="Only this task.")
+@click.option("--queue", help="Only this queue.")
+@click.option("--person", help="Only what is done for this person.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@json_option
+def list_(
+    states: tuple[str, ...] = (),
+    task: str | None = None,
+    queue: str | None = None,
+    person: str | None = None,
+    limit: int = 20,
+    as_json: bool = False,
+) -> None:
+    """List jobs, newest first."""
+
+    async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
+        from hopyard.ledger import readers
+
+        return await readers.jobs(
+            hopyard.client().database,
+            states=[State[label.upper()] for label in states],
+            task=task,
+            queue=queue,
+            person=person,
+            limit=limit,
+        )
+
+    emit(with_hopyard(work), as_json, _render_list)
+
+
+def _render_list(rows: list[dict[str, Any]]) -> None:
+    table(
+        "Jobs",
+        ("id", "task", "state", "attempt", "created (UTC)", "seconds", "what happened"),
+        [
+            (
+                row["id"],
+                row["task"],
+                row["state"],
+                row["attempt"],
+                row["created"][:19].replace("T", " "),
+                "" if row["seconds"] is None else f"{row['seconds']:.2f}",
+                _happened(row),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _happened(row: dict[str, Any]) -> str:
+    if row["error"]:
+        return f"{row['error'].get('kind')}: {row['error'].get('message')}"[:120]
+    return (row["reason"] or "")[:120]
+
+
+@command.command("show")
+@click.argument("id")
+@json_option
+def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
+    """Show one job: arguments, result or error, every failed attempt, progress and checkpoint."""
+
+    async def work(hopyard: Hopyard) -> dict[str, Any]:
+        from hopyard.ledger import readers
+        from hopyard.ledger.values import job_id
+
+        return await readers.job(hopyard.client().database, job_id(id))
+
+    emit(with_hopyard(work), as_json, _render_one)
+
+
+def _render_one(found: dict[str, Any]) -> None:
+    import json
+
+    rows = []
+    for name, value in found.items():
+        if value in (None, [], {}):
+            continue
+        if name == "error":
+            value = f"{value.get('kind')} ({value.get('category')}): {value.get('message')}"
+        rows.append((name, value if isinstance(value, str | int | float) else json.dumps(value, indent=1)))
+    table(f"Job {found['id']}", ("", ""), rows)
+    if found["error"] and found["error"].get("traceback"):
+        click.echo(found["error"]["traceback"])
+
+
+@command.command("cancel")
+@click.argument("ids", nargs=-1, required=True)
+@click.option("--reason", default="cancelled on the command line", show_default=True)
+@json_option
+def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Cancel jobs: waiting ones at once, running ones through their worker."""
+
+    async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
+        from hopyard.ledger import cancelling
+        from hopyard.ledger.values import job_id
+
+        wanted = [job_id(one) for one in ids]
+        told = await cancelling.cancel(hopyard.client().database, wanted, reason)
+        if not told:
+            raise UnknownJob(f"none of these jobs is live: {', '.join(ids)}")
+        return [{"id": one, "state": told[one].label if one in told else "not live"} for one in wanted]
+
+    emit(
+        with_hopyard(work),
+        as_json,
+        lambda rows: table("", ("id", "state now"), [(row["id"], row["state"]) for row in rows]),
+    )
+
+
+def _filtered(function: Any) -> Any:
+    """Add the options that choose dead jobs."""
+    options = [
+        click.option("--task", help="Dead jobs of this task."),
+        click.option("--queue", help="Dead jobs of this queue."),
+        click.option("--error", metavar="TEXT", help="Dead jobs with this text in their error."),
+        click.option("--all", "everything", is_flag=True, help="All dead jobs."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _filter(
+    ids: tuple[str, ...], task: str | None, queue: str | None, error: str | None, everything: bool
+) -> Filter:
+    from hopyard.ledger.deadletters import Filter
+    from hopyard.ledger.values import job_id
+
+    if not (ids or task or queue or error or everything):
+        raise UnknownJob("say which dead jobs: ids, --task, --queue, --error or --all")
+    return Filter([job_id(one) for one in ids], task, queue, error)
+
+
+@command.command("replay")
+@click.argument("ids", nargs=-1)
+@_filtered
+@click.option("--edit", "edits", multiple=True, metavar="NAME=VALUE", help="Change an argument.")
+@json_option
+def replay(
+    ids: tuple[str, ...],
+    task: str | None,
+    queue: str | None,
+    error: str | None,
+    everything: bool,
+    edits: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Submit dead jobs again, each as a new job: `hopyard jobs replay ID --edit city=Oslo`."""
+    from hopyard.cli.run import parse
+
+    wanted = _filter(ids, task, queue, error, everything)
+    changes = parse([f"--{edit}" for edit in edits])
+
+    async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
+        from hopyard.ledger import deadletters
+        from hopyard.ledger.values import Ring
+
+        client, batch, rows = hopyard.client(), wanted, list[dict[str, Any]]()
+        while jobs := await deadletters.replay(client.database, batch, changes):
+            await client.ring([Ring(*job[:6]) for job in jobs.values()])
+            rows += [{"id": old, "replay": job.id, "task": job.task} for old, job in jobs.items()]
+            batch = replace(wanted, after=max(jobs))
+            if len(jobs) < deadletters.BATCH:
+                break
+        return rows
+
+    emit(
+        with_hopyard(work),
+        as_json,
+        lambda rows: table("", ("dead", "replay", "task"), [tuple(row.values()) for row in rows]),
+    )
+
+
+@command.command("discard")
+@click.argument("ids", nargs=-1)
+@_filtered
+@json_option
+def discard(
+    ids: tuple[str, ...],
+    task: str | None,
+    queue: str | None,
+    error: str | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Remove dead jobs for good."""
+    wanted = _filter(ids, task, queue, error, everything)
+
+    async def work(hopyard: Hopyard) -> dict[str, int]:
+        from hopyard.ledger import deadletters
+
+        gone = total = await deadletters.discard(hopyard.client().database, wanted)
+        while gone == deadletters.BATCH:
+            gone = await deadletters.discard(hopyard.client().database, wanted)
+            total += gone
+        return {"discarded": total}
+
+    emit(with_hopyard(work), as_json, lambda answer: click.echo(f"{answer['discarded']} discarded"))

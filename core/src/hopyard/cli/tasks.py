@@ -1,0 +1,52 @@
+"""`hopyard tasks`: what the plugins offer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hopyard.cli import load_context
+from hopyard.cli._output import emit, json_option, table
+
+
+@click.command("tasks")
+@json_option
+def command(as_json: bool) -> None:
+    """List the tasks of all plugins, with their effective queue, limits and retries."""
+    plugins = load_context().plugins
+    rows: list[dict[str, Any]] = []
+    for name, task in sorted(plugins.tasks.items()):
+        options = plugins.options[name]
+        rows.append(
+            {
+                "name": name,
+                "queue": options.queue,
+                "priority": options.priority,
+                "time_limit": options.time_limit,
+                "max_retries": options.retry.max_retries,
+                "tool": task.tool is not None,
+                "summary": task.summary,
+                "arguments": task.payload.schema() if as_json else None,
+            }
+        )
+    emit(rows, as_json, _render)
+
+
+def _render(rows: list[dict[str, Any]]) -> None:
+    table(
+        "Tasks",
+        ("task", "queue", "priority", "time limit", "retries", "tool", "what it does"),
+        [
+            (
+                row["name"],
+                row["queue"],
+                row["priority"],
+                f"{row['time_limit']:g} s",
+                row["max_retries"],
+                "yes" if row["tool"] else "",
+                row["summary"],
+            )
+            for row in rows
+        ],
+    )

@@ -1,0 +1,87 @@
+"""`hopyard up`: everything on this machine, under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hopyard.cli import load_hopyard
+from hopyard.cli._processes import child, tell_exit, worker_grace
+
+if TYPE_CHECKING:
+    from hopyard.app import Hopyard
+    from hopyard.local.stack import StackFile
+    from hopyard.supervise import ChildSpec, ChildStatus
+
+
+@click.command("up")
+@click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
+def command(quiet: bool) -> None:
+    """Start broker, ledger, workers and scheduler on this machine, and keep them running.
+
+    What the settings do not name is embedded: Valkey and SQLite in the data directory. Ctrl-C stops all.
+    """
+    from hopyard.local.stack import StackFile
+    from hopyard.supervise import Supervisor
+
+    hopyard = load_hopyard()
+    hopyard.plugins.check()
+    with StackFile(hopyard.settings.data) as stack:
+        asyncio.run(hopyard.upgrade())
+        children = specs(hopyard)
+        stack.write(broker_url=hopyard.broker_url, database_url=hopyard.database_url)
+        supervisor = Supervisor(
+            children, on_exit=tell_exit, on_change=lambda statuses: _write(stack, statuses)
+        )
+        if not quiet:
+            _tell(hopyard, children)
+        supervisor.run()
+    if not quiet:
+        click.echo("stopped")
+
+
+def specs(hopyard: Hopyard) -> list[ChildSpec]:
+    """Return the processes of the stack, in the order of their start."""
+    from hopyard.local import broker
+
+    settings = hopyard.settings
+    logs = settings.data / "logs"
+    children = [broker.child_spec(settings.data)] if settings.broker_url is None else []
+    for group, queues in groups(hopyard).items():
+        arguments = ["worker", "--single", "--name", group, "--queues", ",".join(queues)]
+        children.append(
+            child(
+                f"worker-{group}", arguments, grace=worker_grace(settings), log=logs / f"worker-{group}.log"
+            )
+        )
+    children.append(child("scheduler", ["beat"], grace=10, log=logs / "scheduler.log"))
+    return children
+
+
+def groups(hopyard: Hopyard) -> dict[str, list[str]]:
+    """Return the queues of each worker process: one per plugin, unless a queue names its group."""
+    found: dict[str, list[str]] = {}
+    for name, queue in sorted(hopyard.plugins.queues.items()):
+        found.setdefault(queue.group or name.split(".", 1)[0], []).append(name)
+    return found
+
+
+def _write(stack: StackFile, statuses: Sequence[ChildStatus]) -> None:
+    from hopyard.local.stack import StackProcess
+
+    stack.update([StackProcess(status.name, status.pid) for status in statuses])
+
+
+def _tell(hopyard: Hopyard, children: Sequence[ChildSpec]) -> None:
+    from hopyard.redaction import redact
+
+    click.echo(f"Hopyard is up in {hopyard.settings.data}; Ctrl-C stops it.")
+    click.echo(f"  broker   {redact(hopyard.broker_url)}")
+    click.echo(f"  ledger   {redact(hopyard.database_url)}")
+    click.echo(f"  plugins  {', '.join(hopyard.plugins.names)}")
+    click.echo(
+        f"  runs     {', '.join(spec.name for spec in children)}; logs in {hopyard.settings.data / 'logs'}"
+    )

@@ -1,0 +1,265 @@
+"""The one way out: HTTP requests of tasks, to addresses that tasks may reach.
+
+A name is resolved, each address is judged, and the connection goes to a judged address, so that a second
+answer of the name server changes nothing. Addresses of the machine itself and of private networks are
+refused unless the operator allows them. Redirects are judged like first requests. Proxies named in the
+environment are not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from hopyard.errors import (
+    AuthenticationError,
+    ConfigError,
+    EgressRefused,
+    Fault,
+    InvalidInput,
+    RateLimited,
+    TimeLimitExceeded,
+    TransientError,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+__all__ = ["Egress", "Resolver"]
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Gives the addresses of a host name; raises OSError if there are none."""
+
+MAX_BYTES = 10 * 1024 * 1024
+TIMEOUT = 30.0
+MAX_REDIRECTS = 5
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?")
+_KINDS = (
+    ("loopback", "is_loopback"),
+    ("link-local", "is_link_local"),
+    ("multicast", "is_multicast"),
+    ("unspecified", "is_unspecified"),
+    ("reserved", "is_reserved"),
+    ("private", "is_private"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """One entry of `[egress] allow`: a host name or a network, perhaps with a port."""
+
+    name: str | None
+    network: Network | None
+    port: int | None
+
+    def covers(self, host: str, address: Address, port: int) -> bool:
+        if self.port not in (None, port):
+            return False
+        if self.network is None:
+            return host == self.name
+        return any(
+            version in self.network for version in (address, _embedded(address)) if version is not None
+        )
+
+
+class Egress:
+    """HTTP for tasks.
+
+    `allow` names what may be reached although it is not public: `host`, `host:port`, an address or a network
+    such as `10.0.0.0/8`. `resolve` and `tls` stand in for the system's resolver and certificate
+    authorities. Raises ConfigError for an entry that is none of these.
+    """
+
+    def __init__(
+        self,
+        allow: Sequence[str] = (),
+        *,
+        resolve: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allowed = tuple(_entry(text) for text in allow)
+        self._resolve = resolve or _resolve
+        self._given_tls = tls
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Return the addresses of `host` that may be connected to.
+
+        Raises EgressRefused if it has none that may, OSError if it has none at all.
+        """
+        name = host.lower().rstrip(".")
+        found = [ipaddress.ip_address(text) for text in await self._resolve(host, port)]
+        reasons = {address: self._refusal(name, address, port) for address in found}
+        usable = [str(address) for address, reason in reasons.items() if reason is None]
+        if usable:
+            return usable
+        if not reasons:
+            raise OSError(f"{host} has no address")
+        address, reason = next(iter(reasons.items()))
+        entry = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+        raise EgressRefused(
+            f"{host} is {address}, a {reason} address, which tasks may not reach; "
+            f'to allow it: [egress] allow = ["{entry}"]'
+        )
+
+    def client(
+        self, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT, follow_redirects: bool = False
+    ) -> httpx2.AsyncClient:
+        """Return a client to be used with `async with`. `max_bytes` bounds each body as it is read.
+
+        `timeout` is in seconds, for connecting and for each read and write. Beside the errors of httpx2
+        it raises EgressRefused, and InvalidInput for a body that is too long.
+        """
+        from hopyard._egress_http import open_client
+
+        return open_client(
+            self, self._tls, max_bytes=max_bytes, timeout=timeout, follow_redirects=follow_redirects
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_BYTES,
+        timeout: float = TIMEOUT,
+        follow_redirects: bool = False,
+    ) -> httpx2.Response:
+        """Return the answer, its body read; `timeout` is in seconds for all of it.
+
+        Raises RateLimited (429), TransientError (408, 5xx, no connection), TimeLimitExceeded,
+        AuthenticationError (401, 403), InvalidInput (other 4xx, redirects that are not followed, bodies
+        over `max_bytes`, what is no URL) and EgressRefused.
+        """
+        import httpx2
+
+        place = _place(url)
+        opened = self.client(max_bytes=max_bytes, timeout=timeout, follow_redirects=follow_redirects)
+        try:
+            async with asyncio.timeout(timeout), opened as client:
+                response = await client.request(method, url, json=json, headers=dict(headers or {}))
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            raise TimeLimitExceeded(f"{place} did not answer within {timeout:g} s") from error
+        except (httpx2.InvalidURL, httpx2.LocalProtocolError, httpx2.TooManyRedirects) as error:
+            raise InvalidInput(f"{place}: {type(error).__name__}: {error}") from error
+        except httpx2.RequestError as error:
+            raise TransientError(f"{place}: {type(error).__name__}: {error}") from error
+        _raise_for_status(response, place)
+        return response
+
+    def _refusal(self, host: str, address: Address, port: int) -> str | None:
+        kind = _kind(address)
+        if kind is None or any(entry.covers(host, address, port) for entry in self._allowed):
+            return None
+        return kind
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        import httpx2
+
+        return self._given_tls or httpx2.create_ssl_context()
+
+
+def _entry(text: str) -> _Allowed:
+    entry = text.strip().lower()
+    bare = entry[1:-1] if entry.startswith("[") and entry.endswith("]") else entry
+    network = _network(bare)
+    if network is not None:
+        return _Allowed(None, network, None)
+    host, separator, port = entry.rpartition(":") if ":" in entry else (entry, "", "")
+    network = _network(host.strip("[]"))
+    right_port = not separator or (port.isdecimal() and 0 < int(port) < 65536)
+    if not right_port or not (network or _HOST.fullmatch(host)):
+        expected = "a host, host:port or network such as 10.0.0.0/8"
+        raise ConfigError([Fault("settings", "egress.allow", repr(text), expected)])
+    return _Allowed(None if network else host.rstrip("."), network, int(port) if port else None)
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _embedded(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _kind(address: Address) -> str | None:
+    """Say what kind of address it is, None for a public one."""
+    address = _embedded(address) or address
+    for kind, attribute in _KINDS:
+        if getattr(address, attribute):
+            return kind
+    return None if address.is_global and not getattr(address, "is_site_local", False) else "private"
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(item[4][0]) for item in found))
+
+
+def _place(url: str) -> str:
+    """The URL without what may be secret in it: user, path and query."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise InvalidInput(f"no URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(
+            f"found a URL with scheme {parts.scheme!r}, expected http://… or https://… with a host"
+        )
+    return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def _raise_for_status(response: httpx2.Response, place: str) -> None:
+    status = response.status_code
+    if response.has_redirect_location:
+        raise InvalidInput(f"{place} answered {status}, a redirect, which is not followed here")
+    if status < 400:
+        return
+    if status in (401, 403):
+        raise AuthenticationError(f"{place} answered {status}")
+    message = f"{place} answered {status}: {response.text[:200]}"
+    if status == 429:
+        raise RateLimited(message, retry_after=_retry_after(response.headers.get("Retry-After")))
+    if status == 408 or status >= 500:
+        raise TransientError(message)
+    raise InvalidInput(message)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds from a Retry-After header: a number or an HTTP date; None if it is neither."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max((aware - datetime.now(UTC)).total_seconds(), 0.0)

@@ -1,0 +1,104 @@
+"""The child process of `pool="process"` tasks: reads jobs from standard input, answers on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from hopyard import current, portal
+from hopyard.app import Hopyard
+from hopyard.engine.children import claim_from
+from hopyard.ledger import notes
+from hopyard.ledger.database import Database
+from hopyard.ledger.values import Progress
+from hopyard.redaction import redact
+from hopyard.tasks.classify import classify, said
+from hopyard.tasks.job import Job, current_job
+
+
+class ChildHost:
+    """The `Host` of jobs in a child: one connection, opened for the first checkpoint."""
+
+    def __init__(self, hopyard: Hopyard, out: Any) -> None:
+        self._hopyard = hopyard
+        self._out = out
+        self._database: Database | None = None
+        self.worker = 0
+
+    def note(self, progress: Progress) -> None:
+        self.say({"progress": [progress.current, progress.total, progress.message]})
+
+    async def save(self, id_: str, claim: int, data: Mapping[str, Any]) -> None:
+        database, fence = self.held(id_, claim)
+        await notes.write_checkpoint(database, id_, fence, data)
+
+    def held(self, id_: str, claim: int) -> tuple[Database, tuple[int, int]]:
+        if self._database is None:
+            self._database = self._hopyard.open_database()
+        return self._database, (self.worker, claim)
+
+    def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext()  # the slot is the process, which is busy
+
+    def check(self, id_: str) -> None:
+        """A child is killed, not asked."""
+
+    async def close(self) -> None:
+        """Close the connection, on the loop that opened it."""
+        if self._database is not None:
+            await self._database.close()
+
+    def say(self, what: Mapping[str, Any]) -> None:
+        self._out.write(json.dumps(what).encode() + b"\n")
+        self._out.flush()
+
+
+def run(hopyard: Hopyard, host: ChildHost, order: dict[str, Any]) -> dict[str, Any]:
+    """Run one job; return the answer."""
+    claim = claim_from(order["claim"])
+    host.worker = order["worker"]
+    task = hopyard.task(claim.task)
+    args, kwargs, _ = json.loads(claim.body)
+    job = Job(claim, host, order["checkpoint"])
+    token = current_job.set(job)
+    try:
+        values = task.payload.load(tuple(args), kwargs)
+        if task.payload.job_parameter:
+            values[task.payload.job_parameter] = job
+        value = task.function(**values)
+        return {"result": task.payload.dump_result(portal.run(value) if task.is_async else value)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is told to the parent
+        verdict = hopyard.plugins.classify(task.name, error) or classify(error)
+        return {
+            "error": {
+                "kind": type(error).__name__,
+                "category": verdict.category,
+                "retry_after": verdict.retry_after,
+                "message": said(error),
+                "traceback": redact("".join(traceback.format_exception(error))),
+            }
+        }
+    finally:
+        current_job.reset(token)
+
+
+def main() -> None:
+    """Serve jobs until standard input ends: the parent is gone then."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what tasks print goes to the log, not into the protocol
+    hopyard: Hopyard = current.get()
+    hopyard.plugins.start_process("child")
+    host = ChildHost(hopyard, out)
+    for line in sys.stdin.buffer:
+        host.say(run(hopyard, host, json.loads(line)))
+    hopyard.plugins.stop_process("child")
+    portal.run(host.close())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The worker's lease, renewed from a thread and a connection of its own.
+
+A job that blocks the event loop must not cost the others their lease; it is named in the log instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger import workers
+from hopyard.ledger.database import Database
+from hopyard.ledger.workers import Command
+
+log = logging.getLogger("hopyard.engine")
+
+#: A loop that does not answer for so long is blocked by one of its tasks.
+_BLOCKED_SECONDS: Final = 2.0
+
+
+class Heartbeat:
+    """Beats every `interval` seconds and reads commands on the way."""
+
+    def __init__(
+        self,
+        open_database: Callable[[], Database],
+        *,
+        worker: Callable[[], int],
+        lease: float,
+        interval: float,
+        loop: asyncio.AbstractEventLoop,
+        on_commands: Callable[[Sequence[Command]], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._open = open_database
+        self._worker = worker
+        self._lease = lease
+        self._interval = interval
+        self._loop = loop
+        self._on_commands = on_commands
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self._asked: float | None = None
+        self._named = False
+        self._thread = threading.Thread(target=self._run, name="hopyard-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Start beating."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        asyncio.run(self._beat())
+
+    async def _beat(self) -> None:
+        database = self._open()
+        seen: int | None = None
+        last = time.monotonic()
+        try:
+            while not self._stop.is_set():
+                try:
+                    if await workers.beat(database, self._worker()):
+                        last = time.monotonic()
+                    else:
+                        log.error("the lease was lost: others have this worker's jobs")
+                        self._on_lost()
+                    if seen is None:
+                        seen = await workers.last_command(database)
+                    commands = await workers.commands_since(database, seen)
+                    if commands:
+                        seen = commands[-1].n
+                        self._on_commands(commands)
+                except LedgerUnavailable as error:
+                    log.warning("no heartbeat: %s", error)
+                    if time.monotonic() - last > self._lease:
+                        self._on_lost()
+                except Exception:
+                    log.exception("no heartbeat")
+                    if time.monotonic() - last > self._lease:
+                        self._on_lost()
+                self._watch_loop()
+                await asyncio.to_thread(self._stop.wait, self._interval)
+        finally:
+            await database.close()
+
+    def _watch_loop(self) -> None:
+        if self._asked is None:
+            self._asked = time.monotonic()
+            self._loop.call_soon_threadsafe(self._answer)
+            return
+        blocked = time.monotonic() - self._asked
+        if blocked > _BLOCKED_SECONDS and not self._named:
+            self._named = True
+            thread = next((t for t in threading.enumerate() if t.name == "hopyard-portal"), None)
+            frame = sys._current_frames().get(thread.ident or 0) if thread else None
+            where = "".join(traceback.format_stack(frame)[-3:]) if frame else "unknown"
+            log.warning("the event loop is blocked for %.1f s, at:\n%s", blocked, where)
+
+    def _answer(self) -> None:
+        self._asked = None
+        self._named = False

@@ -1,0 +1,173 @@
+"""Putting right what was interrupted, in whichever worker leads.
+
+Rings for jobs that nobody rang for, queues jobs whose time has come, takes jobs from dead workers, rings
+again after the broker lost its memory, and removes what is past its retention.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from hopyard.errors import BrokerError, HopyardError
+from hopyard.ledger import leader, retention, waiting, workers
+from hopyard.ledger.values import new_id, utcnow
+
+if TYPE_CHECKING:
+    from hopyard.settings import Settings
+    from hopyard.tasks.client import Client
+
+log = logging.getLogger("hopyard.reconciler")
+
+DUTY: Final = "reconcile"
+#: Leadership lasts as long as a worker's lease, within these seconds.
+_LEASE: Final = (3.0, 8.0)
+_TICK: Final = 1.0
+#: An outbox entry this old was left by a producer that died between commit and ring.
+_RELAY_AFTER: Final = 2.0
+#: A queued row this old in a queue without messages has lost its message.
+_FORGOTTEN_AFTER: Final = 5.0
+#: Any queued row is rung again after an hour, whatever the broker says.
+_STALE_AFTER: Final = 3600.0
+_BATCH: Final = 500
+#: Jobs that one tick rings for after the broker lost its memory.
+_PAGE: Final = 2000
+_FIRST: Final = ("", "00000000-0000-0000-0000-000000000000")
+
+
+class Reconciler:
+    """One per worker process; those that do not lead only watch."""
+
+    def __init__(self, client: Client, queues: Sequence[str], settings: Settings) -> None:
+        self._client = client
+        self._database = client.database
+        self._queues = queues
+        self._settings = settings
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
+        self._epoch = new_id()
+        self._lease = min(max(settings.worker.lease, _LEASE[0]), _LEASE[1])
+        self._next: dict[str, float] = {}
+        self._ending = asyncio.Event()
+        self._ringing_all: tuple[str, str] | None = None
+
+    def end(self) -> None:
+        """Have `run` return after what it is at: a statement that is cut off helps nobody."""
+        self._ending.set()
+
+    async def run(self) -> None:
+        """Go on until told to end, or cancelled."""
+        try:
+            while not self._ending.is_set():
+                pause = _TICK * 2
+                try:
+                    if await leader.lead(self._database, DUTY, self._holder, self._lease) is not None:
+                        pause = await self._tick()
+                except HopyardError as error:
+                    log.warning("reconciling waits: %s", error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), pause)
+        finally:
+            try:
+                await leader.resign(self._database, DUTY, self._holder)
+            except HopyardError as error:
+                log.info("leadership ends by itself in %g s: %s", self._lease, error)
+
+    def _every(self, what: str, seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self._next.get(what, 0.0):
+            return False
+        self._next[what] = now + seconds
+        return True
+
+    async def _tick(self) -> float:
+        """Do what is due; return the seconds until the next look."""
+        await self._promote()
+        if self._every("relay", 1.0):
+            await self._relay()
+        if self._every("rescue", 2.0):
+            await self._rescue()
+        if self._every("orphans", 30.0):
+            await self._adopt_orphans()
+        if self._every("broker", 3.0):
+            await self._ring_again()
+        if self._ringing_all is not None:
+            await self._ring_all()
+        if self._every("retention", 60.0):
+            await self._prune()
+        if self._ringing_all is not None:
+            return 0.2
+        eta = await waiting.next_eta(self._database)
+        if eta is None:
+            return _TICK
+        return min(_TICK, max(0.02, (eta - utcnow()).total_seconds()))
+
+    async def _promote(self) -> None:
+        while rings := await waiting.promote(self._database, _BATCH):
+            await self._client.ring(rings)
+            if len(rings) < _BATCH:
+                return
+
+    async def _relay(self) -> None:
+        while rings := await waiting.unrung(self._database, _RELAY_AFTER, _BATCH):
+            log.info("ringing for %d accepted jobs that nobody rang for", len(rings))
+            if not await self._client.ring(rings):
+                return
+            await waiting.rung(self._database, [ring.id for ring in rings])
+            if len(rings) < _BATCH:
+                return
+
+    async def _rescue(self) -> None:
+        rescued = await workers.rescue(self._database)
+        if rescued.workers:
+            log.warning(
+                "workers %s were lost: %d of their jobs run again, %d end dead",
+                rescued.workers,
+                rescued.requeued,
+                rescued.dead,
+            )
+            self._next["relay"] = 0.0
+            await self._client.ring(await waiting.unrung(self._database, -1.0, _BATCH))
+
+    async def _adopt_orphans(self) -> None:
+        found = await workers.orphans(self._database)
+        if found:
+            log.warning("%d jobs ran for workers that are no more; they run again", found)
+
+    async def _ring_again(self) -> None:
+        queues = {*self._queues, *await workers.served_queues(self._database)}
+        try:
+            remembers = await self._client.publisher.remembers(self._epoch)
+            empty = await self._client.publisher.empty(queues)
+        except BrokerError as error:
+            log.info("the broker is away: %s", error)
+            return
+        if not remembers:
+            log.warning("the broker has lost its memory (or is new): ringing for all queued jobs")
+            self._ringing_all = _FIRST
+        for some, age in ((sorted(empty), _FORGOTTEN_AFTER), (sorted(queues), _STALE_AFTER)):
+            rings = await waiting.forgotten(self._database, some, age, _BATCH) if some else []
+            if rings:
+                log.info("ringing again for %d queued jobs", len(rings))
+                await self._client.ring(rings)
+
+    async def _ring_all(self) -> None:
+        """Ring for the next page of all queued jobs; a tick is a page, so that nothing is flooded."""
+        assert self._ringing_all is not None  # noqa: S101 - asked by the caller
+        rings = await waiting.queued_after(self._database, self._ringing_all, _PAGE)
+        if rings and not await self._client.ring(rings):
+            return
+        self._ringing_all = (rings[-1].queue, rings[-1].id) if rings else None
+
+    async def _prune(self) -> None:
+        days = self._settings.retention
+        gone = await retention.prune(
+            self._database, progress_days=days.progress_days, results_days=days.results_days
+        )
+        if max(gone.values()) >= retention.BATCH:
+            self._next["retention"] = 0.0

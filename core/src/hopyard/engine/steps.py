@@ -1,0 +1,41 @@
+"""Where the engine hooks into Celery's worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import bootsteps
+
+from hopyard import current
+
+
+class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Starts the engine with the worker. It outlives broker connections and stops after the consumer."""
+
+    requires = ("celery.worker.components:Hub", "celery.worker.components:Pool")
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        worker.hopyard_engine = None
+
+    def create(self, worker: Any) -> Any:
+        from hopyard.engine.engine import Engine
+
+        worker.hopyard_engine = Engine(current.get(), worker)
+        return worker.hopyard_engine
+
+    def terminate(self, worker: Any) -> None:
+        if self.obj is not None:
+            self.obj.stop(0.0)
+
+
+class FlowStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Tells the engine of each new consumer, after a start and after every reconnect."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        consumer.controller.hopyard_engine.connected(consumer)
+
+    def stop(self, consumer: Any) -> None:
+        consumer.controller.hopyard_engine.disconnected()

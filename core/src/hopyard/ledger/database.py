@@ -1,0 +1,117 @@
+"""What the ledger asks of a database: short statements sent straight to the driver.
+
+The hot path (submit, claim, finish) is one function each, written per database in `postgres.py` and
+`sqlite.py`. Everything else is written once, in `Dialect` expressions, by the modules that need it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from hopyard.errors import LedgerError
+from hopyard.ledger.dialect import Dialect
+from hopyard.ledger.values import Again, Claim, Done, NewJob
+
+Row = Mapping[str, Any]
+
+
+class Connection(Protocol):
+    """Statements inside one transaction."""
+
+    async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
+        """Run a statement and return its rows."""
+        ...
+
+    async def execute(self, sql: str, *parameters: Any) -> int:
+        """Run a statement and return how many rows it changed."""
+        ...
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once per row of parameters, in one round trip."""
+        ...
+
+    async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
+        """Store jobs; queued ones get an outbox entry. Return the ids that were new.
+
+        An id that is live or in history is left alone: the same id is the same job.
+        """
+        ...
+
+
+class Database(ABC):
+    """A ledger database, used by one event loop."""
+
+    dialect: Dialect
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close every connection."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """One transaction; on SQLite it holds the write lock from the start.
+
+        Raises `LedgerUnavailable` where the database cannot be reached.
+        """
+
+    @abstractmethod
+    async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
+        """Run one statement in a transaction of its own and return its rows."""
+
+    @abstractmethod
+    async def execute(self, sql: str, *parameters: Any) -> int:
+        """Run one statement in a transaction of its own and return how many rows it changed."""
+
+    @abstractmethod
+    def list(self, values: Iterable[str]) -> Any:
+        """Return `values` as a parameter for `Dialect.ids` or `Dialect.texts`."""
+
+    @abstractmethod
+    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
+        """Store jobs with their outbox entries; durable when it returns. Return the ids that were new."""
+
+    @abstractmethod
+    async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
+        """Take the queued ones among `ids` for `worker`; the rest are not ours to run."""
+
+    @abstractmethod
+    async def finish(self, done: Sequence[Done], worker: int) -> set[str]:
+        """Move running jobs of `worker` to history. Return the ids that were still its own."""
+
+    @abstractmethod
+    async def again(self, jobs: Sequence[Again], worker: int) -> set[str]:
+        """Put running jobs of `worker` aside until their `eta`. Return the ids that were still its own."""
+
+
+def appended(entry: str) -> str:
+    """SQL that appends the JSON text `entry` to the array in the column `attempts`."""
+    return (
+        "CASE WHEN attempts IS NULL THEN '[' || " + entry + " || ']' "
+        "ELSE substr(attempts, 1, length(attempts) - 1) || ',' || " + entry + " || ']' END"
+    )
+
+
+def open_database(url: str) -> Database:
+    """Return the database at `url` (`postgresql…://`, `sqlite…:///path`); nothing is opened yet.
+
+    Raises `LedgerError` for any other URL.
+    """
+    scheme = url.split(":", 1)[0].split("+", 1)[0]
+    if scheme == "postgresql":
+        from hopyard.ledger.postgres import PostgresDatabase
+
+        return PostgresDatabase(url)
+    if scheme == "sqlite":
+        from hopyard.ledger.sqlite import SqliteDatabase
+
+        return SqliteDatabase(sqlite_path(url))
+    raise LedgerError(f"database_url has the scheme `{scheme}`; expected postgresql or sqlite")
+
+
+def sqlite_path(url: str) -> str:
+    """Return the file's path in a SQLite URL such as `sqlite:////var/lib/hopyard/hopyard.db`."""
+    path = url.split("://", 1)[1].split("?", 1)[0]
+    return path.removeprefix("/")

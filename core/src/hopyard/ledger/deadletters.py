@@ -1,0 +1,120 @@
+"""Dead letters: jobs that ended dead are kept until somebody replays or discards them.
+
+A terminal row never changes: a replay is a new job with `replay_of`, and its id follows from the dead one's,
+so that replaying the same job twice gives the same new job.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from hopyard.errors import UnknownJob
+from hopyard.ledger.database import Connection, Database, Row
+from hopyard.ledger.values import MARK, NewJob, derived_id, utcnow
+from hopyard.specs import State
+
+#: Rows that one transaction replays or discards.
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which dead jobs are meant. `error` is a text in the error; `older` is in seconds since the end."""
+
+    ids: Sequence[str] = ()
+    task: str | None = None
+    queue: str | None = None
+    error: str | None = None
+    older: float | None = None
+    after: str | None = None
+    """Only ids after this one: where the batch before ended."""
+
+    def where(self, database: Database) -> tuple[str, list[Any]]:
+        """Return a condition on `job_history`, and its parameters."""
+        conditions, values = [f"state = {State.DEAD:d}"], list[Any]()
+
+        def add(condition: str, value: Any) -> None:
+            values.append(value)
+            conditions.append(condition.format(f"${len(values)}"))
+
+        if self.ids:
+            add("id " + database.dialect.ids("{}"), database.list(self.ids))
+        if self.task is not None:
+            add("task = {}", self.task)
+        if self.queue is not None:
+            add("queue = {}", self.queue)
+        if self.error is not None:
+            add("error LIKE '%' || {} || '%'", self.error)
+        if self.older is not None:
+            add("finished < {}", utcnow() - timedelta(seconds=self.older))
+        if self.after is not None:
+            add("id > {}", self.after)
+        return " AND ".join(conditions), values
+
+
+async def replay(
+    database: Database, wanted: Filter, edits: Mapping[str, Any] | None = None, limit: int = BATCH
+) -> dict[str, NewJob]:
+    """Submit dead jobs again, `edits` over their arguments; return the new job of each.
+
+    One batch, in the order of ids; go on `after` the last. One that was replayed before gives its earlier
+    replay and changes nothing. Their outbox entries are written; the caller rings. Raises `UnknownJob` if
+    ids were given and none of them is dead.
+    """
+    where, values = wanted.where(database)
+    async with database.transaction() as tx:
+        rows = await tx.fetch(
+            "SELECT id, task, queue, priority, body, headers, person, root, parent FROM job_history "
+            f"WHERE {where} ORDER BY id LIMIT {int(limit)}",
+            *values,
+        )
+        _found(wanted, rows)
+        jobs = {str(row["id"]): _again(row, edits or {}) for row in rows}
+        if jobs:
+            await tx.insert_jobs([*jobs.values()])
+    return jobs
+
+
+def _again(row: Row, edits: Mapping[str, Any]) -> NewJob:
+    old = str(row["id"])
+    id_ = derived_id(old, "replay")
+    args, kwargs, embed = json.loads(row["body"])
+    headers = json.loads(row["headers"]) | {"id": id_, "retries": 0, MARK: 1}
+    return NewJob(
+        id=id_,
+        task=row["task"],
+        queue=row["queue"],
+        priority=row["priority"],
+        body=json.dumps([args, kwargs | edits, embed]),
+        headers=json.dumps(headers),
+        parent=str(row["parent"]) if row["parent"] else None,
+        root=str(row["root"]) if row["root"] else None,
+        person=row["person"],
+        replay_of=old,
+    )
+
+
+async def discard(database: Database, wanted: Filter, limit: int = BATCH) -> int:
+    """Remove dead jobs for good; return how many. Raises as `replay`."""
+    where, values = wanted.where(database)
+    async with database.transaction() as tx:
+        rows = await tx.fetch(f"SELECT id FROM job_history WHERE {where} LIMIT {int(limit)}", *values)
+        _found(wanted, rows)
+        await _remove(tx, database, [str(row["id"]) for row in rows])
+    return len(rows)
+
+
+async def _remove(tx: Connection, database: Database, ids: Sequence[str]) -> None:
+    d, some = database.dialect, database.list(ids)
+    for table in ("job_checkpoint", "job_effect", "job_progress"):
+        await tx.execute(f"DELETE FROM {table} WHERE job_id {d.ids('$1')}", some)
+    await tx.execute(f"DELETE FROM job_history WHERE id {d.ids('$1')}", some)
+
+
+def _found(wanted: Filter, rows: Sequence[Row]) -> None:
+    if wanted.ids and not rows and wanted.after is None:
+        raise UnknownJob(f"none of these jobs is dead: {', '.join(wanted.ids)}")

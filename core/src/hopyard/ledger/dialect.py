@@ -1,0 +1,65 @@
+"""The few expressions in which the two databases differ, so that most statements are written once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Final
+
+
+class Dialect(ABC):
+    """SQL fragments. Parameters are written `$1`, `$2` … on both databases."""
+
+    name: str
+    #: The database's wall clock.
+    now: str
+    #: The clock of leases, which no administrator sets: the database's, or time since boot.
+    clock: str
+    #: Locks the rows that a SELECT reads until the transaction ends.
+    for_update: str
+
+    @abstractmethod
+    def ids(self, parameter: str) -> str:
+        """An `= any` test against a list of ids (see `Database.list`)."""
+
+    @abstractmethod
+    def texts(self, parameter: str) -> str:
+        """An `= any` test against a list of texts."""
+
+    @abstractmethod
+    def plus(self, moment: str, seconds: str) -> str:
+        """`moment` later by the number expression `seconds`."""
+
+
+class PostgresDialect(Dialect):
+    name = "postgresql"
+    now = "now()"
+    clock = "clock_timestamp()"
+    for_update = "FOR UPDATE"
+
+    def ids(self, parameter: str) -> str:
+        return f"= ANY({parameter}::uuid[])"
+
+    def texts(self, parameter: str) -> str:
+        return f"= ANY({parameter}::text[])"
+
+    def plus(self, moment: str, seconds: str) -> str:
+        return f"({moment} + make_interval(secs => {seconds}))"
+
+
+class SqliteDialect(Dialect):
+    name = "sqlite"
+    now = "hopyard_now()"
+    clock = "hopyard_clock()"
+    for_update = ""  # BEGIN IMMEDIATE already holds the only write lock
+
+    def ids(self, parameter: str) -> str:
+        return f"IN (SELECT value FROM json_each({parameter}))"
+
+    texts = ids
+
+    def plus(self, moment: str, seconds: str) -> str:
+        return f"({moment} + CAST(({seconds}) * 1000000 AS INTEGER))"
+
+
+POSTGRES: Final = PostgresDialect()
+SQLITE: Final = SqliteDialect()

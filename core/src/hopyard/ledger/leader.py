@@ -1,0 +1,42 @@
+"""Leadership by lease and term: of several processes one does a duty, and a deposed one cannot write."""
+
+from __future__ import annotations
+
+from hopyard.ledger.database import Connection, Database
+from hopyard.ledger.dialect import Dialect
+
+
+async def lead(database: Database, duty: str, holder: str, seconds: float) -> int | None:
+    """Take or renew the lease of `duty` for `seconds`. Return the term, None if another process leads."""
+    d = database.dialect
+    until = d.plus(d.clock, "$3")
+    rows = await database.fetch(
+        f"INSERT INTO leader (name, holder, term, until) VALUES ($1, $2, 1, {until}) "
+        f"ON CONFLICT (name) DO UPDATE SET holder = $2, until = {until}, "
+        f"term = CASE WHEN leader.holder = $2 THEN leader.term ELSE leader.term + 1 END "
+        f"WHERE leader.holder = $2 OR leader.until < {d.clock} "
+        f"OR leader.until > {d.plus(d.clock, '$3 + 3600')} RETURNING term",
+        duty,
+        holder,
+        seconds,
+    )
+    return int(rows[0]["term"]) if rows else None
+
+
+async def leads(tx: Connection, d: Dialect, duty: str, holder: str, term: int) -> bool:
+    """Say whether `holder` still leads in `term`; holds the row until the transaction ends."""
+    rows = await tx.fetch(
+        f"SELECT 1 AS yes FROM leader WHERE name = $1 AND holder = $2 AND term = $3 "
+        f"AND until > {d.clock} {d.for_update}",
+        duty,
+        holder,
+        term,
+    )
+    return bool(rows)
+
+
+async def resign(database: Database, duty: str, holder: str) -> None:
+    """Give the lease up, so that another process need not wait for its end."""
+    await database.execute(
+        f"UPDATE leader SET until = {database.dialect.clock} WHERE name = $1 AND holder = $2", duty, holder
+    )

@@ -1,0 +1,210 @@
+"""The ledger on PostgreSQL, through asyncpg."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger.columns import INSERTED, moved
+from hopyard.ledger.database import Database, Row, appended
+from hopyard.ledger.dialect import POSTGRES
+from hopyard.ledger.values import Again, Claim, Done, NewJob
+from hopyard.specs import State
+
+_JOB_TYPES: Final = {
+    "id": "uuid",
+    "task": "text",
+    "queue": "text",
+    "priority": "smallint",
+    "body": "text",
+    "headers": "text",
+    "state": "smallint",
+    "eta": "timestamptz",
+    "schedule": "text",
+    "due": "timestamptz",
+    "parent": "uuid",
+    "root": "uuid",
+    "person": "text",
+    "origin": "text",
+    "replay_of": "uuid",
+    "reason": "text",
+}
+_JOB_ARRAYS: Final = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_JOB_TYPES.values(), 1))
+_INSERT: Final = f"""
+WITH stored AS (
+  INSERT INTO job_live ({INSERTED}, created)
+  SELECT u.*, now()
+    FROM unnest({_JOB_ARRAYS}) AS u({INSERTED})
+   WHERE NOT EXISTS (SELECT 1 FROM job_history h WHERE h.id = u.id)
+  ON CONFLICT DO NOTHING
+  RETURNING id, state),
+outbox AS (
+  INSERT INTO job_outbox (id, created) SELECT id, now() FROM stored WHERE state = {State.QUEUED:d}
+  ON CONFLICT DO NOTHING)
+SELECT id FROM stored"""
+
+# `state` stands in no index: the primary key is the only way to the rows, whatever the statistics say.
+_CLAIM: Final = f"""
+UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = $2, claim = $3,
+       started = now(), reason = NULL
+ WHERE id = ANY($1::uuid[]) AND state = {State.QUEUED:d}
+   AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
+RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
+       due, cancel"""
+
+_KEPT: Final = moved("attempts")
+_FINISH: Final = f"""
+WITH u AS (
+  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[])
+      AS u(id, claim, state, result, error, entry)),
+gone AS (
+  DELETE FROM job_live j USING u
+   WHERE j.id = u.id AND j.claim = u.claim AND j.worker = $7 AND j.state = {State.RUNNING:d}
+  RETURNING j.*, u.state AS final, u.result AS result, u.error AS error, u.entry AS entry)
+INSERT INTO job_history ({_KEPT}, state, result, error, attempts, finished)
+SELECT {_KEPT}, final, result, error,
+       CASE WHEN entry IS NULL THEN attempts ELSE {appended("entry")} END, now()
+  FROM gone
+RETURNING id"""
+
+_AGAIN: Final = f"""
+UPDATE job_live j SET state = {State.RETRYING:d}, worker = NULL, eta = u.eta, reason = u.reason,
+       attempts = {appended("u.entry")}
+  FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[])
+    AS u(id, claim, eta, reason, entry)
+ WHERE j.id = u.id AND j.claim = u.claim AND j.worker = $6 AND j.state = {State.RUNNING:d}
+RETURNING j.id"""
+
+
+def _changed(status: str) -> int:
+    """Return the row count in a command tag such as `UPDATE 3`."""
+    count = status.rsplit(" ", 1)[-1]
+    return int(count) if count.isdigit() else 0
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    return [[row[n] for row in rows] for n in range(width)]
+
+
+#: Statements under way are given so long when the connections are closed.
+_CLOSE_SECONDS: Final = 2.0
+
+
+class _Connection:
+    """A `Connection` on an asyncpg connection."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
+        rows: Sequence[Row] = await self._raw.fetch(sql, *parameters)
+        return rows
+
+    async def execute(self, sql: str, *parameters: Any) -> int:
+        return _changed(await self._raw.execute(sql, *parameters))
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        await self._raw.executemany(sql, rows)
+
+    async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
+        found = await self._raw.fetch(_INSERT, *_columns(jobs, len(_JOB_TYPES)))
+        return {str(row[0]) for row in found}
+
+
+class PostgresDatabase(Database):
+    """Connections of one event loop to one PostgreSQL database."""
+
+    dialect = POSTGRES
+
+    def __init__(self, url: str, *, size: int = 6) -> None:
+        self._dsn = "postgresql" + url[url.index("://") :]
+        self._size = size
+        self._pool: Any = None
+        self._opening = asyncio.Lock()
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._pool.close()
+            except (TimeoutError, OSError):  # a statement that hangs, a server that is gone
+                self._pool.terminate()
+            self._pool = None
+
+    async def _open(self) -> Any:
+        import asyncpg
+
+        async with self._opening:
+            if self._pool is None:
+                # No reset query on release: the ledger changes no session state.
+                self._pool = await asyncpg.create_pool(
+                    self._dsn, min_size=0, max_size=self._size, reset=_no_reset, command_timeout=30
+                )
+        return self._pool
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        import asyncpg
+
+        try:
+            pool = self._pool or await self._open()
+            async with pool.acquire(timeout=30) as raw:
+                yield raw
+        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+            raise LedgerUnavailable(f"PostgreSQL cannot be used now: {error!r}") from error
+        except (
+            asyncpg.OperatorInterventionError,  # it starts, stops or fails over
+            asyncpg.InsufficientResourcesError,  # connections, memory, disk
+            asyncpg.TransactionRollbackError,  # a deadlock: the other one won
+            asyncpg.ReadOnlySQLTransactionError,  # no longer the primary
+        ) as error:
+            raise LedgerUnavailable(f"PostgreSQL refuses now: {error}") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[_Connection]:
+        async with self._connection() as raw, raw.transaction():
+            yield _Connection(raw)
+
+    async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
+        async with self._connection() as raw:
+            rows: Sequence[Row] = await raw.fetch(sql, *parameters)
+        return rows
+
+    async def execute(self, sql: str, *parameters: Any) -> int:
+        async with self._connection() as raw:
+            return _changed(await raw.execute(sql, *parameters))
+
+    def list(self, values: Iterable[str]) -> Any:
+        return [*values]
+
+    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
+        async with self._connection() as raw:
+            return await _Connection(raw).insert_jobs(jobs)
+
+    async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
+        rows = await self.fetch(_CLAIM, ids, worker, claim)
+        return [_claim(row) for row in rows]
+
+    async def finish(self, done: Sequence[Done], worker: int) -> set[str]:
+        rows = await self.fetch(_FINISH, *_columns(done, 6), worker)
+        return {str(row[0]) for row in rows}  # type: ignore[index]  # a record is a tuple as well
+
+    async def again(self, jobs: Sequence[Again], worker: int) -> set[str]:
+        rows = await self.fetch(_AGAIN, *_columns(jobs, 5), worker)
+        return {str(row[0]) for row in rows}  # type: ignore[index]
+
+
+async def _no_reset(connection: Any) -> None:
+    """Leave the session as it is."""
+
+
+def _claim(row: Any) -> Claim:
+    """Ids arrive as UUID objects; the program knows them as text."""
+    values = list(row)
+    for n in (0, 9, 10):
+        if values[n] is not None:
+            values[n] = str(values[n])
+    return Claim(*values)

@@ -1,0 +1,244 @@
+"""The ledger on SQLite in WAL mode: one connection in one thread, next to the event loop that owns it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger.columns import INSERTED, moved
+from hopyard.ledger.database import Database, Row, appended
+from hopyard.ledger.dialect import SQLITE
+from hopyard.ledger.values import Again, Claim, Done, NewJob, micros, moment
+from hopyard.specs import State
+
+T = TypeVar("T")
+
+BUSY_SECONDS: Final = 30.0
+#: FULL: a commit survives a power cut.
+PRAGMAS: Final = (
+    f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+)
+
+_INSERT: Final = f"""
+INSERT INTO job_live ({INSERTED}, created)
+SELECT {", ".join(f"?{n}" for n in range(1, 17))}, hopyard_now()
+ WHERE NOT EXISTS (SELECT 1 FROM job_history WHERE id = ?1)
+ON CONFLICT DO NOTHING"""
+_OUTBOX: Final = "INSERT INTO job_outbox (id, created) VALUES (?1, hopyard_now()) ON CONFLICT DO NOTHING"
+
+_CLAIM: Final = f"""
+UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = ?2, claim = ?3,
+       started = hopyard_now(), reason = NULL
+ WHERE id IN (SELECT value FROM json_each(?1)) AND state = {State.QUEUED:d}
+   AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
+RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
+       due, cancel"""
+
+_KEPT: Final = moved("attempts")
+_FINISH: Final = f"""
+INSERT INTO job_history ({_KEPT}, state, result, error, attempts, finished)
+SELECT {_KEPT}, ?3, ?4, ?5, CASE WHEN ?6 IS NULL THEN attempts ELSE {appended("?6")} END, hopyard_now()
+  FROM job_live
+ WHERE id = ?1 AND claim = ?2 AND worker = ?7 AND state = {State.RUNNING:d}"""
+_GONE: Final = "DELETE FROM job_live WHERE id = ?1"
+
+_AGAIN: Final = f"""
+UPDATE job_live SET state = {State.RETRYING:d}, worker = NULL, eta = ?3, reason = ?4,
+       attempts = {appended("?5")}
+ WHERE id = ?1 AND claim = ?2 AND worker = ?6 AND state = {State.RUNNING:d}"""
+
+
+def boot_micros() -> int:
+    """Return microseconds since the machine started, which no clock setting changes."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(clock) // 1000
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Give a connection the ledger's pragmas and functions."""
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+    connection.create_function("hopyard_now", 0, lambda: time.time_ns() // 1000)
+    connection.create_function("hopyard_clock", 0, boot_micros)
+
+
+def _plain(value: Any) -> Any:
+    return micros(value) if isinstance(value, datetime) else value
+
+
+def _parameters(values: Iterable[Any]) -> list[Any]:
+    return [_plain(value) for value in values]
+
+
+def _numbered(sql: str) -> str:
+    return sql.replace("$", "?")
+
+
+def _insert_jobs(raw: sqlite3.Connection, jobs: Sequence[NewJob]) -> set[str]:
+    new = set()
+    for job in jobs:
+        if raw.execute(_INSERT, _parameters(job)).rowcount:
+            new.add(job.id)
+    raw.executemany(_OUTBOX, [(job.id,) for job in jobs if job.id in new and job.state == State.QUEUED])
+    return new
+
+
+class _Connection:
+    """A `Connection` inside a transaction that the thread has begun."""
+
+    def __init__(self, run: Callable[[Callable[[sqlite3.Connection], Any]], Any]) -> None:
+        self._run = run
+
+    async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
+        rows: Sequence[Row] = await self._run(
+            lambda raw: raw.execute(_numbered(sql), _parameters(parameters)).fetchall()
+        )
+        return rows
+
+    async def execute(self, sql: str, *parameters: Any) -> int:
+        changed: int = await self._run(
+            lambda raw: raw.execute(_numbered(sql), _parameters(parameters)).rowcount
+        )
+        return changed
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        values = [_parameters(row) for row in rows]
+        await self._run(lambda raw: raw.executemany(_numbered(sql), values))
+
+    async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
+        new: set[str] = await self._run(lambda raw: _insert_jobs(raw, jobs))
+        return new
+
+
+class SqliteDatabase(Database):
+    """One event loop's connection to one SQLite file."""
+
+    dialect = SQLITE
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._raw: sqlite3.Connection | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopyard-sqlite")
+        self._free = asyncio.Lock()
+
+    async def close(self) -> None:
+        async with self._free:
+            if self._raw is not None:
+                await self._run(lambda raw: raw.close())
+                self._raw = None
+        self._thread.shutdown(wait=False)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._raw is None:
+            raw = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            raw.row_factory = sqlite3.Row
+            _prepare(raw)
+            self._raw = raw
+        return self._raw
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in the connection's thread, to its end even if the caller is cancelled."""
+
+        def call() -> T:
+            return work(self._opened())
+
+        future = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:  # the statement itself is wrong
+                raise
+            raise LedgerUnavailable(f"SQLite cannot be used now: {error} ({self._path})") from error
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` as one transaction in one hop to the thread.
+
+        BEGIN IMMEDIATE: a transaction that reads before it takes the write lock fails at once when
+        another writer came between, whatever the busy timeout.
+        """
+
+        def transaction(raw: sqlite3.Connection) -> T:
+            raw.execute("BEGIN IMMEDIATE")
+            try:
+                answer = work(raw)
+                raw.execute("COMMIT")
+            except BaseException:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                raise
+            return answer
+
+        async with self._free:
+            return await self._run(transaction)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[_Connection]:
+        async with self._free:
+            try:
+                # Within the block: a caller that is cancelled meanwhile must not leave the lock behind.
+                await self._run(lambda raw: raw.execute("BEGIN IMMEDIATE"))
+                yield _Connection(self._run)
+                await self._run(lambda raw: raw.execute("COMMIT"))
+            except BaseException:
+                await self._run(lambda raw: raw.execute("ROLLBACK") if raw.in_transaction else None)
+                raise
+
+    async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
+        statement, values = _numbered(sql), _parameters(parameters)
+        work = self._write if not statement.lstrip().startswith("SELECT") else self._read
+        return await work(lambda raw: raw.execute(statement, values).fetchall())
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        async with self._free:
+            return await self._run(work)
+
+    async def execute(self, sql: str, *parameters: Any) -> int:
+        return await self._write(lambda raw: raw.execute(_numbered(sql), _parameters(parameters)).rowcount)
+
+    def list(self, values: Iterable[str]) -> Any:
+        return json.dumps([*values])
+
+    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
+        return await self._write(lambda raw: _insert_jobs(raw, jobs))
+
+    async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
+        rows = await self._write(
+            lambda raw: raw.execute(_CLAIM, (json.dumps([*ids]), worker, claim)).fetchall()
+        )
+        return [_claim(row) for row in rows]
+
+    async def finish(self, done: Sequence[Done], worker: int) -> set[str]:
+        def work(raw: sqlite3.Connection) -> set[str]:
+            ours = {job.id for job in done if raw.execute(_FINISH, (*job, worker)).rowcount}
+            raw.executemany(_GONE, [(id_,) for id_ in ours])
+            return ours
+
+        return await self._write(work)
+
+    async def again(self, jobs: Sequence[Again], worker: int) -> set[str]:
+        def work(raw: sqlite3.Connection) -> set[str]:
+            return {job.id for job in jobs if raw.execute(_AGAIN, (*_parameters(job), worker)).rowcount}
+
+        return await self._write(work)
+
+
+def _claim(row: sqlite3.Row) -> Claim:
+    claim = Claim(*row)
+    return claim._replace(
+        created=moment(claim.created) or claim.created, due=moment(claim.due), cancel=bool(claim.cancel)
+    )

@@ -1,0 +1,160 @@
+"""Plain values of the ledger: ids, times and the rows that its functions take and give."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from hopyard.specs import State
+
+#: The message header by which a worker knows that the job stands in the ledger already.
+MARK = "hopyard"
+#: Namespace for Celery ids that are no UUIDs (any fixed UUID would do).
+_FOREIGN = uuid.UUID("5d9f1f6e-0f5c-4c38-9d5a-6a1f0b6f8a11")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def new_id() -> str:
+    """Return a UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then random bits.
+
+    Time-ordered keys keep inserts at the index's right edge.
+    """
+    stamp = time.time_ns() // 1_000_000
+    value = (stamp << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def oldest_id(seconds: float) -> str:
+    """Return an id that sorts before every time-ordered one that was made in the last `seconds`."""
+    stamp = f"{int((time.time() - seconds) * 1000):012x}"
+    return f"{stamp[:8]}-{stamp[8:]}-0000-0000-000000000000"
+
+
+def derived_id(*parts: str) -> str:
+    """Return the id that the same parts always give; resubmitting it is refused as a duplicate.
+
+    Where a part is a time-ordered id, the result sorts beside the first such (RFC 9562 §5.8: version 8).
+    """
+    hashed = uuid.uuid5(_FOREIGN, "\x1f".join(parts))
+    stamp = next((part for part in parts if _is_timed(part)), None)
+    if stamp is None:
+        return str(hashed)
+    tail = hashed.hex
+    return f"{stamp[:13]}-8{tail[13:16]}-{tail[16:20]}-{tail[20:]}"
+
+
+def _is_timed(text: str) -> bool:
+    return len(text) == 36 and text[13] == "-" and text[14] in "78"
+
+
+def job_id(text: str) -> str:
+    """Return `text` as a job id: itself if it is a UUID, else its uuid5."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return derived_id("celery", text)
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+def micros(value: datetime) -> int:
+    """Return microseconds since 1970."""
+    return (value - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(value: Any) -> datetime | None:
+    """Return a database's time as an aware UTC datetime."""
+    if value is None or isinstance(value, datetime):
+        return value
+    return _EPOCH + timedelta(microseconds=int(value))
+
+
+class NewJob(NamedTuple):
+    """A job to be stored. `body` is the protocol-2 body `[args, kwargs, embed]`, `headers` its headers."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    body: str
+    headers: str
+    state: int = State.QUEUED
+    eta: datetime | None = None
+    schedule: str | None = None
+    due: datetime | None = None
+    parent: str | None = None
+    root: str | None = None
+    person: str | None = None
+    origin: str | None = None
+    replay_of: str | None = None
+    reason: str | None = None
+
+
+class Claim(NamedTuple):
+    """A job that this worker may run. `claim` is the second half of the fence."""
+
+    id: str
+    claim: int
+    task: str
+    queue: str
+    body: str
+    headers: str
+    attempt: int
+    crashes: int
+    created: datetime
+    parent: str | None
+    root: str | None
+    person: str | None
+    schedule: str | None
+    due: datetime | None
+    cancel: bool
+
+
+class Done(NamedTuple):
+    """A job that is over. `result` and `error` are JSON texts; `entry` describes a failed attempt."""
+
+    id: str
+    claim: int
+    state: int
+    result: str | None
+    error: str | None
+    entry: str | None
+
+
+class Again(NamedTuple):
+    """A job to be tried again at `eta`; `entry` describes the failed attempt as JSON text."""
+
+    id: str
+    claim: int
+    eta: datetime
+    reason: str
+    entry: str
+
+
+class Ring(NamedTuple):
+    """What a broker message is made of."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    body: str
+    headers: str
+
+
+class Progress(NamedTuple):
+    """A job's progress as its task last told it."""
+
+    id: str
+    current: float
+    total: float | None
+    message: str
+    updated: datetime

@@ -1,0 +1,156 @@
+"""Jobs that wait: for their time, for the broker, for a plugin, for somebody to change their mind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from hopyard.ledger.database import Connection, Database, Row
+from hopyard.ledger.dialect import Dialect
+from hopyard.ledger.values import Ring, moment
+from hopyard.specs import State
+
+_RING = "id, task, queue, priority, body, headers"
+
+
+def _ring(row: Row) -> Ring:
+    return Ring(str(row["id"]), row["task"], row["queue"], row["priority"], row["body"], row["headers"])
+
+
+async def _outbox(tx: Connection, d: Dialect, rows: Iterable[Row]) -> None:
+    await tx.execute_many(
+        f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING",
+        [(str(row["id"]),) for row in rows],
+    )
+
+
+async def unrung(database: Database, older: float, limit: int = 500) -> list[Ring]:
+    """Return queued jobs whose outbox entry is `older` than so many seconds: nobody rang for them.
+
+    Entries of jobs that are no longer queued are dropped on the way.
+    """
+    d = database.dialect
+    old = f"{d.plus('o.created', '$1')} < {d.now}"
+    rows = await database.fetch(
+        f"SELECT o.id, j.task, j.queue, j.priority, j.body, j.headers, j.state FROM job_outbox o "
+        f"LEFT JOIN job_live j ON j.id = o.id WHERE {old} LIMIT $2",
+        older,
+        limit,
+    )
+    await rung(database, [str(row["id"]) for row in rows if row["state"] != State.QUEUED])
+    return [_ring(row) for row in rows if row["state"] == State.QUEUED]
+
+
+async def rung(database: Database, ids: Sequence[str]) -> None:
+    """Drop outbox entries: the broker has the messages."""
+    if ids:
+        await database.execute(
+            f"DELETE FROM job_outbox WHERE id {database.dialect.ids('$1')}", database.list(ids)
+        )
+
+
+#: A job is rung again at most once in so many seconds.
+RING_PAUSE = 60.0
+
+
+async def forgotten(database: Database, queues: Iterable[str], older: float, limit: int = 500) -> list[Ring]:
+    """Return queued jobs of `queues` that are `older` than so many seconds and not rung again lately.
+
+    Marks them as rung now.
+    """
+    d = database.dialect
+    rows = await database.fetch(
+        f"UPDATE job_live SET rung = {d.now} WHERE id IN ("
+        f"SELECT id FROM job_live WHERE queue {d.texts('$1')} AND state = {State.QUEUED:d} "
+        "AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL) "
+        f"AND {d.plus('created', '$2')} <= {d.now} "
+        f"AND (rung IS NULL OR {d.plus('rung', str(RING_PAUSE))} < {d.now}) ORDER BY queue, id LIMIT $3) "
+        f"AND state = {State.QUEUED:d} RETURNING {_RING}",
+        database.list(queues),
+        older,
+        limit,
+    )
+    return [_ring(row) for row in rows]
+
+
+async def queued_after(database: Database, last: tuple[str, str], limit: int = 500) -> list[Ring]:
+    """Return the next queued jobs behind `last` (queue and id), whatever was rung; marks them as rung now.
+
+    For a broker that lost its memory: each page costs what it returns, however many rows wait.
+    """
+    d = database.dialect
+    page = await database.fetch(
+        f"SELECT id, queue FROM job_live WHERE (queue, id) > ($1, $2) AND state = {State.QUEUED:d} "
+        "AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL) "
+        "ORDER BY queue, id LIMIT $3",
+        *last,
+        limit,
+    )
+    rows = await database.fetch(
+        f"UPDATE job_live SET rung = {d.now} WHERE id {d.ids('$1')} AND state = {State.QUEUED:d} "
+        f"RETURNING {_RING}",
+        database.list([str(row["id"]) for row in page]),
+    )
+    return sorted((_ring(row) for row in rows), key=lambda ring: (ring.queue, ring.id))
+
+
+async def promote(database: Database, limit: int = 500) -> list[Ring]:
+    """Queue the jobs whose time has come and return them; their outbox entries are written."""
+    d = database.dialect
+    waits = f"state IN ({State.SCHEDULED:d}, {State.RETRYING:d})"
+    async with database.transaction() as tx:
+        rows = await tx.fetch(
+            f"UPDATE job_live SET state = {State.QUEUED:d}, eta = NULL, rung = {d.now} WHERE id IN ("
+            f"SELECT id FROM job_live WHERE eta <= {d.now} ORDER BY eta LIMIT $1) AND {waits} "
+            f"RETURNING {_RING}",
+            limit,
+        )
+        await _outbox(tx, d, rows)
+    return [_ring(row) for row in rows]
+
+
+async def next_eta(database: Database) -> datetime | None:
+    """Return when the next waiting job falls due."""
+    rows = await database.fetch("SELECT min(eta) AS eta FROM job_live WHERE eta IS NOT NULL")
+    return moment(rows[0]["eta"])
+
+
+async def park(database: Database, ids: Sequence[str], reason: str) -> None:
+    """Set queued jobs aside that nobody here can run; nothing of them is lost."""
+    d = database.dialect
+    await database.execute(
+        f"UPDATE job_live SET state = {State.PARKED:d}, reason = $2 "
+        f"WHERE id {d.ids('$1')} AND state = {State.QUEUED:d}",
+        database.list(ids),
+        reason,
+    )
+
+
+async def unpark(database: Database, tasks: Iterable[str]) -> int:
+    """Queue parked jobs of tasks that a worker now knows; return how many."""
+    d = database.dialect
+    async with database.transaction() as tx:
+        rows = await tx.fetch(
+            f"UPDATE job_live SET state = {State.QUEUED:d}, reason = NULL "
+            f"WHERE state = {State.PARKED:d} AND task {d.texts('$1')} RETURNING id",
+            database.list(tasks),
+        )
+        await _outbox(tx, d, rows)
+    return len(rows)
+
+
+async def release(database: Database, jobs: Sequence[tuple[str, int]], worker: int) -> None:
+    """Hand running jobs back (pairs of id and claim); the attempt does not count."""
+    d = database.dialect
+    async with database.transaction() as tx:
+        rows: list[Any] = []
+        for id_, claim in jobs:  # at shutdown only, as many as were running
+            rows += await tx.fetch(
+                f"UPDATE job_live SET state = {State.QUEUED:d}, worker = NULL, attempt = attempt - 1 "
+                f"WHERE id = $1 AND claim = $2 AND worker = $3 AND state = {State.RUNNING:d} RETURNING id",
+                id_,
+                claim,
+                worker,
+            )
+        await _outbox(tx, d, rows)

@@ -1,0 +1,181 @@
+"""Processes and their leases: one row each, kept alive by a heartbeat on the lease's clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from hopyard.ledger.columns import moved
+from hopyard.ledger.database import Connection, Database, appended
+from hopyard.ledger.dialect import Dialect
+from hopyard.specs import State
+
+#: A job whose worker died this often is not tried again: it may be what kills them.
+MAX_CRASHES = 3
+
+
+class Command(NamedTuple):
+    """An order to workers: `kind` is `cancel`, `target` a job id."""
+
+    n: int
+    kind: str
+    target: str
+
+
+async def register(
+    database: Database,
+    *,
+    name: str,
+    role: str,
+    queues: Iterable[str],
+    plugins: dict[str, str],
+    lease: float,
+) -> int:
+    """Enter this process; return its number, new for each start. `lease` is in seconds."""
+    d = database.dialect
+    rows = await database.fetch(
+        f"INSERT INTO worker (name, host, pid, role, queues, plugins, started, beat, lease) "
+        f"VALUES ($1, $2, $3, $4, $5, $6, {d.now}, {d.clock}, $7) RETURNING id",
+        name,
+        socket.gethostname(),
+        os.getpid(),
+        role,
+        json.dumps(sorted(queues)),
+        json.dumps(plugins),
+        lease,
+    )
+    return int(rows[0]["id"])
+
+
+async def beat(database: Database, worker: int) -> bool:
+    """Renew the lease. False: it was lost, and the worker's jobs were given to others."""
+    d = database.dialect
+    return bool(
+        await database.execute(
+            f"UPDATE worker SET beat = {d.clock} WHERE id = $1 AND stopped IS NULL", worker
+        )
+    )
+
+
+async def leave(database: Database, worker: int) -> None:
+    """Say that the process ended in an orderly way; whatever it still held is queued again."""
+    d = database.dialect
+    async with database.transaction() as tx:
+        await tx.execute(f"UPDATE worker SET stopped = {d.now} WHERE id = $1 AND stopped IS NULL", worker)
+        await _requeue(tx, d, "worker = $1", worker)
+
+
+async def orphans(database: Database) -> int:
+    """Queue jobs that run for a worker that is no more, and return how many.
+
+    There are some only where a worker claimed between being given up and noticing it, and then died.
+    """
+    gone = "NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = job_live.worker AND w.stopped IS NULL)"
+    async with database.transaction() as tx:
+        return await _requeue(tx, database.dialect, gone)
+
+
+async def _requeue(tx: Connection, d: Dialect, which: str, *parameters: Any) -> int:
+    rows = await tx.fetch(
+        f"UPDATE job_live SET state = {State.QUEUED:d}, worker = NULL, attempt = attempt - 1 "
+        f"WHERE state = {State.RUNNING:d} AND {which} RETURNING id",
+        *parameters,
+    )
+    await tx.execute_many(
+        f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING",
+        [(str(row["id"]),) for row in rows],
+    )
+    return len(rows)
+
+
+async def last_command(database: Database) -> int:
+    rows = await database.fetch("SELECT coalesce(max(n), 0) AS n FROM command")
+    return int(rows[0]["n"])
+
+
+async def commands_since(database: Database, n: int) -> list[Command]:
+    rows = await database.fetch("SELECT n, kind, target FROM command WHERE n > $1 ORDER BY n", n)
+    return [Command(int(row["n"]), row["kind"], row["target"]) for row in rows]
+
+
+class Rescued(NamedTuple):
+    """What `rescue` did: jobs to run again, jobs ended because their workers keep dying."""
+
+    workers: list[int]
+    requeued: int
+    dead: int
+
+
+async def rescue(database: Database) -> Rescued:
+    """Take jobs away from workers whose lease ran out.
+
+    In one transaction the worker is marked as stopped, so that nothing it still writes is accepted.
+    """
+    d = database.dialect
+    async with database.transaction() as tx:
+        lost = await tx.fetch(
+            f"SELECT id, name FROM worker WHERE stopped IS NULL AND {d.plus('beat', 'lease')} < {d.clock} "
+            f"OR (stopped IS NULL AND beat > {d.plus(d.clock, '60')}) {d.for_update}"
+        )
+        if not lost:
+            return Rescued([], 0, 0)
+        numbers = [int(row["id"]) for row in lost]
+        names = {int(row["id"]): row["name"] for row in lost}
+        requeued = dead = 0
+        for number in numbers:  # few: one per process that died since the last look
+            await tx.execute(f"UPDATE worker SET stopped = {d.now} WHERE id = $1", number)
+            entry = json.dumps(
+                {"worker": names[number], "error": "the worker was lost", "kind": "WorkerLost"}
+            )
+            gone, again = await take_back(tx, d, number, entry)
+            dead += gone
+            requeued += again
+    return Rescued(numbers, requeued, dead)
+
+
+async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tuple[int, int]:
+    """Requeue a lost worker's running jobs; those that crashed too often end dead.
+
+    Returns how many ended and how many wait again.
+    """
+    error = json.dumps(
+        {
+            "kind": "WorkerLost",
+            "category": "resource",
+            "message": f"its worker died {MAX_CRASHES} times while it ran",
+        }
+    )
+    ours = f"worker = $1 AND state = {State.RUNNING:d}"
+    kept = moved("crashes", "attempts")
+    gone = await tx.execute(
+        f"INSERT INTO job_history ({kept}, crashes, state, error, attempts, finished) "
+        f"SELECT {kept}, crashes + 1, {State.DEAD:d}, $2, {appended('$3')}, {d.now} "
+        f"FROM job_live WHERE {ours} AND crashes + 1 >= {MAX_CRASHES}",
+        worker,
+        error,
+        entry,
+    )
+    await tx.execute(f"DELETE FROM job_live WHERE {ours} AND crashes + 1 >= {MAX_CRASHES}", worker)
+    rows: Sequence[Any] = await tx.fetch(
+        f"UPDATE job_live SET state = {State.QUEUED:d}, crashes = crashes + 1, worker = NULL, "
+        f"attempts = {appended('$2')} WHERE {ours} RETURNING id",
+        worker,
+        entry,
+    )
+    await tx.execute_many(
+        f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING",
+        [(str(row["id"]),) for row in rows],
+    )
+    return gone, len(rows)
+
+
+async def served_queues(database: Database) -> set[str]:
+    """Return the queues that live workers work on."""
+    d = database.dialect
+    rows = await database.fetch(
+        f"SELECT queues FROM worker WHERE stopped IS NULL AND {d.plus('beat', 'lease')} >= {d.clock}"
+    )
+    return {queue for row in rows for queue in json.loads(row["queues"])}

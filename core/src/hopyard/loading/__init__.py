@@ -1,0 +1,53 @@
+"""Finds, checks and loads plugins. Whatever is wrong with one of them ends only that one.
+
+Names are loaded when they are first used: listing installed plugins needs no more than `_discovery`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hopyard.loading._discovery import RESERVED, installed_names
+    from hopyard.loading._loader import examine_plugins, load_plugins
+    from hopyard.loading._plugins import Plugins
+    from hopyard.loading._records import (
+        DeclaredSchedule,
+        DeclaredTask,
+        PluginRecord,
+        PluginState,
+        TaskOptions,
+    )
+
+_HOME = {
+    "RESERVED": "_discovery",
+    "installed_names": "_discovery",
+    "examine_plugins": "_loader",
+    "load_plugins": "_loader",
+    "Plugins": "_plugins",
+    "DeclaredSchedule": "_records",
+    "DeclaredTask": "_records",
+    "PluginRecord": "_records",
+    "PluginState": "_records",
+    "TaskOptions": "_records",
+}
+
+__all__ = [
+    "RESERVED",
+    "DeclaredSchedule",
+    "DeclaredTask",
+    "PluginRecord",
+    "PluginState",
+    "Plugins",
+    "TaskOptions",
+    "examine_plugins",
+    "installed_names",
+    "load_plugins",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,122 @@
+"""Imports plugin classes, so that whatever their code does ends only them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+import traceback
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from hopyard.errors import PluginError
+from hopyard.loading._discovery import Candidate
+from hopyard.loading._records import Failure
+from hopyard.plugin import Plugin
+from hopyard.redaction import redact
+
+SITE_MODULE = "hopfile"
+
+
+def import_class(candidate: Candidate) -> type[Plugin[Any]]:
+    """Import the class that an entry point names and check that it is a plugin."""
+    target = candidate.target
+    if target is None:
+        target = _load(candidate)
+    if not (isinstance(target, type) and issubclass(target, Plugin)) or target is Plugin:
+        raise Failure(
+            "class",
+            f"`{candidate.value or target!r}` is no subclass of hopyard.plugin.Plugin",
+            f'let the entry point name the plugin\'s class: {candidate.name} = "package:Class"',
+        )
+    for attribute in ("requires", "after"):
+        names = getattr(target, attribute)
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise Failure(
+                "class",
+                f"`{target.__name__}.{attribute}` is {names!r}, expected a tuple of plugin names",
+                f'write it as {attribute} = ("name",)',
+            )
+    return target
+
+
+def import_site(path: Path) -> type[Plugin[Any]]:
+    """Import a `hopfile.py` and return its one plugin class."""
+    # Compiled from the source each time: bytecode is cached by size and second, and a site edits its file.
+    loader = importlib.machinery.SourceFileLoader(SITE_MODULE, str(path))
+    spec = importlib.util.spec_from_file_location(SITE_MODULE, path, loader=loader)
+    if spec is None:
+        raise Failure("import", f"{path} is no Python file", "name it hopfile.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[SITE_MODULE] = module
+    try:
+        exec(loader.source_to_code(path.read_bytes(), str(path)), vars(module))  # noqa: S102 - what an import does
+    except (Exception, SystemExit) as error:
+        del sys.modules[SITE_MODULE]
+        raise _import_failure(error, str(path)) from error
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Plugin) and value.__module__ == SITE_MODULE
+    ]
+    if len(found) != 1:
+        names = ", ".join(value.__name__ for value in found) or "none"
+        raise Failure(
+            "class",
+            f"{path} has {len(found)} plugin classes ({names}), expected one",
+            "write one class in it that subclasses hopyard.plugin.Plugin",
+        )
+    return found[0]
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of an error, without secrets."""
+    return redact("".join(traceback.format_exception(error)))
+
+
+def error_text(error: BaseException) -> str:
+    """An error in one line, without secrets."""
+    text = " ".join(str(error).split())
+    return redact(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _load(candidate: Candidate) -> Any:
+    module, _, attribute = (part.strip() for part in candidate.value.partition(":"))
+    if not module or not attribute:
+        raise Failure(
+            "import",
+            f"the entry point's value `{candidate.value}` names no class",
+            f'write it as {candidate.name} = "package:Class"',
+        )
+    try:
+        imported = importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise _import_failure(error, module) from error
+    try:
+        return attrgetter(attribute)(imported)
+    except (Exception, SystemExit) as error:  # a module's `__getattr__` may raise anything
+        raise Failure(
+            "import",
+            f"`{module}` has no `{attribute}` ({error_text(error)})",
+            f"let the entry point `{candidate.name}` of {candidate.project} name an existing class",
+            traceback=traceback_text(error),
+        ) from error
+
+
+def _import_failure(error: BaseException, where: str) -> Failure:
+    if isinstance(error, PluginError) and error.hint:
+        return Failure("import", str(error), error.hint, traceback=traceback_text(error))
+    if isinstance(error, SystemExit):
+        reason = f"`{where}` called sys.exit({error.code!r}) while it was imported"
+        hint = "a plugin's module must not end the process; move that code into a hook"
+    elif isinstance(error, ModuleNotFoundError) and error.name and not where.startswith(error.name):
+        reason = f"`{where}` cannot be imported: there is no module `{error.name}`"
+        hint = f"install what provides `{error.name}`, and add it to the plugin's requirements"
+    else:
+        reason = f"`{where}` cannot be imported: {error_text(error)}"
+        hint = f"see the traceback; `python -c 'import {where}'` repeats it"
+    if where.endswith(".py"):
+        hint = f"mend {where}; the traceback names the line"
+    return Failure("import", reason, hint, traceback=traceback_text(error))

@@ -1,0 +1,299 @@
+"""The loaded plugins of one process, and everything that they contribute."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from hopyard.errors import ConfigError, Fault, HopyardError, PluginError
+from hopyard.hookspecs import Role
+from hopyard.loading._contributions import Contributions, check_references
+from hopyard.loading._hooks import Hooks, raised
+from hopyard.loading._importing import error_text
+from hopyard.loading._overrides import Effective, apply
+from hopyard.loading._records import (
+    DeclaredSchedule,
+    Failure,
+    PluginRecord,
+    PluginState,
+    TaskOptions,
+)
+from hopyard.plugin import Plugin
+from hopyard.settings import Settings
+from hopyard.specs import Effect, HealthCheck, Notifier, Queue, Reconciled, Verdict
+
+if TYPE_CHECKING:
+    import click
+
+logger = logging.getLogger("hopyard.loading")
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What the loader has found so far; `Plugins` shows it."""
+
+    records: dict[str, PluginRecord] = field(default_factory=dict)
+    classes: dict[str, type[Plugin[Any]]] = field(default_factory=dict)
+    instances: dict[str, Plugin[Any]] = field(default_factory=dict)
+    """The enabled plugins, in loading order."""
+    contributions: dict[str, Contributions] = field(default_factory=dict)
+
+
+class Plugins:
+    """The plugins of this process. Made by `load_plugins`.
+
+    A plugin that fails later (in `start_process`, or in a hook that another plugin owns) is withdrawn
+    then: its record says why, and all it contributed is gone.
+    """
+
+    def __init__(self, settings: Settings, role: Role, hooks: Hooks, loaded: Loaded) -> None:
+        self.settings = settings
+        self.role = role
+        self._hooks = hooks
+        self._loaded = loaded
+        self._effective: Effective
+        self._settle()
+
+    @property
+    def records(self) -> list[PluginRecord]:
+        """All plugins that are installed or named in the settings, sorted by name."""
+        return [self._loaded.records[name] for name in sorted(self._loaded.records)]
+
+    def record(self, name: str) -> PluginRecord:
+        """What is known about a plugin. Raises PluginError if it is neither installed nor named."""
+        try:
+            return self._loaded.records[name]
+        except KeyError:
+            hint = f"install it: pip install hopyard-{name}"
+            raise PluginError(f"there is no plugin `{name}`", stage="discovery", hint=hint) from None
+
+    def get(self, name: str) -> Plugin[Any]:
+        """An enabled plugin. Raises PluginError with the reason if it is not enabled."""
+        if name not in self._loaded.instances:
+            record = self.record(name)
+            raise PluginError(
+                f"plugin {name} is {record.state}: {record.reason}", stage=record.stage, hint=record.hint
+            )
+        return self._loaded.instances[name]
+
+    @property
+    def names(self) -> list[str]:
+        """Enabled plugins, in the order in which they were loaded."""
+        return list(self._loaded.instances)
+
+    @property
+    def classes(self) -> Mapping[str, type[Plugin[Any]]]:
+        """Classes of all plugins that could be imported, also of those that failed afterwards."""
+        return self._loaded.classes
+
+    @property
+    def ready(self) -> bool:
+        """True where every required plugin is enabled."""
+        return all(
+            record.state is PluginState.ENABLED for record in self._loaded.records.values() if record.required
+        )
+
+    @property
+    def withdrawn(self) -> frozenset[str]:
+        """Failed plugins: the namespaces that this process must not serve."""
+        return frozenset(name for name, record in self._loaded.records.items() if record.failed)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What is wrong in the settings' `[tasks]`, `[queues]` and `[schedules]`."""
+        return self._effective.faults
+
+    @property
+    def tasks(self) -> dict[str, Any]:
+        """Task declarations (`hopyard.tasks.Task`) by name."""
+        return self._effective.tasks
+
+    @property
+    def options(self) -> dict[str, TaskOptions]:
+        """The tasks' effective options by task name."""
+        return self._effective.options
+
+    @property
+    def queues(self) -> dict[str, Queue]:
+        """Effective queues by name."""
+        return self._effective.queues
+
+    @property
+    def schedules(self) -> dict[str, DeclaredSchedule]:
+        """Effective schedules by name, disabled ones included."""
+        return self._effective.schedules
+
+    @property
+    def health_checks(self) -> list[tuple[str, HealthCheck]]:
+        """Pairs of plugin and check."""
+        return [
+            (name, check)
+            for name, own in self._loaded.contributions.items()
+            for check in own.health_checks.values()
+        ]
+
+    @property
+    def notifiers(self) -> dict[str, Notifier]:
+        """Notifiers by kind, which is the scheme of the addresses that they serve."""
+        return {
+            kind: one for own in self._loaded.contributions.values() for kind, one in own.notifiers.items()
+        }
+
+    def collect(self, hook: str) -> list[tuple[str, Any]]:
+        """Pairs of plugin and contribution, for a plugin-owned hook. Who raises or hangs is withdrawn."""
+        found = []
+        for name in self._asked(hook):
+            try:
+                found += [(name, value) for value in self._hooks.contributions(hook, name)]
+            except Failure as failure:
+                self._withdraw(name, failure)
+        return found
+
+    def decide(self, hook: str, **arguments: Any) -> Any:
+        """The first answer that is not None; an error counts as no opinion and is logged."""
+        return self._hooks.decide(hook, arguments, first="", answer=object)
+
+    def classify(self, task: str, error: BaseException) -> Verdict | None:
+        """Which category an error is that `task` raised; the plugin that owns the task is asked first."""
+        owner = task.partition(".")[0]
+        verdict: Verdict | None = self._hooks.decide(
+            "classify_error", {"task": task, "error": error}, first=owner, answer=Verdict
+        )
+        return verdict
+
+    def reconcile(self, effect: Effect) -> Reconciled | None:
+        """Whether an effect happened; the plugin that owns the task is asked first."""
+        found: Reconciled | None = self._hooks.decide(
+            "reconcile_effect", {"effect": effect}, first=effect.task.partition(".")[0], answer=Reconciled
+        )
+        return found
+
+    def start_process(self, role: Role) -> None:
+        """Call `start_process` of all plugins; who raises is withdrawn.
+
+        Raises PluginError where the settings want a refusal instead.
+        """
+        for name in self._asked("start_process"):
+            if name not in self._loaded.instances:  # withdrawn meanwhile, with a plugin that it requires
+                continue
+            try:
+                self._hooks.call("start_process", name, {"role": role})
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded: it ends this plugin only
+                self._withdraw(name, raised("start_process", error))
+
+    def stop_process(self, role: Role) -> None:
+        """Call `stop_process` of all plugins, the last loaded first; errors are logged."""
+        for name in reversed(self._asked("stop_process")):
+            try:
+                self._hooks.call("stop_process", name, {"role": role})
+            except (Exception, SystemExit) as error:  # the others must be stopped too
+                logger.exception("plugin %s: stop_process raised %s", name, error_text(error))
+
+    def commands(self, name: str) -> list[click.Command]:
+        """The commands of `hopyard NAME`. Raises PluginError if the plugin is not enabled or fails."""
+        import click
+
+        self.get(name)
+        try:
+            found = self._hooks.contributions("register_commands", name)
+            for value in found:
+                if not isinstance(value, click.Command) or not value.name:
+                    reason = f"`register_commands` returned {value!r}, expected click commands with names"
+                    raise Failure(
+                        "register_commands", reason, "return functions decorated with @click.command()"
+                    )
+        except Failure as failure:
+            message = f"plugin {name}: {failure.reason}"
+            raise PluginError(message, stage=failure.stage, hint=failure.hint) from failure
+        return found
+
+    def withdraw(self, name: str, reason: str, *, hint: str = "", stage: str = "start") -> None:
+        """End an enabled plugin for something in its surroundings, e.g. a missing migration: misconfigured.
+
+        Raises PluginError where the settings want a refusal instead.
+        """
+        self.get(name)
+        self._withdraw(name, Failure(stage, reason, hint, state=PluginState.MISCONFIGURED))
+
+    def check(self) -> None:
+        """Raise what the settings want refused: faults of the core's part, and plugins that may not fail.
+
+        Raises ConfigError or PluginError.
+        """
+        if self.faults:
+            raise ConfigError(self.faults)
+        refused = [record for record in self.records if self._refuses(record)]
+        if refused:
+            raise refusal(refused)
+
+    def _refuses(self, record: PluginRecord) -> bool:
+        entry = self.settings.plugin(record.name)
+        return record.failed and (self.settings.plugins.strict or entry.on_failure == "abort")
+
+    def _asked(self, hook: str) -> list[str]:
+        implementing = set(self._hooks.implemented(hook))
+        return [name for name in self._loaded.instances if name in implementing]
+
+    def _withdraw(self, name: str, failure: Failure) -> None:
+        """End a plugin after loading; raises where the settings want a refusal."""
+        roll_back(self._loaded, self._hooks, name, failure)
+        self._settle()
+        self.check()
+
+    def _settle(self) -> None:
+        """Withdraw plugins whose references lead to withdrawn ones, then merge the settings again."""
+        while True:
+            queues = {name for own in self._loaded.contributions.values() for name in own.queues}
+            tasks = {name for own in self._loaded.contributions.values() for name in own.tasks}
+            before = len(self._loaded.instances)
+            for name, own in list(self._loaded.contributions.items()):
+                try:
+                    check_references(own, queues, tasks)
+                except Failure as failure:
+                    roll_back(self._loaded, self._hooks, name, failure)
+            if len(self._loaded.instances) == before:
+                break
+        absent = {record.name for record in self.records if record.state is not PluginState.ENABLED}
+        self._effective = apply(self.settings, self._loaded.contributions, absent)
+
+
+def roll_back(loaded: Loaded, hooks: Hooks, name: str, failure: Failure) -> None:
+    """Take out a plugin, all that it contributed and those that require it."""
+    hooks.unregister(name)
+    loaded.instances.pop(name, None)
+    loaded.contributions.pop(name, None)
+    set_failed(loaded, name, failure)
+    for other, instance in list(loaded.instances.items()):
+        if name in instance.requires:
+            reason = f"it requires the plugin `{name}`, which is {failure.state}"
+            hint = f"see what `hopyard plugins` says about `{name}`"
+            roll_back(loaded, hooks, other, Failure("requires", reason, hint))
+
+
+def set_failed(loaded: Loaded, name: str, failure: Failure) -> None:
+    """Write a failure into the plugin's record and the log."""
+    record = replace(
+        loaded.records[name],
+        state=failure.state,
+        reason=failure.reason,
+        hint=failure.hint,
+        stage=failure.stage,
+        faults=failure.faults,
+        traceback=failure.traceback,
+    )
+    loaded.records[name] = record
+    if record.failed:
+        logger.warning(
+            "plugin %s is %s (%s): %s; %s", name, record.state, record.stage, record.reason, record.hint
+        )
+
+
+def refusal(records: list[PluginRecord]) -> HopyardError:
+    """One error for all plugins that may not fail."""
+    if all(record.faults for record in records):
+        return ConfigError([fault for record in records for fault in record.faults])
+    lines = [f"plugin {record.name} is {record.state}: {record.reason} ({record.hint})" for record in records]
+    lines.append("start is refused, since `plugins.strict` or their `on_failure` asks for it")
+    return PluginError("\n".join(lines), stage=records[0].stage, hint="`hopyard plugins` shows them")

@@ -1,0 +1,111 @@
+"""What is known about each plugin after loading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from hopyard.errors import Fault
+from hopyard.specs import RetryPolicy, Schedule
+
+
+class PluginState(StrEnum):
+    """Where a plugin stands. Only an enabled plugin contributes anything."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    """The settings do not want it."""
+    MISSING = "missing"
+    """The settings name it, but it is not installed."""
+    INCOMPATIBLE = "incompatible"
+    """Its distribution's requirements are not met; it was not imported."""
+    MISCONFIGURED = "misconfigured"
+    """Its settings are wrong."""
+    QUARANTINED = "quarantined"
+    """It broke its contract."""
+    DRAINING = "draining"
+    """It finishes what it has and takes nothing new."""
+
+
+FAILED = frozenset(
+    {PluginState.MISSING, PluginState.INCOMPATIBLE, PluginState.MISCONFIGURED, PluginState.QUARANTINED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRecord:
+    """One plugin: its state, and where it failed, why, and what to do about it."""
+
+    name: str
+    state: PluginState
+    version: str = ""
+    distribution: str = ""
+    summary: str = ""
+    reason: str = ""
+    hint: str = ""
+    stage: str = ""
+    """The loading step that ended it; empty if enabled."""
+    required: bool = False
+    faults: tuple[Fault, ...] = ()
+    traceback: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """True where somebody has to mend something."""
+        return self.state in FAILED
+
+
+@runtime_checkable
+class DeclaredTask(Protocol):
+    """What the loader looks at in a task declaration; `hopyard.tasks.Task` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def queue(self) -> str | None: ...
+    @property
+    def retry(self) -> RetryPolicy | None: ...
+    @property
+    def time_limit(self) -> float | None: ...
+    @property
+    def priority(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """A task's declaration merged with the operator's overrides. `time_limit` in seconds."""
+
+    queue: str
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    time_limit: float = 600.0
+    priority: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSchedule(Schedule):
+    """An effective schedule and who declared it: a plugin's name, or `settings`."""
+
+    declared_by: str = ""
+
+
+class Failure(Exception):
+    """Ends the loading of one plugin."""
+
+    def __init__(
+        self,
+        stage: str,
+        reason: str,
+        hint: str,
+        *,
+        state: PluginState = PluginState.QUARANTINED,
+        faults: tuple[Fault, ...] = (),
+        traceback: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.stage = stage
+        self.reason = reason
+        self.hint = hint
+        self.state = state
+        self.faults = faults
+        self.traceback = traceback

@@ -1,0 +1,63 @@
+"""Telling a person something: stored first, then delivered by one job per channel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hopyard import current
+from hopyard.ledger.values import NewJob, Ring, derived_id, new_id
+from hopyard.notify.people import person
+from hopyard.notify.tasks import deliver
+from hopyard.tasks.declaration import Call
+
+
+async def notify(
+    person_id: str,
+    title: str,
+    body: str,
+    *,
+    data: Mapping[str, Any] | None = None,
+    id: str | None = None,  # noqa: A002
+) -> str:
+    """Tell a person something over each of their channels; return the notification's id.
+
+    The notification and its deliveries are stored in one transaction; a channel that fails is tried again by
+    itself and fails nothing else. The same `id` tells it once.
+    """
+    client = current.get().client()
+    database = client.database
+    id_ = id or new_id()
+    jobs = [_delivery(id_, channel) for channel in person(person_id).channels]
+    async with database.transaction() as tx:
+        now = database.dialect.now
+        await tx.execute(
+            f"INSERT INTO notification (id, person, title, body, data, created) "
+            f"VALUES ($1, $2, $3, $4, $5, {now}) ON CONFLICT DO NOTHING",
+            id_,
+            person_id,
+            title,
+            body,
+            json.dumps(data or {}, default=str),
+        )
+        await tx.insert_jobs(jobs)
+    await client.ring([Ring(*job[:6]) for job in jobs])
+    return id_
+
+
+def _delivery(notification: str, channel: str) -> NewJob:
+    call: Call[Any, Any] = deliver.options(id=derived_id("delivery", notification, channel))
+    return call.job((), {"notification": notification, "channel": channel})
+
+
+async def alert(
+    title: str,
+    body: str,
+    *,
+    data: Mapping[str, Any] | None = None,
+    id: str | None = None,  # noqa: A002
+) -> None:
+    """Tell the people in `[alerts] to` something about the installation itself."""
+    for one in current.get().settings.alerts.to:
+        await notify(one, title, body, data=data, id=derived_id(id, one) if id else None)

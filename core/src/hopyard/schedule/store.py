@@ -1,0 +1,232 @@
+"""Schedules in the ledger: what plugins and settings declare, what people add and change.
+
+A schedule's effective values are the person's edit over the settings over the plugin; the layers are stored
+apart, so that an edit survives an upgrade of the plugin and can be taken back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from hopyard.errors import ScheduleError
+from hopyard.ledger.database import Connection, Row
+from hopyard.ledger.dialect import Dialect
+from hopyard.ledger.values import moment, utcnow
+from hopyard.schedule import rules
+from hopyard.specs import Schedule, State
+
+_COLUMNS = (
+    "name, source, task, declared, edited, rule, follows, kwargs, misfire, overlap, catch_up, enabled, "
+    "person, next_due, last_due"
+)
+
+
+class Stored(NamedTuple):
+    """A schedule as it stands in the ledger."""
+
+    schedule: Schedule
+    source: str
+    person: str | None
+    next_due: datetime | None
+    last_due: datetime | None
+    edited: bool
+
+
+def to_json(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule as JSON-like values."""
+    values = {field.name: getattr(schedule, field.name) for field in fields(Schedule)}
+    values["rule"] = rules.to_json(schedule.rule)
+    values["catch_up"] = schedule.catch_up.total_seconds()
+    values["kwargs"] = dict(schedule.kwargs)
+    return values
+
+
+def from_json(values: Mapping[str, Any]) -> Schedule:
+    """Return a schedule from `to_json`'s values."""
+    return Schedule(
+        **{
+            **values,
+            "rule": rules.from_json(values["rule"]),
+            "catch_up": timedelta(seconds=values["catch_up"]),
+        }
+    )
+
+
+def _stored(row: Row) -> Stored:
+    schedule = Schedule(
+        name=row["name"],
+        task=row["task"],
+        rule=rules.from_json(json.loads(row["rule"])),
+        kwargs=json.loads(row["kwargs"]),
+        misfire=row["misfire"],
+        overlap=row["overlap"],
+        catch_up=timedelta(seconds=row["catch_up"]),
+        enabled=bool(row["enabled"]),
+    )
+    return Stored(
+        schedule,
+        row["source"],
+        row["person"],
+        moment(row["next_due"]),
+        moment(row["last_due"]),
+        row["edited"] is not None and row["source"] != "user",
+    )
+
+
+async def put(
+    tx: Connection, d: Dialect, schedule: Schedule, *, person: str | None = None
+) -> datetime | None:
+    """Store a person's own schedule, new or changed; return its next due time.
+
+    Raises `ScheduleError` if the rule is none, or will never be due.
+    """
+    rules.validate(schedule.rule)
+    first = rules.next_after(schedule.rule, utcnow())
+    if first is None and schedule.rule.after is None:
+        raise ScheduleError(
+            f"schedule {schedule.name} will never be due: {rules.describe(schedule.rule)} has passed"
+        )
+    await _write(tx, d, schedule, "user", person, None, json.dumps(to_json(schedule)), first)
+    return first if schedule.enabled else None
+
+
+async def _write(
+    tx: Connection,
+    d: Dialect,
+    schedule: Schedule,
+    source: str,
+    person: str | None,
+    declared: str | None,
+    edited: str | None,
+    due: datetime | None,
+) -> None:
+    await tx.execute(
+        f"INSERT INTO schedule ({_COLUMNS}, updated) "
+        f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, NULL, {d.now}) "
+        "ON CONFLICT (name) DO UPDATE SET source = excluded.source, task = excluded.task, "
+        "declared = excluded.declared, edited = excluded.edited, rule = excluded.rule, "
+        "follows = excluded.follows, "
+        "kwargs = excluded.kwargs, misfire = excluded.misfire, overlap = excluded.overlap, "
+        "catch_up = excluded.catch_up, enabled = excluded.enabled, person = excluded.person, "
+        "next_due = excluded.next_due, updated = excluded.updated",
+        schedule.name,
+        source,
+        schedule.task,
+        declared,
+        edited,
+        json.dumps(rules.to_json(schedule.rule)),
+        schedule.rule.after if schedule.enabled else None,
+        json.dumps(dict(schedule.kwargs)),
+        schedule.misfire,
+        schedule.overlap,
+        schedule.catch_up.total_seconds(),
+        schedule.enabled,
+        person,
+        due if schedule.enabled else None,
+    )
+
+
+async def get(tx: Connection, name: str) -> Stored:
+    """Return one schedule. Raises `ScheduleError` if there is none of that name."""
+    rows = await tx.fetch(f"SELECT {_COLUMNS} FROM schedule WHERE name = $1", name)
+    if not rows:
+        names = await tx.fetch("SELECT name FROM schedule")
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [row["name"] for row in names], 1)
+        raise ScheduleError(
+            f"there is no schedule `{name}`" + (f"; did you mean `{near[0]}`?" if near else "")
+        )
+    return _stored(rows[0])
+
+
+async def listed(tx: Connection, limit: int = 1000) -> list[Stored]:
+    """Return schedules by name."""
+    rows = await tx.fetch(f"SELECT {_COLUMNS} FROM schedule ORDER BY name LIMIT $1", limit)
+    return [_stored(row) for row in rows]
+
+
+async def edit(tx: Connection, d: Dialect, name: str, **changes: Any) -> Stored:
+    """Change fields of a schedule (`rule`, `kwargs`, `enabled`, `misfire` …) as a person's edit.
+
+    Raises `ScheduleError` for an unknown name or a rule that is none.
+    """
+    stored = await get(tx, name)
+    new = replace(stored.schedule, **changes)
+    rules.validate(new.rule)
+    rows = await tx.fetch("SELECT declared, edited FROM schedule WHERE name = $1", name)
+    edits = json.loads(rows[0]["edited"] or "{}")
+    values = to_json(new)
+    edits |= {field: values[field] for field in changes}
+    # A changed rule counts from now; enabling again does not make up for the time in between.
+    due = rules.next_after(new.rule, utcnow())
+    await _write(tx, d, new, stored.source, stored.person, rows[0]["declared"], json.dumps(edits), due)
+    return await get(tx, name)
+
+
+async def delete(tx: Connection, d: Dialect, name: str) -> None:
+    """Remove a person's schedule; a declared one is disabled instead. Raises `ScheduleError`."""
+    stored = await get(tx, name)
+    if stored.source == "user":
+        await tx.execute("DELETE FROM schedule WHERE name = $1", name)
+    else:
+        await edit(tx, d, name, enabled=False)
+
+
+async def declare(tx: Connection, d: Dialect, schedules: Mapping[str, tuple[Schedule, str]]) -> None:
+    """Bring the declared schedules up to date: name to (schedule, `plugin` or `settings`).
+
+    One that is no longer declared stops, and goes on when it is declared again.
+    """
+    rows = await tx.fetch(f"SELECT {_COLUMNS} FROM schedule WHERE source <> 'user'")
+    there = {row["name"]: row for row in rows}
+    for name, (schedule, source) in schedules.items():
+        text = json.dumps(to_json(schedule), sort_keys=True)
+        row = there.get(name)
+        if row is not None and row["declared"] == text:
+            continue
+        edits = json.loads(row["edited"]) if row is not None and row["edited"] else {}
+        effective = from_json(to_json(schedule) | edits)
+        due = rules.next_after(effective.rule, utcnow())
+        await _write(tx, d, effective, source, None, text, row["edited"] if row is not None else None, due)
+    gone = [name for name, row in there.items() if name not in schedules and row["declared"] is not None]
+    await tx.execute_many(
+        "UPDATE schedule SET declared = NULL, enabled = false, next_due = NULL, follows = NULL "
+        "WHERE name = $1",
+        [(name,) for name in gone],
+    )
+
+
+async def due(tx: Connection, d: Dialect, limit: int) -> list[Stored]:
+    """Return the schedules whose next due time has come."""
+    rows: Sequence[Row] = await tx.fetch(
+        f"SELECT {_COLUMNS} FROM schedule WHERE next_due <= {d.now} ORDER BY next_due LIMIT $1", limit
+    )
+    return [_stored(row) for row in rows]
+
+
+async def followed(tx: Connection, d: Dialect, limit: int) -> list[tuple[Stored, datetime]]:
+    """Return the schedules that follow another one whose job has succeeded, with the due time of that job.
+
+    Counted are successes since the follower was stored or changed, in any order, each once.
+    """
+    columns = ", ".join(f"s.{column.strip()}" for column in _COLUMNS.split(","))
+    rows = await tx.fetch(
+        f"SELECT {columns}, f.due AS due FROM schedule s JOIN schedule_fire f ON f.schedule = s.follows "
+        f"JOIN job_history h ON h.id = f.job_id AND h.state = {State.SUCCEEDED:d} "
+        "AND h.finished >= s.updated WHERE s.follows IS NOT NULL "
+        f"AND {d.plus('f.due', 's.catch_up')} > {d.now} AND NOT EXISTS ("
+        "SELECT 1 FROM schedule_fire g WHERE g.schedule = s.name AND g.due = f.due) ORDER BY f.due LIMIT $1",
+        limit,
+    )
+    return [(_stored(row), due) for row in rows if (due := moment(row["due"])) is not None]
+
+
+async def next_due(tx: Connection) -> datetime | None:
+    """Return the earliest next due time of all."""
+    rows = await tx.fetch("SELECT min(next_due) AS due FROM schedule WHERE next_due IS NOT NULL")
+    return moment(rows[0]["due"])

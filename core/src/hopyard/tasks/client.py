@@ -1,0 +1,197 @@
+"""Ledger and broker as one event loop of a program sees them: submitting jobs and waiting for results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from hopyard.broker.publisher import Publisher
+from hopyard.errors import (
+    BrokerError,
+    HopyardError,
+    JobCancelled,
+    JobFailed,
+    LedgerUnavailable,
+    ResultTimeout,
+)
+from hopyard.ledger import waiting
+from hopyard.ledger.database import Database
+from hopyard.ledger.keys import Unique, submit_unique
+from hopyard.ledger.values import NewJob, Ring
+from hopyard.specs import State
+
+log = logging.getLogger("hopyard.submit")
+
+_BATCH: Final = 1000
+#: An accepted job need not wait for a broker that hangs: the relay rings later.
+_RING_SECONDS: Final = 3.0
+_POLL_SECONDS: Final = (0.01, 0.25)
+
+
+class Ended(NamedTuple):
+    """How a job ended. `result` and `error` are JSON texts."""
+
+    state: State
+    result: str | None
+    error: str | None
+
+
+class Client:
+    """Everything that a producer needs, bound to one event loop."""
+
+    def __init__(self, database: Database, publisher: Publisher) -> None:
+        self.database = database
+        self.publisher = publisher
+        self._waiting: deque[tuple[Sequence[NewJob], asyncio.Future[set[str]]]] = deque()
+        self._flusher: asyncio.Task[None] | None = None
+        self._rung: list[str] = []
+        self._cleaner: asyncio.Task[None] | None = None
+        self._results: dict[str, list[asyncio.Future[Ended]]] = {}
+        self._poller: asyncio.Task[None] | None = None
+
+    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
+        """Store jobs and ring for them; return the ids that were new.
+
+        When it returns the jobs are accepted: they survive anything. Callers at the same time share a commit.
+        Raises `LedgerUnavailable` where nothing was stored.
+        """
+        future: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((jobs, future))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        return await future
+
+    async def submit_unique(self, job: NewJob, unique: Unique) -> str:
+        """Store a job that is unique by key; return the id of the job that holds the key now."""
+        id_, new = await submit_unique(self.database, job, unique)
+        if new and job.state == State.QUEUED:
+            await self.ring([Ring(*job[:6])])
+        return id_
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft()]
+            size = len(batch[0][0])
+            while self._waiting and size + len(self._waiting[0][0]) <= _BATCH:
+                batch.append(self._waiting.popleft())
+                size += len(batch[-1][0])
+            await self._store(batch)
+
+    async def _store(self, batch: list[tuple[Sequence[NewJob], asyncio.Future[set[str]]]]) -> None:
+        jobs = [job for some, _ in batch for job in some]
+        try:
+            new = await self.database.submit(jobs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, each caller gets it
+            if len(batch) > 1 and not isinstance(error, LedgerUnavailable):
+                for part in batch:  # one caller's row must not fail the others'
+                    await self._store([part])
+                return
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        await self.ring([Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new])
+        for some, future in batch:
+            if not future.done():
+                future.set_result({job.id for job in some if job.id in new})
+
+    async def ring(self, rings: Sequence[Ring]) -> bool:
+        """Put messages into the broker and drop their outbox entries; False if the broker is away."""
+        if not rings:
+            return True
+        try:
+            async with asyncio.timeout(_RING_SECONDS):
+                await self.publisher.publish(rings)
+        except (BrokerError, TimeoutError) as error:
+            log.warning("the broker is away, %d accepted jobs wait for the relay: %s", len(rings), error)
+            return False
+        except Exception:
+            log.exception("%d accepted jobs wait for the relay: ringing for them failed", len(rings))
+            return False
+        self._rung += [ring.id for ring in rings]
+        if self._cleaner is None or self._cleaner.done():
+            self._cleaner = asyncio.create_task(self._clean())
+        return True
+
+    async def _clean(self) -> None:
+        while self._rung:
+            ids, self._rung = self._rung[:_BATCH], self._rung[_BATCH:]
+            try:
+                await waiting.rung(self.database, ids)
+            except LedgerUnavailable as error:
+                log.info("outbox entries stay for the relay: %s", error)
+
+    async def wait(self, id_: str, timeout: float | None) -> Ended:
+        """Wait until a job is over, at most `timeout` seconds. Raises `ResultTimeout`."""
+        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._results.setdefault(id_, []).append(future)
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            raise ResultTimeout(f"job {id_} did not end within {timeout:g} s; it goes on") from None
+        finally:
+            self._results[id_].remove(future)
+            if not self._results[id_]:
+                del self._results[id_]
+
+    async def _poll(self) -> None:
+        """Ask for all awaited results in one query, less often the longer nothing happens."""
+        pause = _POLL_SECONDS[0]
+        while self._results:
+            try:
+                found = await self.ended([*self._results])
+            except LedgerUnavailable as error:
+                log.info("waiting for results: %s", error)
+                found = {}
+            except Exception as error:  # noqa: BLE001 - whatever it is, each caller gets it
+                for future in [future for futures in self._results.values() for future in futures]:
+                    if not future.done():
+                        future.set_exception(error)
+                found = {}
+            for id_, ended in found.items():
+                for future in self._results.get(id_, ()):
+                    if not future.done():
+                        future.set_result(ended)
+            pause = _POLL_SECONDS[0] if found else min(pause * 1.5, _POLL_SECONDS[1])
+            await asyncio.sleep(pause)
+
+    async def ended(self, ids: Sequence[str]) -> dict[str, Ended]:
+        """Return how those of the jobs ended that are over."""
+        rows = await self.database.fetch(
+            f"SELECT id, state, result, error FROM job_history WHERE id {self.database.dialect.ids('$1')}",
+            self.database.list(ids),
+        )
+        return {str(row["id"]): Ended(State(row["state"]), row["result"], row["error"]) for row in rows}
+
+    async def close(self) -> None:
+        """Finish what was begun and close the connections."""
+        for task in (self._flusher, self._cleaner):
+            if task is not None and not task.done():
+                await asyncio.wait([task], timeout=5)
+        if self._poller is not None:
+            self._poller.cancel()
+        await self.publisher.close()
+        await self.database.close()
+
+
+def raise_unless_succeeded(id_: str, ended: Ended) -> None:
+    """Raise `JobFailed` or `JobCancelled` for a job that ended so."""
+    if ended.state is State.SUCCEEDED:
+        return
+    if ended.state is State.CANCELLED:
+        raise JobCancelled(f"job {id_} was cancelled")
+    if ended.error is None:
+        raise HopyardError(f"job {id_} ended {ended.state.label} without an error")
+    error: dict[str, Any] = json.loads(ended.error)
+    raise JobFailed(
+        f"job {id_} ended dead: {error.get('kind')}: {error.get('message')}",
+        kind=error.get("kind", ""),
+        category=error.get("category", "bug"),
+    )

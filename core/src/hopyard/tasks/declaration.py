@@ -1,0 +1,322 @@
+"""Declaring a task and calling it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    overload,
+)
+
+from hopyard import current, portal
+from hopyard.broker import envelope
+from hopyard.errors import PayloadError, PluginError
+from hopyard.ledger.keys import Unique
+from hopyard.ledger.values import NewJob, new_id, utcnow
+from hopyard.specs import RetryPolicy, State, Tool
+from hopyard.tasks.handle import JobHandle
+from hopyard.tasks.job import Job, current_job
+from hopyard.tasks.payload import Payload, checked
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
+
+    from hopyard.loading import TaskOptions
+    from hopyard.tasks.client import Client
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Pool = Literal["auto", "process"]
+
+
+class Task(Generic[P, R]):
+    """A declared task. Calling it runs its function here and now; `submit` makes a job of it.
+
+    The declaration is light and immutable; queue, retry, limits and priority may be overridden in the
+    settings.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        queue: str | None = None,
+        retry: RetryPolicy | None = None,
+        time_limit: float | None = None,
+        priority: int | None = None,
+        tool: Tool | None = None,
+        pool: Pool = "auto",
+    ) -> None:
+        if "." not in name:
+            raise PluginError(
+                f"task name `{name}` has no plugin in it",
+                stage="import",
+                hint="name it `<plugin>.<task>`, for example `weather.refresh`",
+            )
+        if priority is not None and not 0 <= priority <= 9:
+            raise PluginError(f"{name}: priority is {priority}, expected 0 to 9", stage="import")
+        self.name = name
+        self.function = function
+        self.queue = queue
+        self.retry = retry
+        self.time_limit = time_limit
+        self.priority = priority
+        self.tool = tool
+        self.pool = pool
+        self.doc = inspect.getdoc(function) or ""
+        self.payload = Payload(name, function, Job)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return self.doc.split("\n", 1)[0]
+
+    @property
+    def sync(self) -> TaskSync[P, R]:
+        """The same calls for plain code; refused inside a running event loop."""
+        return TaskSync(Call(self))
+
+    def options(
+        self,
+        *,
+        delay: float | timedelta | None = None,
+        eta: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        id: str | None = None,  # noqa: A002 - the name that Celery's callers know
+        person: str | None = None,
+        unique: Unique | str | None = None,
+        session: AsyncSession | Session | None = None,
+    ) -> Call[P, R]:
+        """Return the task with options for one call: `task.options(delay=60).submit(…)`.
+
+        `delay` in seconds, or an aware `eta`; `priority` 0 to 9, 9 first; `id` makes the call idempotent: a
+        second submit of the same id is the same job; `person` is whom it is done for; `unique`, a key or a
+        `Unique`, says that there shall be one such job at a time. With `session`, an SQLAlchemy session on
+        the ledger's database (an `AsyncSession`; a `Session` with `.sync`), the job exists if and only if the
+        session's transaction commits.
+        """
+        if delay is not None:
+            seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+            eta = utcnow() + timedelta(seconds=seconds)
+        if isinstance(unique, str):
+            unique = Unique(unique)
+        return Call(
+            self,
+            eta=eta,
+            queue=queue,
+            priority=priority,
+            id=id,
+            person=person,
+            unique=unique,
+            session=session,
+        )
+
+    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Validate the arguments, store the job and ring for it. Durable when it returns.
+
+        Raises `PayloadError` before anything is stored, `LedgerUnavailable` if nothing was.
+        """
+        return await Call(self).submit(*args, **kwargs)
+
+    async def submit_many(self, calls: Iterable[Mapping[str, Any]]) -> list[JobHandle[R]]:
+        """Submit one job per mapping of arguments, in one round trip per thousand.
+
+        All arguments are validated before anything is stored.
+        """
+        return await Call(self).submit_many(calls)
+
+    # Celery's own ways to call it
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """Celery's `delay`: returns an `AsyncResult`."""
+        return self.celery.delay(*args, **kwargs)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Celery's `apply_async`: returns an `AsyncResult`."""
+        return self.celery.apply_async(args, kwargs, **options)
+
+    @property
+    def celery(self) -> Any:
+        """The Celery task of the same name."""
+        return current.get().celery.tasks[self.name]
+
+
+@dataclass(frozen=True)
+class Call(Generic[P, R]):
+    """A task together with options for its next call."""
+
+    task: Task[P, R]
+    eta: datetime | None = None
+    queue: str | None = None
+    priority: int | None = None
+    id: str | None = None
+    person: str | None = None
+    unique: Unique | None = None
+    session: AsyncSession | Session | None = None
+
+    def __post_init__(self) -> None:
+        if self.unique is not None and self.session is not None:
+            raise PayloadError(f"{self.task.name}: `unique` and `session` do not go together")
+
+    @property
+    def sync(self) -> TaskSync[P, R]:
+        """The same calls for plain code."""
+        return TaskSync(self)
+
+    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """As `Task.submit`."""
+        job = self.job(args, kwargs)
+        if self.session is not None:
+            await self._submit_in([job])
+            return JobHandle(job.id, self.task.payload)
+        client: Client = current.get().client()
+        if self.unique is not None:
+            id_ = await client.submit_unique(job, self.unique)
+            return JobHandle(id_, self.task.payload)
+        await client.submit([job])
+        return JobHandle(job.id, self.task.payload)
+
+    async def submit_many(self, calls: Iterable[Mapping[str, Any]]) -> list[JobHandle[R]]:
+        """As `Task.submit_many`."""
+        if self.unique is not None:
+            raise PayloadError(f"{self.task.name}: many jobs cannot share the unique key {self.unique.key!r}")
+        jobs = [replace(self, id=None).job((), kwargs) for kwargs in calls]
+        if self.session is not None:
+            await self._submit_in(jobs)
+            return [JobHandle(job.id, self.task.payload) for job in jobs]
+        client = current.get().client()
+        for start in range(0, len(jobs), 1000):
+            await client.submit(jobs[start : start + 1000])
+        return [JobHandle(job.id, self.task.payload) for job in jobs]
+
+    async def _submit_in(self, jobs: Sequence[NewJob]) -> None:
+        from hopyard.tasks.transactional import submit_in
+
+        if not hasattr(self.session, "run_sync"):
+            raise PayloadError(f"{self.task.name}: a plain Session goes with `.sync`, await an AsyncSession")
+        await submit_in(cast("AsyncSession", self.session), jobs)
+
+    def submit_in_session(self, calls: Iterable[Mapping[str, Any]]) -> list[JobHandle[R]]:
+        """Store one job per mapping of arguments in a plain `Session`'s transaction, in this thread."""
+        from hopyard.tasks.transactional import submit_in_sync
+
+        if hasattr(self.session, "run_sync"):
+            raise PayloadError(f"{self.task.name}: an AsyncSession is awaited, without `.sync`")
+        jobs = [self.job((), kwargs) for kwargs in calls]
+        submit_in_sync(cast("Session", self.session), jobs)
+        return [JobHandle(job.id, self.task.payload) for job in jobs]
+
+    def job(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob:
+        """Return the row that this call stores. Raises `PayloadError`."""
+        task = self.task
+        options: TaskOptions = current.get().options(task.name)
+        values = task.payload.dump(args, kwargs)
+        parent = current_job.get()
+        id_ = self.id or new_id()
+        later = self.eta is not None and self.eta > utcnow()
+        return NewJob(
+            id=id_,
+            task=task.name,
+            queue=self.queue or options.queue,
+            priority=options.priority if self.priority is None else self.priority,
+            body=checked(envelope.body((), values), f"{task.name}: the arguments"),
+            headers=envelope.headers(
+                id_,
+                task.name,
+                root=parent.root if parent else None,
+                parent=parent.id if parent else None,
+                kwargsrepr=repr(values)[:200],
+            ),
+            state=State.SCHEDULED if later else State.QUEUED,
+            eta=self.eta if later else None,
+            parent=parent.id if parent else None,
+            root=parent.root if parent else None,
+            person=self.person or (parent.person if parent else None),
+        )
+
+
+class TaskSync(Generic[P, R]):
+    """`Task`'s calls for plain code, served by the process's portal."""
+
+    def __init__(self, call: Call[P, R]) -> None:
+        self._call = call
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """As `Task.submit`."""
+        if self._call.session is not None:
+            return self._call.submit_in_session([self._call.task.payload.named(args, kwargs)])[0]
+        return portal.run(self._call.submit(*args, **kwargs))
+
+    def submit_many(self, calls: Iterable[Mapping[str, Any]]) -> list[JobHandle[R]]:
+        """As `Task.submit_many`."""
+        if self._call.session is not None:
+            return self._call.submit_in_session(calls)
+        return portal.run(self._call.submit_many(calls))
+
+
+class _Decorator(Protocol):
+    @overload
+    def __call__(self, function: Callable[Concatenate[Job, P], Awaitable[R]]) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Job, P], R]) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]]) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R]) -> Task[P, R]: ...
+
+
+def task(
+    name: str,
+    *,
+    queue: str | None = None,
+    retry: RetryPolicy | None = None,
+    time_limit: float | None = None,
+    priority: int | None = None,
+    tool: bool | Tool = False,
+    pool: Pool = "auto",
+) -> _Decorator:
+    """Declare a function as a task: `@task("weather.refresh", retry=RetryPolicy(max_retries=5))`.
+
+    `async def` tasks run on the worker's event loop, `def` tasks in threads, with `pool="process"` in a child
+    process. `time_limit` in seconds (default 600); `queue` defaults to the plugin's name; `priority` 0 to 9,
+    9 first (default 5); `tool=True` offers it to LLMs. Raises `PluginError` for a name without a plugin.
+    """
+
+    def declare(function: Callable[..., Any]) -> Task[Any, Any]:
+        marked = Tool() if tool is True else tool or None
+        return Task(
+            name,
+            function,
+            queue=queue,
+            retry=retry,
+            time_limit=time_limit,
+            priority=priority,
+            tool=marked,
+            pool=pool,
+        )
+
+    return declare

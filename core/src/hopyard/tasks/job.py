@@ -1,0 +1,180 @@
+"""What a running task knows of its job, and tells about it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from hopyard import portal
+from hopyard.errors import EffectUnknown
+from hopyard.ledger.values import Claim, Progress, utcnow
+from hopyard.specs import Effect, Reconciled
+from hopyard.tasks.payload import checked
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from hopyard.ledger.database import Database
+
+T = TypeVar("T")
+
+current_job: ContextVar[Job | None] = ContextVar("hopyard_job", default=None)
+
+
+class Host(Protocol):
+    """The process that runs a job, as the job sees it."""
+
+    def note(self, progress: Progress) -> None:
+        """Take progress; never waits."""
+
+    async def save(self, id_: str, claim: int, data: Mapping[str, Any]) -> None:
+        """Store a checkpoint durably. Raises `StaleFence`."""
+
+    def held(self, id_: str, claim: int) -> tuple[Database, tuple[int, int]]:
+        """Return the ledger and the job's fence, for writes of its own. Raises `StaleFence`."""
+
+    def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
+        """Give the job's slot to others meanwhile, and get one again at the end."""
+
+    def check(self, id_: str) -> None:
+        """Raise if the job should stop: cancelled, over its time limit, or its lease lost."""
+
+
+class Job:
+    """The job that a task runs for: `async def refresh(job: Job, city: str)`.
+
+    `checkpoint` has what earlier attempts saved; `attempt` counts from 1; `person` is whom it is done for.
+    """
+
+    def __init__(self, claim: Claim, host: Host, checkpoint: Mapping[str, Any]) -> None:
+        self._claim = claim
+        self._host = host
+        self.checkpoint: dict[str, Any] = dict(checkpoint)
+        self.log = logging.getLogger(f"hopyard.task.{claim.task}")
+
+    @property
+    def id(self) -> str:
+        return self._claim.id
+
+    @property
+    def task(self) -> str:
+        return self._claim.task
+
+    @property
+    def attempt(self) -> int:
+        return self._claim.attempt
+
+    @property
+    def person(self) -> str | None:
+        return self._claim.person
+
+    @property
+    def due(self) -> datetime | None:
+        """When it was due, if a schedule fired it."""
+        return self._claim.due
+
+    @property
+    def schedule(self) -> str | None:
+        """The name of the schedule that fired it."""
+        return self._claim.schedule
+
+    @property
+    def root(self) -> str:
+        """The id of the job at the top of the tree that this one belongs to."""
+        return self._claim.root or self._claim.id
+
+    @property
+    def sync(self) -> JobSync:
+        """The same calls for tasks that are plain functions."""
+        return JobSync(self)
+
+    def progress(self, current: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the job is. Never waits; the latest word is stored within half a second.
+
+        Raises `JobCancelled` or `TimeLimitExceeded` where the job should stop.
+        """
+        self._host.check(self.id)
+        self._host.note(Progress(self.id, float(current), total, message, utcnow()))
+
+    async def save(self, **values: Any) -> None:
+        """Add `values` to the checkpoint; durable when it returns.
+
+        Raises `StaleFence` if the job was given to another worker, `PayloadError` if it grew too large.
+        """
+        self._host.check(self.id)
+        data = self.checkpoint | values
+        checked(json.dumps(data), f"{self.task}: the checkpoint")
+        await self._host.save(self.id, self._claim.claim, data)
+        self.checkpoint = data
+
+    async def effect(
+        self, name: str, action: Callable[..., Awaitable[T]], *, repeat_if_unknown: bool = False, **data: Any
+    ) -> T:
+        """Do something outside at most once, across retries and crashes.
+
+        `await job.effect("mail", send, to=user)` calls `send(to=user)`; what it returns (JSON-like) is kept
+        and returned to every later attempt.
+        If it raises, it did not happen, and a later attempt does it again. Where an attempt died in between,
+        `reconcile_effect` is asked; without an answer it is repeated only with `repeat_if_unknown`.
+
+        Raises `EffectUnknown` where nobody can say, `StaleFence` if the job was given to another worker.
+        """
+        from hopyard.ledger import effects
+
+        self._host.check(self.id)
+        database, fence = self._host.held(self.id, self._claim.claim)
+        begun = await effects.begin(database, self.id, fence, name, data)
+        if begun.standing == "unknown":
+            found = await self._reconcile(name, data)
+            if found is not None and found.happened:
+                await effects.end(database, self.id, fence, name, "done", found.outcome)
+                return found.outcome  # type: ignore[no-any-return]
+            if found is None and not repeat_if_unknown:
+                raise EffectUnknown(
+                    f"{self.task}: effect `{name}` was begun by an attempt that died: unknown"
+                )
+        if begun.standing == "done":
+            return begun.outcome  # type: ignore[no-any-return]
+        try:
+            outcome = await action(**data)
+        except Exception:
+            await effects.end(database, self.id, fence, name, "failed")
+            raise
+        await effects.end(database, self.id, fence, name, "done", outcome)
+        return outcome
+
+    async def _reconcile(self, name: str, data: Mapping[str, Any]) -> Reconciled | None:
+        from hopyard import current
+
+        asked = Effect(self.id, self.task, name, data)
+        return await asyncio.to_thread(current.get().plugins.reconcile, asked)
+
+    def will_retry(self, error: BaseException) -> bool:
+        """Say whether the job will be tried again if the task raises `error` now."""
+        from hopyard import current
+        from hopyard.tasks.classify import classify, delay
+
+        hopyard = current.get()
+        verdict = hopyard.plugins.classify(self.task, error) or classify(error)
+        failures = max(1, self.attempt - self._claim.crashes)
+        return delay(hopyard.options(self.task).retry, verdict, failures) is not None
+
+    def aside(self) -> AbstractAsyncContextManager[None]:
+        """Hold no slot meanwhile: `async with job.aside(): await handle.result()`."""
+        return self._host.aside(self.id)
+
+
+class JobSync:
+    """`Job`'s waiting calls for plain functions, which run in threads."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def save(self, **values: Any) -> None:
+        """As `Job.save`."""
+        portal.run(self._job.save(**values))

@@ -1,0 +1,150 @@
+"""A task's arguments and result as types: validated at the call, and again at the worker."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from hopyard.errors import PayloadError
+from hopyard.redaction import redact
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, TypeAdapter, ValidationError
+
+#: Arguments or a result larger than this, as JSON text, do not belong in a job but behind a reference.
+MAX_BYTES: Final = 1_000_000
+
+
+class Payload:
+    """The types of one task, worked out from its function's annotations on first use."""
+
+    def __init__(self, task: str, function: Callable[..., Any], job_type: type) -> None:
+        self._task = task
+        self._function = function
+        self._job_type = job_type
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return typing.get_type_hints(self._function, include_extras=True)
+
+    @cached_property
+    def job_parameter(self) -> str | None:
+        """The name of the parameter that takes the `Job`, if the function has one."""
+        return next((name for name, hint in self._hints.items() if hint is self._job_type), None)
+
+    @cached_property
+    def _parameters(self) -> dict[str, inspect.Parameter]:
+        found = inspect.signature(self._function).parameters
+        return {name: parameter for name, parameter in found.items() if name != self.job_parameter}
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        from pydantic import ConfigDict, Field, create_model
+        from pydantic.errors import PydanticUserError
+
+        fields: dict[str, Any] = {}
+        for n, (name, parameter) in enumerate(self._parameters.items()):
+            hint = self._hints.get(name, Any)
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            # Fields are numbered and known by alias, so that no parameter can shadow a model's attribute.
+            fields[f"p{n}"] = (Annotated[hint, Field(alias=name)], default)
+        config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+        try:
+            model: type[BaseModel] = create_model(self._task, __config__=config, **fields)
+        except PydanticUserError as error:
+            raise PayloadError(
+                f"{self._task}: a parameter has a type that has no JSON form: {error}"
+            ) from None
+        return model
+
+    @cached_property
+    def _result(self) -> TypeAdapter[Any]:
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(self._hints.get("return", Any))
+
+    def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments by name. Raises `PayloadError` for too many, or one that is given twice."""
+        names = [*self._parameters]
+        if len(args) > len(names):
+            raise PayloadError(f"{self._task}: {len(args)} arguments given, it takes {len(names)}")
+        given = dict(zip(names, args, strict=False))
+        twice = given.keys() & kwargs.keys()
+        if twice:
+            raise PayloadError(f"{self._task}: argument `{min(twice)}` is given twice")
+        return given | dict(kwargs)
+
+    def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments by name as JSON-like values. Raises `PayloadError` naming each fault."""
+        from pydantic import ValidationError
+        from pydantic_core import PydanticSerializationError
+
+        try:
+            valid = self._model.model_validate(self.named(args, kwargs))
+            dumped: dict[str, Any] = valid.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        except ValidationError as error:
+            raise PayloadError(self._explain(error)) from None
+        except (PydanticSerializationError, UnicodeError) as error:
+            raise PayloadError(f"{self._task}: an argument has no JSON form: {error}") from None
+        return dumped
+
+    def load(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as the function takes them. Raises `PayloadError`."""
+        from pydantic import ValidationError
+
+        try:
+            # Through JSON text, as its rules apply: a list may become a tuple or a set, a text a date.
+            valid = self._model.model_validate_json(json.dumps(self.named(args, kwargs)))
+        except ValidationError as error:
+            raise PayloadError(self._explain(error)) from None
+        return {name: getattr(valid, f"p{n}") for n, name in enumerate(self._parameters)}
+
+    def dump_result(self, value: Any) -> str:
+        """Return a result as JSON text. Raises `PayloadError` if it does not fit the declared type."""
+        from pydantic_core import PydanticSerializationError
+
+        try:
+            if value is None:
+                self._result.validate_python(None)  # the serializer takes it for anything
+            text = self._result.dump_json(value, warnings="error").decode()
+        except (PydanticSerializationError, ValueError, TypeError) as error:
+            raise PayloadError(f"{self._task}: the result does not fit its type: {error}") from None
+        return checked(text, f"{self._task}: the result")
+
+    def load_result(self, text: str | None) -> Any:
+        """Return a result from JSON text, as the declared type. Raises `PayloadError`."""
+        from pydantic import ValidationError
+
+        try:
+            return None if text is None else self._result.validate_json(text)
+        except ValidationError as error:
+            raise PayloadError(f"{self._explain(error)}: the result does not fit its type") from None
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the arguments."""
+        schema: dict[str, Any] = self._model.model_json_schema(by_alias=True)
+        schema.pop("title", None)
+        return schema
+
+    def _explain(self, error: ValidationError) -> str:
+        faults = []
+        for fault in error.errors(include_url=False):
+            where = ".".join(str(part) for part in fault["loc"]) or "arguments"
+            found = redact(repr(fault["input"])[:80])
+            missing = fault["type"] == "missing"
+            faults.append(f"{where}: {fault['msg']}" + ("" if missing else f", found {found}"))
+        return f"{self._task}: " + "; ".join(faults)
+
+
+def checked(text: str, what: str) -> str:
+    """Return `text` if a job may carry it; raises `PayloadError` if it is too large."""
+    if len(text) > MAX_BYTES // 4 and len(text.encode()) > MAX_BYTES:
+        raise PayloadError(
+            f"{what} is {len(text.encode()):,} bytes, a job carries at most {MAX_BYTES:,}: "
+            "store it elsewhere and pass a reference"
+        )
+    return text

@@ -1,0 +1,100 @@
+"""Submitting inside the caller's own SQL transaction: the job exists if, and only if, that commits.
+
+Row and outbox entry are two Core inserts on the caller's `Session` or `AsyncSession`, whatever its driver.
+The doorbell is rung after the commit; should the process die before, the relay finds the outbox entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from hopyard import current, portal
+from hopyard.errors import LedgerError
+from hopyard.ledger.values import NewJob, Ring, utcnow
+from hopyard.specs import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
+
+log = logging.getLogger("hopyard.submit")
+
+#: In a session's `info`: what to ring for after its commit.
+_PENDING = "hopyard.pending"
+#: Engines that were found to lead to the ledger.
+_ours: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+async def submit_in(session: AsyncSession, jobs: Sequence[NewJob]) -> None:
+    """Store jobs in an `AsyncSession`'s transaction. Raises `LedgerError` if it is another database's."""
+    identity = await identity_of_ledger()
+    await session.run_sync(lambda own: _store(own, jobs, identity))
+
+
+def submit_in_sync(session: Session, jobs: Sequence[NewJob]) -> None:
+    """Store jobs in a `Session`'s transaction. Raises `LedgerError` if it is another database's."""
+    _store(session, jobs, portal.run(identity_of_ledger(), within_loop=True))
+
+
+async def identity_of_ledger() -> str:
+    """Return what tells this program's ledger from any other."""
+    rows = await current.get().client().database.fetch("SELECT id FROM ledger_identity")
+    return str(rows[0]["id"])
+
+
+def _store(session: Session, jobs: Sequence[NewJob], identity: str) -> None:
+    from sqlalchemy import event, insert
+
+    from hopyard.ledger.tables import job_live, job_outbox
+
+    _check(session, identity)
+    now = utcnow()
+    session.execute(insert(job_live), [{**job._asdict(), "created": now} for job in jobs])
+    queued = [job for job in jobs if job.state == State.QUEUED]
+    if queued:
+        session.execute(insert(job_outbox), [{"id": job.id, "created": now} for job in queued])
+
+    if _PENDING not in session.info:
+        session.info[_PENDING] = []
+        event.listen(session, "after_commit", _committed)
+        event.listen(session, "after_rollback", _rolled_back)
+    session.info[_PENDING] += [Ring(*job[:6]) for job in queued]
+
+
+def _committed(session: Session) -> None:
+    if session.get_nested_transaction() is None:  # the end of a savepoint is not the commit
+        # Jobs of a savepoint that was rolled back are among them: their messages find no row.
+        rings, session.info[_PENDING] = session.info[_PENDING], []
+        asyncio.run_coroutine_threadsafe(_ring(rings), portal.loop())
+
+
+def _rolled_back(session: Session) -> None:
+    if session.get_nested_transaction() is None:
+        session.info[_PENDING] = []
+
+
+async def _ring(rings: list[Ring]) -> None:
+    await current.get().client().ring(rings)
+
+
+def _check(session: Session, identity: str) -> None:
+    from sqlalchemy import inspect, select
+
+    from hopyard.ledger.tables import ledger_identity
+
+    bind = session.get_bind()
+    if bind in _ours:
+        return
+    connection = session.connection()
+    there = inspect(connection).has_table(ledger_identity.name)
+    if not there or connection.execute(select(ledger_identity.c.id)).scalar() != identity:
+        raise LedgerError(
+            f"{bind.engine.url.render_as_string(hide_password=True)} is not the ledger's database: "
+            "a job can be stored only in a transaction of the database that holds the ledger"
+        )
+    _ours.add(bind)

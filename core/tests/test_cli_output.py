@@ -1,0 +1,67 @@
+"""What commands print: JSON, tables and progress."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hopyard.cli._output import emit, progress, table
+from hopyard.loading import PluginState
+from pydantic import SecretStr
+
+
+@dataclass(frozen=True)
+class Row:
+    state: PluginState
+    when: datetime
+    where: Path
+    names: frozenset[str]
+    key: SecretStr
+
+
+def never(data: object) -> None:
+    pytest.fail("JSON was asked for")
+
+
+def test_json_is_one_document_of_plain_values_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    row = Row(
+        PluginState.ENABLED, datetime(2026, 1, 2, tzinfo=UTC), Path("a/b"), frozenset("ba"), SecretStr("k")
+    )
+    emit([row, "redis://u:hidden@h"], True, never)
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "state": "enabled",
+            "when": "2026-01-02T00:00:00+00:00",
+            "where": "a/b",
+            "names": ["a", "b"],
+            "key": "***",
+        },
+        "redis://u:***@h",
+    ]
+
+
+def test_what_has_no_json_form_is_an_error() -> None:
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        emit(object(), True, never)
+
+
+def test_for_people_the_data_is_rendered(capsys: pytest.CaptureFixture[str]) -> None:
+    emit(
+        3,
+        False,
+        lambda data: table("Numbers", ("number", "note"), [(data, "[bold]w[/]"), (None, "word " * 20)]),
+    )
+    text = capsys.readouterr().out
+    assert "[bold]w[/]" in text, "text of a cell is not markup"
+    assert "word " * 20 in text, "a pipe is wide enough"
+
+
+def test_progress_without_a_terminal_is_a_line_per_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("copying", 3) as report:
+        report(1)
+        report(2)
+        report(3, "done")
+    assert capsys.readouterr().err == "copying 1/3\ndone 3/3\n"

@@ -1,0 +1,132 @@
+"""An effect happens at most once, whatever happens to the attempts that want it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hopyard import current
+from hopyard.errors import EffectUnknown, StaleFence, TransientError
+from hopyard.ledger import effects
+from hopyard.ledger.database import Database
+from hopyard.ledger.values import Progress
+from hopyard.specs import Reconciled
+from hopyard.tasks.job import Job
+
+
+class Here:
+    """The host of a job that runs in the test."""
+
+    def __init__(self, database: Database, worker: int) -> None:
+        self._database = database
+        self.worker = worker
+
+    def note(self, progress: Progress) -> None:
+        """Forget it."""
+
+    async def save(self, id_: str, claim: int, data: Any) -> None:
+        """Not asked for here."""
+
+    def held(self, id_: str, claim: int) -> tuple[Database, tuple[int, int]]:
+        return self._database, (self.worker, claim)
+
+    def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    def check(self, id_: str) -> None:
+        """Go on."""
+
+
+class Outside:
+    """The outside world: counts what is done to it."""
+
+    def __init__(self, fail: Exception | None = None) -> None:
+        self.sent: list[str] = []
+        self.fail = fail
+
+    async def send(self, to: str) -> dict[str, str]:
+        if self.fail is not None:
+            raise self.fail
+        self.sent.append(to)
+        return {"receipt": to}
+
+
+@pytest.fixture
+async def job(ledger: Any) -> Job:
+    worker = await ledger.worker()
+    return Job(await ledger.running(worker), Here(ledger.database, worker), {})
+
+
+@pytest.fixture
+def opinion(monkeypatch: pytest.MonkeyPatch) -> list[Reconciled]:
+    """What plugins answer to `reconcile_effect`: the first of the list, or nothing."""
+    answers: list[Reconciled] = []
+    plugins = SimpleNamespace(reconcile=lambda effect: answers[0] if answers else None)
+    monkeypatch.setattr(current, "_instance", SimpleNamespace(plugins=plugins))
+    return answers
+
+
+async def test_a_second_attempt_gets_the_first_ones_outcome(job: Job) -> None:
+    outside = Outside()
+    first = await job.effect("mail", outside.send, to="ada")
+    assert await job.effect("mail", outside.send, to="ada") == first == {"receipt": "ada"}
+    assert outside.sent == ["ada"]
+
+
+async def test_effects_of_other_names_are_others(job: Job) -> None:
+    outside = Outside()
+    await job.effect("mail", outside.send, to="ada")
+    await job.effect("sms", outside.send, to="ada")
+    assert outside.sent == ["ada", "ada"]
+
+
+async def test_an_action_that_says_it_failed_is_done_again(job: Job) -> None:
+    with pytest.raises(TransientError):
+        await job.effect("mail", Outside(TransientError("busy")).send, to="ada")
+    outside = Outside()
+    await job.effect("mail", outside.send, to="ada")
+    assert outside.sent == ["ada"]
+
+
+async def test_an_unknown_end_is_not_repeated(ledger: Any, job: Job, opinion: list[Reconciled]) -> None:
+    outside = Outside()
+    await effects.begin(ledger.database, *ids(job), "mail", {"to": "ada"})
+    with pytest.raises(EffectUnknown, match="mail"):
+        await job.effect("mail", outside.send, to="ada")
+    assert outside.sent == []
+
+
+async def test_an_unknown_end_is_repeated_where_that_does_no_harm(
+    ledger: Any, job: Job, opinion: list[Reconciled]
+) -> None:
+    outside = Outside()
+    await effects.begin(ledger.database, *ids(job), "mail", {"to": "ada"})
+    await job.effect("mail", outside.send, repeat_if_unknown=True, to="ada")
+    assert outside.sent == ["ada"]
+
+
+async def test_a_plugin_that_knows_decides(ledger: Any, job: Job, opinion: list[Reconciled]) -> None:
+    outside = Outside()
+    await effects.begin(ledger.database, *ids(job), "mail", {"to": "ada"})
+    opinion.append(Reconciled(happened=True, outcome="found in the sent folder"))
+    assert await job.effect("mail", outside.send, to="ada") == "found in the sent folder"
+    assert outside.sent == []
+    await effects.begin(ledger.database, *ids(job), "sms", {"to": "ada"})
+    opinion[0] = Reconciled(happened=False)
+    await job.effect("sms", outside.send, to="ada")
+    assert outside.sent == ["ada"]
+
+
+async def test_an_attempt_that_lost_its_job_does_nothing(ledger: Any, job: Job) -> None:
+    outside = Outside()
+    await ledger.database.execute("UPDATE job_live SET claim = claim + 1 WHERE id = $1", job.id)
+    with pytest.raises(StaleFence):
+        await job.effect("mail", outside.send, to="ada")
+    assert outside.sent == []
+
+
+def ids(job: Job) -> tuple[str, tuple[int, int]]:
+    """Return a job's id and fence."""
+    return job.id, job._host.held(job.id, job._claim.claim)[1]

@@ -1,0 +1,157 @@
+"""Child processes: their answers, their errors, their deaths, and what they print."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from engines import Lab
+from hopyard.engine.children import Children, RemoteError
+from hopyard.errors import ResourceError, TimeLimitExceeded
+from hopyard.ledger.values import Claim, Progress, new_id
+from hopyard.specs import State
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+class Host:
+    """A worker that keeps what its jobs tell."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float, float | None, str]] = []
+
+    def note(self, progress: Progress) -> None:
+        self.told.append((progress.current, progress.total, progress.message))
+
+    async def save(self, *_: Any) -> None:
+        """Children save by themselves."""
+
+    def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    def check(self, id_: str) -> None:
+        """Nobody stops them."""
+
+
+def claim(do: str, n: int = 0, **values: Any) -> Claim:
+    now = datetime.now(UTC)
+    plain: dict[str, Any] = dict.fromkeys(Claim._fields) | {
+        "id": new_id(),
+        "claim": 1,
+        "task": "site.child",
+        "queue": "site",
+        "body": json.dumps([[], {"do": do, "n": n}, None]),
+        "headers": "{}",
+        "attempt": 1,
+        "crashes": 0,
+        "created": now,
+        "due": now,
+        "cancel": False,
+    }
+    return Claim(**(plain | values))
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+async def children(lab: Lab, host: Host) -> AsyncIterator[Children]:
+    made = Children(host, {"HOPYARD_CONFIG": str(lab.hopyard.settings.file)})
+    yield made
+    await made.close()
+
+
+async def test_a_child_answers_and_is_kept_for_the_next_job(children: Children, host: Host) -> None:
+    assert json.loads(await children.run(claim("echo", 3), {"page": 1}, 1, 60)) == [3, 1, {"page": 1}]
+    (first,) = children._idle
+    assert int(await children.run(claim("pid"), {}, 1, 60)) == first.pid != os.getpid()
+    assert await children.run(claim("progress"), {}, 1, 60) == "null"
+    assert host.told == [(1, 2, "half")]
+
+
+async def test_what_a_task_prints_is_no_answer(children: Children, capfd: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(await children.run(claim("print"), {}, 1, 60)) == "real"
+    await children.close()
+    assert "forged" in capfd.readouterr().err
+
+
+async def test_errors_come_with_their_kind_and_category(children: Children) -> None:
+    with pytest.raises(RemoteError, match="slower") as limited:
+        await children.run(claim("limited"), {}, 1, 60)
+    assert (limited.value.kind, limited.value.category, limited.value.retry_after) == (
+        "RateLimited",
+        "rate_limited",
+        7,
+    )
+    with pytest.raises(RemoteError, match="a bug") as wrong:
+        await children.run(claim("wrong"), {}, 1, 60)
+    assert wrong.value.category == "bug"
+    assert 'raise ValueError("a bug' in wrong.value.remote_traceback
+    with pytest.raises(RemoteError) as ended:
+        await children.run(claim("exit"), {}, 1, 60)
+    assert ended.value.kind == "SystemExit"
+    assert len(children._idle) == 1, "the child lives on"
+
+
+async def test_a_killed_child_is_named_with_its_signal(children: Children) -> None:
+    with pytest.raises(ResourceError, match=r"site\.child died: killed by SIGKILL"):
+        await children.run(claim("die"), {}, 1, 60)
+    assert children._idle == []
+
+
+async def test_a_child_that_died_while_idle_harms_no_job(children: Children) -> None:
+    await children.run(claim("echo"), {}, 1, 60)
+    (child,) = children._idle
+    child.kill()
+    await child.wait()
+    assert int(await children.run(claim("pid"), {}, 1, 60)) != child.pid
+
+
+async def test_a_child_is_killed_at_its_time_limit_or_when_cancelled(children: Children) -> None:
+    await children.run(claim("echo"), {}, 1, 60)
+    (child,) = children._idle
+    with pytest.raises(TimeLimitExceeded, match=r"time limit of 0\.05 s"):
+        await children.run(claim("sleep"), {}, 1, 0.05)
+    assert child.returncode == -9
+    await children.run(claim("echo"), {}, 1, 60)
+    (child,) = children._idle
+    job = asyncio.create_task(children.run(claim("sleep"), {}, 1, 60))
+    while children._idle:
+        await asyncio.sleep(0)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert child.returncode == -9
+
+
+async def test_a_child_saves_under_its_jobs_fence_and_ends_with_its_parent(
+    lab: Lab, children: Children
+) -> None:
+    held = await lab.ledger.running(7, task="site.child", body=claim("save", 4).body)
+    assert await children.run(held, {}, 7, 60) == "null"
+    rows = await lab.ledger.database.fetch("SELECT data FROM job_checkpoint")
+    assert [json.loads(row["data"]) for row in rows] == [{"page": 4}]
+    with pytest.raises(RemoteError) as caught:
+        await children.run(held, {}, 8, 60)
+    assert caught.value.kind == "StaleFence"
+    (child,) = children._idle
+    assert child.stdin is not None
+    child.stdin.close()
+    assert await asyncio.wait_for(child.wait(), 20) == 0
+
+
+async def test_the_worker_runs_process_tasks_in_children(lab: Lab) -> None:
+    worker = await lab.worker()
+    worker.fetch()
+    good, bad = await lab.submit("site.child", do="echo", n=2), await lab.submit("site.child", do="wrong")
+    assert json.loads((await lab.ends(good))["result"]) == [2, 1, {}]
+    error = json.loads((await lab.ends(bad, State.DEAD))["error"])
+    assert (error["kind"], error["category"]) == ("ValueError", "bug")

@@ -1,0 +1,152 @@
+"""The lease is renewed whatever the event loop does; a blocked loop is named, and a lost lease told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hopyard import portal
+from hopyard.engine import heartbeat as module
+from hopyard.engine.heartbeat import Heartbeat
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger import cancelling, workers
+from hopyard.ledger.database import open_database
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+Ledger = Any
+
+
+class Told:
+    def __init__(self) -> None:
+        self.commands: list[Any] = []
+        self.lost = 0
+
+    def lose(self) -> None:
+        self.lost += 1
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def start(database_url: str, told: Told) -> Iterator[Callable[..., Heartbeat]]:
+    made: list[Heartbeat] = []
+
+    def start(worker: int, lease: float = 60.0) -> Heartbeat:
+        beating = Heartbeat(
+            lambda: open_database(database_url),
+            worker=lambda: worker,
+            lease=lease,
+            interval=0.01,
+            loop=portal.loop(),
+            on_commands=told.commands.extend,
+            on_lost=told.lose,
+        )
+        beating.start()
+        made.append(beating)
+        return beating
+
+    yield start
+    for beating in made:
+        beating.stop()
+
+
+async def beats(ledger: Ledger, worker: int) -> Any:
+    return (await ledger.database.fetch("SELECT beat FROM worker WHERE id = $1", worker))[0]["beat"]
+
+
+async def test_a_blocked_loop_is_named_and_costs_no_lease(
+    ledger: Ledger,
+    start: Callable[..., Heartbeat],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    until: Any,
+) -> None:
+    monkeypatch.setattr(module, "_BLOCKED_SECONDS", 0.05)
+    worker, gate = await ledger.worker(), threading.Event()
+
+    def a_task_that_blocks() -> None:
+        gate.wait(20)
+
+    portal.loop().call_soon_threadsafe(a_task_that_blocks)
+    try:
+        start(worker)
+        await until(lambda: "the event loop is blocked" in caplog.text)
+        assert "a_task_that_blocks" in caplog.text
+        before = await beats(ledger, worker)
+        while await beats(ledger, worker) == before:
+            continue
+    finally:
+        gate.set()
+    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1, "once is enough"
+
+
+async def test_a_slow_ledger_is_no_blocked_loop(
+    ledger: Ledger,
+    start: Callable[..., Heartbeat],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    until: Any,
+) -> None:
+    monkeypatch.setattr(module, "_BLOCKED_SECONDS", 0.05)
+    calls, slow = [], threading.Event()
+
+    async def beat(*_: Any) -> bool:
+        calls.append(1)
+        slow.wait(0.1)
+        return True
+
+    monkeypatch.setattr(workers, "beat", beat)
+    start(await ledger.worker())
+    await until(lambda: len(calls) >= 4)
+    slow.set()
+    assert "blocked" not in caplog.text
+
+
+async def test_commands_are_read_from_now_on(
+    ledger: Ledger, start: Callable[..., Heartbeat], told: Told, until: Any
+) -> None:
+    worker = await ledger.worker()
+    old, new = await ledger.running(worker), await ledger.running(worker)
+    await cancelling.cancel(ledger.database, [old.id], "before it started")
+    beating = start(worker)
+    before = await beats(ledger, worker)
+    while await beats(ledger, worker) == before:
+        continue
+    await until(lambda: beating._asked is None)
+    await cancelling.cancel(ledger.database, [new.id], "now")
+    await until(lambda: told.commands)
+    assert [(command.kind, command.target) for command in told.commands] == [("cancel", new.id)]
+
+
+async def test_a_lost_lease_is_told(
+    ledger: Ledger, start: Callable[..., Heartbeat], told: Told, until: Any
+) -> None:
+    worker = await ledger.worker()
+    await workers.leave(ledger.database, worker)
+    start(worker)
+    await until(lambda: told.lost)
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailable("away"), ValueError("a bug")])
+async def test_without_a_beat_for_a_whole_lease_it_counts_as_lost(
+    ledger: Ledger,
+    start: Callable[..., Heartbeat],
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    until: Any,
+    error: Exception,
+) -> None:
+    """Also where the reason is one that nobody thought of: the thread goes on."""
+
+    async def beat(*_: Any) -> bool:
+        raise error
+
+    monkeypatch.setattr(workers, "beat", beat)
+    start(await ledger.worker(), lease=0.03)
+    await until(lambda: told.lost >= 2)

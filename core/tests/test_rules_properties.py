@@ -1,0 +1,185 @@
+"""Rules against their definition, minute by minute, around the days when clocks change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import pytest
+from dateutil.rrule import rrulestr
+from hopyard.schedule.rules import between, next_after
+from hopyard.specs import Rule
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+# Moments near which clocks change, and one day without a change for each zone that has none.
+CHANGES = {
+    "Europe/Berlin": ("2026-03-29T01:00", "2026-10-25T01:00"),
+    "America/New_York": ("2026-03-08T07:00", "2026-11-01T06:00"),
+    "Australia/Lord_Howe": ("2026-10-03T15:30", "2026-04-04T15:00"),  # by half an hour
+    "America/Sao_Paulo": ("2018-11-04T03:00", "2019-02-17T02:00"),  # at midnight
+    "Asia/Kathmandu": ("2026-03-29T01:00", "1985-12-31T18:30"),  # a jump of fifteen minutes
+    "UTC": ("2026-03-29T01:00",),
+}
+SPAN = timedelta(hours=40)
+Faces = dict[datetime, list[datetime]]
+Gaps = list[tuple[datetime, datetime, datetime]]
+
+around = st.sampled_from([(zone, moment) for zone, moments in CHANGES.items() for moment in moments])
+minutes = st.frozensets(st.sampled_from([0, 1, 15, 30, 45, 59]), min_size=1)
+hours = st.frozensets(st.sampled_from([0, 1, 2, 3, 4, 23]), min_size=1)
+steps = st.sampled_from([1, 5, 15, 20, 30])
+calm = settings(max_examples=60, deadline=None)
+
+
+def walls_in(zone: ZoneInfo, middle: datetime) -> list[datetime]:
+    """Every minute on the clock face around `middle`, also those that do not exist."""
+    start = middle.astimezone(zone).replace(tzinfo=None, hour=0, minute=0) - timedelta(days=2)
+    return [start + timedelta(minutes=n) for n in range(5 * 1440)]
+
+
+@lru_cache
+def clock(zone: ZoneInfo, middle: datetime) -> tuple[Faces, Gaps]:
+    """Which moments show which face, and which faces are left out when, found by trying each minute."""
+    faces: Faces = {}
+    gaps: Gaps = []
+    before: datetime | None = None
+    for number in range(-6 * 1440, 6 * 1440):
+        moment = middle + timedelta(minutes=number)
+        face = moment.astimezone(zone).replace(tzinfo=None)
+        faces.setdefault(face, []).append(moment)
+        if before is not None and face > before + timedelta(minutes=1):
+            gaps.append((before, face, moment))
+        before = face
+    return faces, gaps
+
+
+def expected(zone: ZoneInfo, middle: datetime, walls: list[datetime], *, both: bool) -> set[datetime]:
+    """The moments of `walls` by the documented definition."""
+    faces, gaps = clock(zone, middle)
+    found: set[datetime] = set()
+    for wall in walls:
+        found.update(faces.get(wall, [])[: 2 if both else 1])
+        found.update(moment for low, high, moment in gaps if low < wall < high)
+    return found
+
+
+def window(middle: str) -> tuple[datetime, datetime, datetime]:
+    moment = datetime.fromisoformat(middle).replace(tzinfo=UTC)
+    return moment - SPAN, moment, moment + SPAN
+
+
+@calm
+@given(around, minutes, hours)
+def test_cron_times_of_day(place: tuple[str, str], minute: frozenset[int], hour: frozenset[int]) -> None:
+    """Each wall time is due once: the first time, or at the end of the gap that it is in."""
+    low, middle, high = window(place[1])
+    zone = ZoneInfo(place[0])
+    rule = Rule(cron=f"{','.join(map(str, minute))} {','.join(map(str, hour))} * * *", zone=place[0])
+    walls = [wall for wall in walls_in(zone, middle) if wall.hour in hour and wall.minute in minute]
+    truth = sorted(due for due in expected(zone, middle, walls, both=False) if low < due <= high)
+    assert between(rule, low, high, 10_000) == truth
+
+
+@calm
+@given(around, st.one_of(steps.map(lambda n: (n, None)), st.tuples(steps, hours)))
+def test_cron_frequencies(place: tuple[str, str], shape: tuple[int, frozenset[int] | None]) -> None:
+    """A frequency within the day goes on through both passes of a repeated hour."""
+    low, middle, high = window(place[1])
+    zone = ZoneInfo(place[0])
+    step, hour = shape
+    field = ",".join(map(str, hour)) if hour else "*"
+    walls = [
+        wall
+        for wall in walls_in(zone, middle)
+        if wall.minute % step == 0 and (hour is None or wall.hour in hour)
+    ]
+    truth = sorted(due for due in expected(zone, middle, walls, both=True) if low < due <= high)
+    assert between(Rule(cron=f"*/{step} {field} * * *", zone=place[0]), low, high, 10_000) == truth
+
+
+@calm
+@given(around, minutes, hours, st.integers(0, 2 * 40 * 3600))
+def test_the_next_due_time_does_not_depend_on_where_one_looks_from(
+    place: tuple[str, str], minute: frozenset[int], hour: frozenset[int], seconds: int
+) -> None:
+    """From any second, the next due time is the first of the whole list that is later."""
+    low, _, high = window(place[1])
+    after = low + timedelta(seconds=seconds)
+    rule = Rule(cron=f"{','.join(map(str, minute))} {','.join(map(str, hour))} * * *", zone=place[0])
+    listed = between(rule, low, high + timedelta(days=4), 10_000)
+    assert next_after(rule, after) == next(due for due in listed if due > after)
+
+
+PARTS = [
+    "FREQ=DAILY",
+    "FREQ=DAILY;INTERVAL=3;BYHOUR=2,14;BYMINUTE=30",
+    "FREQ=WEEKLY",
+    "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,SU;WKST=SU",
+    "FREQ=WEEKLY;INTERVAL=3;BYDAY=TU,WE,SA;BYSETPOS=-1",
+    "FREQ=WEEKLY;BYDAY=MO,WE,FR,SU;BYSETPOS=2",
+    "FREQ=MONTHLY",
+    "FREQ=MONTHLY;INTERVAL=5;BYDAY=-1FR",
+    "FREQ=MONTHLY;BYMONTHDAY=-1,15;INTERVAL=2",
+    "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2",
+    "FREQ=YEARLY",
+    "FREQ=YEARLY;INTERVAL=3;BYMONTH=2,6",
+    "FREQ=YEARLY;BYWEEKNO=1,53;BYDAY=MO",
+    "FREQ=YEARLY;BYYEARDAY=-1,1,366",
+    "FREQ=YEARLY;INTERVAL=2;BYDAY=20MO",
+    "FREQ=HOURLY;INTERVAL=7",
+    "FREQ=HOURLY;INTERVAL=5;BYDAY=MO,WE",
+    "FREQ=MINUTELY;INTERVAL=50;BYHOUR=1,2,3",
+    "FREQ=MINUTELY;INTERVAL=1441",
+    "FREQ=SECONDLY;INTERVAL=4999",
+    "FREQ=DAILY;COUNT=40;INTERVAL=9",
+    "FREQ=MONTHLY;COUNT=7;BYDAY=SA",
+]
+anchors = st.datetimes(datetime(2016, 1, 1), datetime(2020, 12, 31)).map(lambda at: at.replace(microsecond=0))
+
+
+@pytest.mark.parametrize("text", PARTS)
+@settings(max_examples=12, deadline=None)
+@given(anchor=anchors, passed=st.integers(-20, 2200), minute=st.integers(0, 1439))
+def test_rrule_found_near_is_rrule_counted_from_its_start(
+    text: str, anchor: datetime, passed: int, minute: int
+) -> None:
+    """Looking years after the anchor gives what counting from the anchor gives."""
+    after = anchor + timedelta(days=passed, minutes=minute)
+    counted = rrulestr(text, dtstart=anchor)
+    rule = Rule(rrule=text, anchor=anchor.replace(tzinfo=UTC))
+    for _ in range(3):
+        truth = counted.after(after)
+        due = next_after(rule, after.replace(tzinfo=UTC))
+        assert due == (truth.replace(tzinfo=UTC) if truth is not None else None)
+        if truth is None:
+            break
+        after = truth
+
+
+@calm
+@given(around, st.sampled_from(["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=SU,SA", "FREQ=HOURLY;INTERVAL=2"]), minutes)
+def test_rrule_around_the_change_of_clocks(place: tuple[str, str], text: str, minute: frozenset[int]) -> None:
+    """RRULEs follow the same two rules for wall times as cron."""
+    low, middle, high = window(place[1])
+    zone = ZoneInfo(place[0])
+    chosen = ",".join(map(str, sorted(minute)))
+    full = f"{text};BYMINUTE={chosen}" + ("" if "HOURLY" in text else ";BYHOUR=0,1,2,3")
+    walls = walls_in(zone, middle)
+    start = walls[0] - timedelta(days=2)
+    near = rrulestr(full, dtstart=start).between(walls[0], walls[-1])
+    truth = sorted(due for due in expected(zone, middle, near, both="HOURLY" in text) if low < due <= high)
+    rule = Rule(rrule=full, zone=place[0], anchor=start.replace(tzinfo=zone))
+    assert between(rule, low, high, 10_000) == truth
+
+
+@given(st.floats(1, 1e6), st.integers(0, 10**9))
+@settings(deadline=None)
+def test_intervals_are_strictly_later_and_at_most_one_step_away(every: float, seconds: int) -> None:
+    """`every` never gives the same moment twice and never skips one."""
+    after = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    rule = Rule(every=every, anchor=datetime(2000, 1, 1, tzinfo=UTC))
+    due = next_after(rule, after)
+    assert due is not None
+    assert timedelta(0) < due - after <= timedelta(seconds=every)

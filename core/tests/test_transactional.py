@@ -1,0 +1,138 @@
+"""A job that is submitted in the caller's transaction exists if, and only if, that transaction commits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hopyard import current, portal, task
+from hopyard.errors import LedgerError, PayloadError
+from hopyard.ledger import migrations
+from hopyard.ledger.database import Database, open_database
+from hopyard.ledger.engine import create_engine
+from hopyard.ledger.values import Ring
+from hopyard.loading import TaskOptions
+from sqlalchemy import create_engine as create_sync_engine
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+
+@task("site.greet")
+async def greet(name: str) -> str:
+    """Greet somebody."""
+    return name
+
+
+class Producer:
+    """What submitting needs of a Hopyard: the ledger, and somebody who rings."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.rung: list[Ring] = []
+
+    def client(self) -> Producer:
+        return self
+
+    def options(self, name: str) -> TaskOptions:
+        return TaskOptions(queue="site")
+
+    async def ring(self, rings: list[Ring]) -> bool:
+        self.rung += rings
+        return True
+
+    async def jobs(self) -> set[str]:
+        rows = await self.database.fetch("SELECT j.id FROM job_live j JOIN job_outbox o ON o.id = j.id")
+        return {str(row["id"]) for row in rows}
+
+
+@pytest.fixture
+async def producer(database: Database) -> AsyncIterator[Producer]:
+    made = Producer(database)
+    current.set_instance(made)
+    yield made
+    current.set_instance(None)
+
+
+@pytest.fixture
+async def session(database_url: str) -> AsyncIterator[AsyncSession]:
+    engine = create_engine(database_url)
+    async with AsyncSession(engine) as session:
+        yield session
+    await engine.dispose()
+
+
+async def test_a_committed_job_exists_and_is_rung_for(
+    producer: Producer, session: AsyncSession, until: Any
+) -> None:
+    handle = await greet.options(session=session).submit(name="Ada")
+    await session.commit()
+    assert await producer.jobs() == {handle.id}
+    await until(lambda: [ring.id for ring in producer.rung] == [handle.id])
+
+
+async def test_a_rolled_back_job_never_existed(producer: Producer, session: AsyncSession) -> None:
+    await greet.options(session=session).submit_many([{"name": "Ada"}, {"name": "Bob"}])
+    await session.rollback()
+    assert await producer.jobs() == set()
+
+
+async def test_a_savepoint_takes_back_only_its_own(
+    producer: Producer, session: AsyncSession, until: Any
+) -> None:
+    kept = await greet.options(session=session).submit(name="Ada")
+    savepoint = await session.begin_nested()
+    await greet.options(session=session).submit(name="Bob")
+    await savepoint.rollback()
+    async with session.begin_nested():
+        inner = await greet.options(session=session).submit(name="Eve")
+    assert producer.rung == []
+    await session.commit()
+    assert await producer.jobs() == {kept.id, inner.id}
+    await until(lambda: kept.id in {ring.id for ring in producer.rung})
+
+
+async def test_another_database_is_refused(producer: Producer, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    await migrations.upgrade(other, {migrations.CORE: migrations.CORE_PACKAGE})
+    for url in (other, f"sqlite:///{tmp_path / 'empty.db'}"):
+        engine = create_engine(url)
+        async with AsyncSession(engine) as session:
+            with pytest.raises(LedgerError, match="not the ledger's database"):
+                await greet.options(session=session).submit(name="Ada")
+        await engine.dispose()
+
+
+async def test_wrong_arguments_store_nothing(producer: Producer, session: AsyncSession) -> None:
+    with pytest.raises(PayloadError, match="name"):
+        await greet.options(session=session).submit(nmae="Ada")  # type: ignore[call-arg]
+    await session.commit()
+    assert await producer.jobs() == set()
+
+
+async def test_unique_and_session_do_not_go_together(session: AsyncSession) -> None:
+    with pytest.raises(PayloadError, match="do not go together"):
+        greet.options(session=session, unique="k")
+
+
+def test_a_plain_session_submits_in_its_own_thread(tmp_path: Path) -> None:
+    """Also where nobody runs an event loop: the portal's is used."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+
+    async def prepare() -> Producer:
+        await migrations.upgrade(url, {migrations.CORE: migrations.CORE_PACKAGE})
+        return Producer(open_database(url))
+
+    producer = portal.run(prepare())
+    current.set_instance(producer)
+    engine = create_sync_engine(url)
+    try:
+        with Session(engine) as session:
+            handle = greet.options(session=session).sync.submit("Ada")
+            session.commit()
+        assert portal.run(producer.jobs()) == {handle.id}
+    finally:
+        engine.dispose()
+        portal.run(producer.database.close())
+        current.set_instance(None)
