@@ -1,0 +1,192 @@
+"""Models by name: OpenAI, Azure, Anthropic, any OpenAI-compatible server, and the offline one."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hopyard.errors import (
+    AuthenticationError,
+    InvalidInput,
+    RateLimited,
+    TaskError,
+    TimeLimitExceeded,
+    TransientError,
+)
+from hopyard.redaction import redact
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+OFFLINE: Final = "local:extractive"
+
+#: What each provider needs besides the model's name.
+_NEEDS: Final = {
+    "local": (),
+    "openai": ("api_key",),
+    "azure": ("api_key", "base_url"),
+    "anthropic": ("api_key",),
+    "compatible": ("base_url",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a provider is reached and as whom. `timeout` in seconds, for one request."""
+
+    api_key: SecretStr | None = None
+    base_url: str | None = None
+    api_version: str | None = None
+    timeout: float = 60.0
+
+
+def check_name(name: str) -> str:
+    """Return a model's name if it has a known provider. Raises `ValueError` with what was expected."""
+    provider, _, model = name.partition(":")
+    if provider not in _NEEDS or not model:
+        raise ValueError(
+            f"expected PROVIDER:MODEL with a provider out of {', '.join(_NEEDS)}, "
+            "for example openai:gpt-5-mini"
+        )
+    if provider == "local" and name != OFFLINE:
+        raise ValueError(
+            f"the only local model is {OFFLINE}; a server of your own is compatible:MODEL with a base_url"
+        )
+    return name
+
+
+def resolve_model(name: str, endpoint: Endpoint) -> Model:
+    """Return a model, with its SDK's own retries off and short waits for rate limits built in.
+
+    Raises `AuthenticationError` if the provider needs a key or an address that is not set.
+    """
+    provider, _, model = check_name(name).partition(":")
+    for need in _NEEDS[provider]:
+        if not getattr(endpoint, need):
+            raise AuthenticationError(
+                f"model {name} needs `{need}`: set it in [plugins.ai.settings] or HOPYARD_AI__{need.upper()}"
+            )
+    if provider == "local":
+        from hopyard_ai.offline import offline_model
+
+        return offline_model()
+    from hopyard_ai.agent.patience import Patient
+
+    return Patient(_remote(provider, model, endpoint))
+
+
+def _remote(provider: str, model: str, endpoint: Endpoint) -> Model:
+    key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
+    if provider == "anthropic":
+        return _anthropic(model, key, endpoint)
+    from openai import AsyncAzureOpenAI, AsyncOpenAI
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    options: dict[str, Any] = {"api_key": key, "max_retries": 0, "timeout": endpoint.timeout}
+    if provider == "azure":
+        from pydantic_ai.providers.azure import AzureProvider
+
+        azure = AsyncAzureOpenAI(
+            azure_endpoint=endpoint.base_url or "",
+            api_version=endpoint.api_version or "2025-04-01-preview",
+            **options,
+        )
+        return OpenAIChatModel(model, provider=AzureProvider(openai_client=azure))
+    client = AsyncOpenAI(base_url=endpoint.base_url, **options)
+    return OpenAIChatModel(model, provider=OpenAIProvider(openai_client=client))
+
+
+def _anthropic(model: str, key: str, endpoint: Endpoint) -> Model:
+    try:
+        from anthropic import AsyncAnthropic
+    except ImportError:
+        raise InvalidInput(
+            f"model anthropic:{model} needs the extra: pip install 'hopyard-ai[anthropic]'"
+        ) from None
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+
+    client = AsyncAnthropic(api_key=key, base_url=endpoint.base_url, max_retries=0, timeout=endpoint.timeout)
+    return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=client))
+
+
+def classify(error: BaseException) -> TaskError | None:
+    """Return a model's failure as the task error that it is; None for what is no model's failure."""
+    from pydantic_ai import exceptions
+
+    if isinstance(error, exceptions.ModelHTTPError):
+        return _http(error)
+    if isinstance(error, exceptions.UsageLimitExceeded):
+        return InvalidInput(f"the request needs more than its limits allow: {error}")
+    if isinstance(error, exceptions.UnexpectedModelBehavior):
+        return TransientError(f"the model's answer cannot be used: {error}")
+    if isinstance(error, exceptions.ModelAPIError):
+        cause = type(error.__cause__).__name__ if error.__cause__ else ""
+        if "Timeout" in cause or "timed out" in str(error).lower():
+            return TimeLimitExceeded(f"the model did not answer in time: {error.message}")
+        return TransientError(f"the model cannot be reached: {error.message}")
+    return None
+
+
+def _http(error: Any) -> TaskError:
+    said = f"the model's server answered {error.status_code} for {error.model_name}"
+    if error.status_code == 429:
+        return RateLimited(said, retry_after=error.retry_after)
+    if error.status_code in (401, 403):
+        return AuthenticationError(f"{said}: the key is refused")
+    if error.status_code == 408:
+        return TimeLimitExceeded(said)
+    if error.status_code >= 500:
+        return TransientError(said)
+    return InvalidInput(f"{said}: {redact(str(error.body))[:300]}")
+
+
+async def check(model: Model, seconds: float) -> tuple[bool, float, str]:
+    """Ask a model for one word; return whether it answered, after how many seconds, and what."""
+    import asyncio
+
+    from pydantic_ai import Agent
+    from pydantic_ai.usage import UsageLimits
+
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await Agent(model).run(
+                "Answer with the one word: ready", usage_limits=UsageLimits(request_limit=2)
+            )
+    except TimeoutError:
+        return False, seconds, f"no answer within {seconds:g} s"
+    except Exception as error:
+        known = error if isinstance(error, TaskError) else classify(error)
+        if known is None:
+            raise
+        return False, time.monotonic() - started, str(known)
+    return True, time.monotonic() - started, str(answer.output)[:200]
+
+
+async def reach(model: Model) -> str:
+    """Ask a model's server for its list of models, which costs nothing; return what to say about it.
+
+    Raises the task errors of `classify`. A server that has no such list has answered all the same.
+    """
+    client = getattr(getattr(model, "wrapped", model), "client", None)
+    if client is None:
+        return "offline, always answers"
+    # OpenAI's and Anthropic's packages name their errors alike.
+    sdk = importlib.import_module(type(client).__module__.partition(".")[0])
+    try:
+        await client.models.list()
+    except sdk.APIStatusError as error:
+        if error.status_code in (401, 403):
+            raise AuthenticationError(
+                f"the server answered {error.status_code}: the key is refused"
+            ) from error
+        if error.status_code >= 500:
+            raise TransientError(f"the server answered {error.status_code}") from error
+    except sdk.APIConnectionError as error:
+        raise TransientError(f"the server cannot be reached: {error.__cause__ or error}") from error
+    return "answers"

@@ -1,0 +1,283 @@
+"""`hopyard ai …`: people's requests from a shell."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from hopyard.cli._output import emit, json_option, table
+from hopyard.cli._session import with_hopyard
+
+if TYPE_CHECKING:
+    from hopyard_ai.models import Connection, Reminder, Request, Run
+
+T = TypeVar("T")
+
+
+def _do(work: Callable[[], Awaitable[T]]) -> T:
+    return with_hopyard(lambda hopyard: work())
+
+
+def _user(value: str | None) -> str:
+    return value or getpass.getuser()
+
+
+user_option = click.option("--user", "-u", help="Whom it is for; the name of the account unless given.")
+
+
+@click.command("remind")
+@click.argument("text", nargs=-1, required=True)
+@user_option
+@click.option("--title", help="What it is called; made from the text unless given.")
+@click.option("--zone", help="IANA time zone; the person's unless given.")
+@click.option(
+    "--after", metavar="ID", help="Do it each time that this request was done, instead of at a time."
+)
+@json_option
+def remind(
+    text: tuple[str, ...],
+    user: str | None,
+    title: str | None,
+    zone: str | None,
+    after: str | None,
+    as_json: bool,
+) -> None:
+    """Ask for something in plain English: `hopyard ai remind "every weekday at 8 tell me the disk usage"`."""
+    from hopyard_ai import manager
+
+    made = _do(
+        lambda: manager.create(" ".join(text), person=_user(user), title=title, zone=zone, after=after)
+    )
+    emit(made, as_json, _render_reminder)
+
+
+def _render_reminder(made: Reminder) -> None:
+    click.echo(made.sentence)
+    click.echo(f"  id    {made.request.id}")
+    click.echo(f"  when  {made.request.when}")
+    click.echo(f"  what  {made.request.instruction}")
+    for n, at in enumerate(made.request.next_times):
+        click.echo(f"  {'next' if n == 0 else '    '}  {at:%a %Y-%m-%d %H:%M:%S %Z} ({at:%z})")
+
+
+@click.command("list")
+@user_option
+@click.option("--all", "everything", is_flag=True, help="Completed ones too.")
+@json_option
+def list_(user: str | None, everything: bool, as_json: bool) -> None:
+    """List requests."""
+    from hopyard_ai import store
+
+    states = ("active", "paused", "completed") if everything else ("active", "paused")
+    found = _do(lambda: store.requests(person=user, states=states))
+    emit([request.model_dump(mode="json") for request in found], as_json, lambda _: _render_list(found))
+
+
+def _render_list(found: list[Request]) -> None:
+    table(
+        "Requests",
+        ("id", "person", "what", "when", "next", "state"),
+        [
+            (
+                one.id,
+                one.person,
+                one.title,
+                one.when,
+                f"{one.next_times[0]:%a %Y-%m-%d %H:%M:%S %Z}" if one.next_times else "",
+                one.state,
+            )
+            for one in found
+        ],
+    )
+
+
+@click.command("show")
+@click.argument("id")
+@json_option
+def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
+    """Show a request and its latest runs: decision, tool calls, answer, cost."""
+    from hopyard_ai import store
+
+    async def work() -> tuple[Request, list[Run]]:
+        request = await store.get_request(id)
+        return request, await store.runs(request.id)
+
+    request, runs = _do(work)
+    both: dict[str, Any] = {
+        "request": request.model_dump(mode="json"),
+        "runs": [run.model_dump(mode="json") for run in runs],
+    }
+    emit(both, as_json, lambda _: _render_show(request, runs))
+
+
+def _render_show(request: Request, runs: list[Run]) -> None:
+    _render_list([request])
+    click.echo(f"\n{request.instruction}\n")
+    table(
+        "Runs",
+        ("due", "state", "decision", "tools", "answer", "tokens", "job"),
+        [
+            (
+                f"{run.due:%Y-%m-%d %H:%M:%S}",
+                run.state,
+                f"{run.decision['action']}: {run.decision['reason']}" if run.decision else "",
+                ", ".join(f"{call['name']}{'' if call['ok'] else ' (failed)'}" for call in run.calls),
+                run.answer,
+                run.tokens,
+                run.job,
+            )
+            for run in runs
+        ],
+    )
+
+
+def _changes(name: str, help_text: str, verb: str) -> click.Command:
+    @click.command(name, help=help_text)
+    @click.argument("id")
+    @json_option
+    def command(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
+        from hopyard_ai import manager
+
+        request: Request = _do(lambda: getattr(manager, verb)(id))
+        emit(request.model_dump(mode="json"), as_json, lambda _: _render_list([request]))
+
+    return command
+
+
+pause = _changes("pause", "Let a request rest; its due times pass.", "pause")
+resume = _changes("resume", "Let a paused request go on, from now.", "resume")
+complete = _changes("complete", "Say that a request is done for good.", "complete")
+
+
+@click.command("update")
+@click.argument("id")
+@click.option("--title")
+@click.option("--what", help="What is to be done.")
+@click.option("--when", "when_", help='When, in plain English: "every weekday at 9".')
+@json_option
+def update(id: str, title: str | None, what: str | None, when_: str | None, as_json: bool) -> None:  # noqa: A002
+    """Change a request."""
+    from hopyard_ai import manager
+
+    request = _do(lambda: manager.update(id, title=title, instruction=what, when=when_))
+    emit(request.model_dump(mode="json"), as_json, lambda _: _render_list([request]))
+
+
+@click.command("delete")
+@click.argument("id")
+def delete(id: str) -> None:  # noqa: A002
+    """Remove a request; its runs stay for the record."""
+    from hopyard_ai import manager
+
+    _do(lambda: manager.delete(id))
+
+
+@click.command("run")
+@click.argument("id")
+@json_option
+def run_now(id: str, as_json: bool) -> None:  # noqa: A002
+    """Act on a request now, beside its schedule."""
+    from hopyard_ai import manager
+
+    _tell_job(_do(lambda: manager.run_now(id)), as_json)
+
+
+@click.command("answer")
+@click.argument("id")
+@click.argument("text", nargs=-1, required=True)
+@json_option
+def answer(id: str, text: tuple[str, ...], as_json: bool) -> None:  # noqa: A002
+    """Answer a question that was asked about a request."""
+    from hopyard_ai import manager
+
+    _tell_job(_do(lambda: manager.answer(id, " ".join(text))), as_json)
+
+
+@click.command("approve")
+@click.argument("id")
+@click.option("--deny", is_flag=True, help="Refuse instead.")
+@json_option
+def approve(id: str, deny: bool, as_json: bool) -> None:  # noqa: A002
+    """Agree to the tool calls that a request waits with."""
+    from hopyard_ai import manager
+
+    _tell_job(_do(lambda: manager.approve(id, yes=not deny)), as_json)
+
+
+def _tell_job(id_: str, as_json: bool) -> None:
+    emit(
+        {"job": id_},
+        as_json,
+        lambda data: click.echo(f"job {data['job']}: `hopyard jobs show {data['job']}`"),
+    )
+
+
+@click.command("inbox")
+@user_option
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@json_option
+def inbox(user: str | None, limit: int, as_json: bool) -> None:
+    """Show what people were told, and how it was delivered."""
+    from hopyard.ledger import readers
+
+    from hopyard_ai import store
+
+    found = _do(lambda: readers.notifications(store.database(), person=user, limit=limit))
+    emit(found, as_json, _render_inbox)
+
+
+def _render_inbox(found: list[dict[str, Any]]) -> None:
+    table(
+        "Notifications",
+        ("at (UTC)", "person", "title", "text", "delivered"),
+        [
+            (
+                (one["created"] or "")[:19].replace("T", " "),
+                one["person"],
+                one["title"],
+                one["body"],
+                ", ".join(f"{sent['channel']}: {sent['state']}" for sent in one["deliveries"]),
+            )
+            for one in found
+        ],
+    )
+
+
+@click.command("check")
+@click.option("--timeout", type=float, default=20.0, show_default=True, help="Seconds for each model.")
+@json_option
+@click.pass_context
+def check(context: click.Context, timeout: float, as_json: bool) -> None:
+    """Say which of the configured models answer, and how fast."""
+    from hopyard_ai.health import connections
+
+    found: list[Connection] = _do(lambda: connections(timeout))
+    emit(
+        [one.model_dump() for one in found],
+        as_json,
+        lambda _: table(
+            "Models",
+            ("model", "", "seconds", "answer"),
+            [(one.model, "ok" if one.ok else "WRONG", one.seconds, one.detail) for one in found],
+        ),
+    )
+    context.exit(0 if all(one.ok for one in found) else 1)
+
+
+COMMANDS = (
+    remind,
+    list_,
+    show,
+    update,
+    pause,
+    resume,
+    complete,
+    delete,
+    run_now,
+    answer,
+    approve,
+    inbox,
+    check,
+)

@@ -1,0 +1,237 @@
+"""Making and changing requests. Each owns one schedule of the core's, kept in step in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from hopyard import Rule, Schedule
+from hopyard.errors import InvalidInput, ScheduleError
+from hopyard.ledger.values import derived_id, new_id, utcnow
+from hopyard.notify import person as known_person
+from hopyard.schedule import store as schedules
+from hopyard.settings import check_zone
+
+from hopyard_ai import store
+from hopyard_ai.interpreting import Understood, understand
+from hopyard_ai.models import Kind, Reminder, Request
+from hopyard_ai.tasks import act
+
+
+async def create(
+    text: str,
+    *,
+    person: str,
+    title: str | None = None,
+    zone: str | None = None,
+    after: str | None = None,
+    kind: Kind | None = None,
+    now: datetime | None = None,
+) -> Reminder:
+    """Store a request in plain English and schedule it; `after` is the id of a request that it waits for.
+
+    Raises `InvalidInput` for an empty text or person or a wrong zone, `ScheduleError` if no time can be
+    understood, or it has passed.
+    """
+    if not person.strip():
+        raise InvalidInput("whom is it for? give a person, such as --user alice")
+    if not text.strip():
+        raise InvalidInput("what is to be done? the request is empty")
+    own_zone = _zone(zone) if zone else known_person(person).zone
+    if after:
+        parent = await store.get_request(after)
+        understood = Understood.at_once(text, f"after “{parent.title}”")
+        after = parent.id
+    else:
+        understood = await understand(text, now=now or utcnow(), zone=own_zone)
+    request = Request(
+        id=new_id(),
+        person=person,
+        kind=kind or _kind(understood),
+        title=(title or understood.title).strip()[:200],
+        instruction=understood.instruction,
+        when=understood.phrase,
+        zone=own_zone,
+        state="active",
+        after=after,
+        created=utcnow(),
+    )
+    await _insert(request, understood.rule)
+    stored = await store.get_request(request.id)
+    return Reminder(request=stored, sentence=sentence(stored))
+
+
+def _zone(name: str) -> str:
+    try:
+        return check_zone(name)
+    except ValueError as error:
+        raise InvalidInput(f"{error}; expected a name such as Europe/Berlin") from error
+
+
+async def _insert(request: Request, rule: Rule | None) -> None:
+    database = store.database()
+    async with database.transaction() as tx:
+        await store.insert_request(tx, request, rule, database.dialect.now)
+        if rule is not None:
+            await schedules.put(tx, database.dialect, schedule(request.id, rule), person=request.person)
+
+
+def schedule(request: str, rule: Rule) -> Schedule:
+    """Return the schedule that fires a request; of the due times that passed unseen only the latest."""
+    return Schedule(
+        store.schedule_name(request), act.name, rule, kwargs={"request": request}, misfire="latest"
+    )
+
+
+def sentence(request: Request) -> str:
+    """Return a friendly confirmation."""
+    if request.after:
+        return f"All right: {request.title} — {request.when}."
+    if not request.next_times:
+        return f"All right: {request.title} — {request.when}, right away."
+    first = f"{request.next_times[0]:%A %d %B %Y at %H:%M:%S}"
+    again = f", then {request.when}" if request.kind == "periodic" else ""
+    return (
+        f"All right: {request.title} — first on {first} ({request.zone}){again}."
+        if again
+        else (f"All right: {request.title} — on {first} ({request.zone}).")
+    )
+
+
+async def update(
+    id_: str, *, title: str | None = None, instruction: str | None = None, when: str | None = None
+) -> Request:
+    """Change a request's title, what is to be done, or (in plain English) when. Raises as `create`."""
+    request = await store.get_request(id_)
+    changes: dict[str, Any] = {}
+    rule = None
+    state = request.state
+    if title:
+        changes["title"] = title[:200]
+    if instruction:
+        changes["instruction"] = instruction
+    if when:
+        understood = await understand(f"{when} {request.instruction}", now=utcnow(), zone=request.zone)
+        rule = understood.rule
+        state = "active" if state == "completed" else state
+        changes |= {"phrase": understood.phrase, "rule": _json(rule), "after_id": None, "state": state}
+        changes["kind"] = _kind(understood, request.kind)
+    if not changes:
+        raise InvalidInput("nothing to change: give a title, an instruction or a time")
+    database = store.database()
+    async with database.transaction() as tx:
+        await store.update_request(tx, request.id, database.dialect.now, **changes)
+        if rule is not None:
+            own = replace(schedule(request.id, rule), enabled=state == "active")
+            await schedules.put(tx, database.dialect, own, person=request.person)
+    return await store.get_request(request.id)
+
+
+def _kind(understood: Understood, before: Kind | None = None) -> Kind:
+    if understood.recurring:
+        return "periodic"
+    if before in ("reminder", "automated"):
+        return before
+    return "reminder" if understood.reminder else "automated"
+
+
+def _json(rule: Rule | None) -> str | None:
+    import json
+
+    from hopyard.schedule import rules
+
+    return json.dumps(rules.to_json(rule)) if rule else None
+
+
+async def pause(id_: str) -> Request:
+    """Let a request rest; its due times pass."""
+    return await _set_state(id_, "paused", enabled=False)
+
+
+async def resume(id_: str) -> Request:
+    """Let a paused request go on, from now. Raises `InvalidInput` if its only time has passed."""
+    return await _set_state(id_, "active", enabled=True)
+
+
+async def complete(id_: str) -> Request:
+    """Say that a request is done for good."""
+    return await _set_state(id_, "completed", enabled=False)
+
+
+async def _set_state(id_: str, state: str, *, enabled: bool) -> Request:
+    request = await store.get_request(id_)
+    database = store.database()
+    async with database.transaction() as tx:
+        await store.update_request(tx, request.id, database.dialect.now, state=state)
+        if not request.after:
+            try:
+                stored = await schedules.edit(
+                    tx, database.dialect, store.schedule_name(request.id), enabled=enabled
+                )
+            except ScheduleError as error:
+                raise InvalidInput(f"request {request.id} has no schedule any more: {error}") from error
+            if enabled and stored.next_due is None:
+                raise InvalidInput(
+                    f"the time of request {request.id} has passed ({request.when}): "
+                    f"give it a new one with `hopyard ai update {request.id} --when`"
+                )
+    return await store.get_request(request.id)
+
+
+async def delete(id_: str) -> None:
+    """Remove a request; its runs stay for the record."""
+    request = await store.get_request(id_)
+    database = store.database()
+    async with database.transaction() as tx:
+        await store.update_request(tx, request.id, database.dialect.now, state="deleted")
+        await tx.execute("DELETE FROM schedule WHERE name = $1", store.schedule_name(request.id))
+
+
+async def run_now(id_: str) -> str:
+    """Act on a request now, beside its schedule; return the job's id."""
+    request = await store.get_request(id_)
+    handle = await act.options(person=request.person).submit(request=request.id, due=utcnow())
+    return handle.id
+
+
+async def answer(id_: str, text: str) -> str:
+    """Answer a question that was asked about a request, which is then acted on; return the job's id."""
+    import json
+
+    request = await store.get_request(id_)
+    run = await store.waiting_run(request.id, "asking")
+    database = store.database()
+    said = [*await store.answers(request.id), text]
+    async with database.transaction() as tx:
+        await store.update_request(tx, request.id, database.dialect.now, answers=json.dumps(said))
+    again = act.options(person=request.person, id=derived_id(run.id, "answer", str(len(said))))
+    job = again.job((), {"request": request.id, "due": run.due})
+    await store.submit_with(job, run.id, state="running", job_id=job.id)
+    return job.id
+
+
+async def approve(id_: str, *, yes: bool) -> str:
+    """Agree, or not, to the tool calls that a request waits with; return the job's id that goes on."""
+    request = await store.get_request(id_)
+    run = await store.waiting_run(request.id, "approval")
+    agreed = {str(call["id"]): yes for call in run.pending}
+    again = act.options(person=request.person, id=derived_id(run.id, "approval", *sorted(agreed)))
+    job = again.job((), {"request": request.id, "due": run.due, "approvals": agreed})
+    await store.submit_with(job, run.id, state="running", job_id=job.id)
+    return job.id
+
+
+__all__ = [
+    "answer",
+    "approve",
+    "complete",
+    "create",
+    "delete",
+    "pause",
+    "resume",
+    "run_now",
+    "schedule",
+    "sentence",
+    "update",
+]

@@ -1,0 +1,74 @@
+"""What the plugin's tasks take and give, and what it stores."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+Kind = Literal["reminder", "automated", "periodic"]
+State = Literal["active", "paused", "completed", "deleted"]
+RunState = Literal["running", "done", "postponed", "asking", "approval", "failed", "skipped"]
+
+
+class Request(BaseModel):
+    """A person's request. `next_times` are its next due times in the person's zone."""
+
+    id: str
+    person: str
+    kind: Kind
+    title: str
+    instruction: str
+    when: str
+    zone: str
+    state: State
+    after: str | None = None
+    next_times: list[datetime] = []
+    created: datetime
+
+
+class Reminder(BaseModel):
+    """The answer to somebody who asked for something: `sentence` can be shown as it is."""
+
+    request: Request
+    sentence: str
+
+
+class Run(BaseModel):
+    """One time that a request fell due, and what came of it."""
+
+    id: str
+    request: str
+    due: datetime
+    job: str
+    state: RunState
+    postponed: int = 0
+    decision: dict[str, Any] | None = None
+    answer: str | None = None
+    calls: list[dict[str, Any]] = []
+    pending: list[dict[str, Any]] = []
+    model: str | None = None
+    steps: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    started: datetime
+    finished: datetime | None = None
+
+
+class Due(BaseModel):
+    """What the repairing tick found: requests whose schedule was missing, due times that nobody fired."""
+
+    checked: int
+    schedules_repaired: int
+    submitted: int
+    failed: int
+
+
+class Connection(BaseModel):
+    """Whether a model answers, and how fast."""
+
+    model: str
+    ok: bool
+    seconds: float
+    detail: str

@@ -1,0 +1,232 @@
+"""Requests and runs in the ledger's database."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from hopyard import Hopyard, Rule
+from hopyard.errors import InvalidInput
+from hopyard.ledger.database import Connection, Database, Row
+from hopyard.ledger.values import NewJob, Ring, moment, utcnow
+from hopyard.schedule import rules
+from hopyard.specs import State
+
+from hopyard_ai.models import Request, Run
+
+_REQUEST = "id, person, kind, title, instruction, rule, zone, phrase, state, after_id, answers, created"
+_RUN = (
+    "id, request_id, due, job_id, state, postponed, decision, answer, calls, pending, model, steps, tokens, "
+    "cost, started, finished"
+)
+
+
+def database() -> Database:
+    """Return the ledger's database of this loop."""
+    return Hopyard.current().client().database
+
+
+def schedule_name(request: str) -> str:
+    """Return the name of a request's schedule."""
+    return f"ai.request.{request}"
+
+
+def _request(row: Row) -> Request:
+    rule = rules.from_json(json.loads(row["rule"])) if row["rule"] else None
+    upcoming = rules.upcoming(rule, utcnow(), 5) if rule and row["state"] == "active" else []
+    return Request(
+        id=str(row["id"]),
+        person=row["person"],
+        kind=row["kind"],
+        title=row["title"],
+        instruction=row["instruction"],
+        when=row["phrase"],
+        zone=row["zone"],
+        state=row["state"],
+        after=str(row["after_id"]) if row["after_id"] else None,
+        next_times=[_local(one, row["zone"]) for one in upcoming],
+        created=_at(row["created"]),
+    )
+
+
+def _local(value: datetime, zone: str) -> datetime:
+    from zoneinfo import ZoneInfo
+
+    return value.astimezone(ZoneInfo(zone))
+
+
+def _at(value: Any) -> datetime:
+    found = moment(value)
+    assert found is not None  # noqa: S101 - the column is not null
+    return found
+
+
+async def insert_request(tx: Connection, request: Request, rule: Rule | None, now: str) -> None:
+    """Store a new request; `now` is the dialect's expression."""
+    await tx.execute(
+        f"INSERT INTO ai_request ({_REQUEST}, updated) "
+        f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', {now}, {now})",
+        request.id,
+        request.person,
+        request.kind,
+        request.title,
+        request.instruction,
+        json.dumps(rules.to_json(rule)) if rule else None,
+        request.zone,
+        request.when,
+        request.state,
+        request.after,
+    )
+
+
+async def update_request(tx: Connection, id_: str, now: str, **values: Any) -> None:
+    """Change columns of a request."""
+    sets = ", ".join(f"{name} = ${n}" for n, name in enumerate(values, 2))
+    await tx.execute(f"UPDATE ai_request SET {sets}, updated = {now} WHERE id = $1", id_, *values.values())
+
+
+async def get_request(id_: str, *, deleted: bool = False) -> Request:
+    """Return a request by its id or the unmistakable beginning or end of it. Raises `InvalidInput`."""
+    there = "" if deleted else "state <> 'deleted' AND "
+    part = id_.strip().lower()
+    rows: Sequence[Row] = ()
+    if re.fullmatch(r"[0-9a-f-]{1,36}", part):
+        rows = await database().fetch(
+            f"SELECT {_REQUEST} FROM ai_request WHERE {there}(CAST(id AS text) = $1 "
+            "OR CAST(id AS text) LIKE $1 || '%' OR CAST(id AS text) LIKE '%' || $1) LIMIT 2",
+            part,
+        )
+    if len(rows) != 1:
+        raise InvalidInput(
+            f"there is {'no' if not rows else 'more than one'} request {id_}: `hopyard ai list` shows them"
+        )
+    return _request(rows[0])
+
+
+async def answers(id_: str) -> list[str]:
+    """Return what the person answered to questions about a request."""
+    rows = await database().fetch("SELECT answers FROM ai_request WHERE id = $1", id_)
+    return list(json.loads(rows[0]["answers"])) if rows else []
+
+
+async def requests(
+    *, person: str | None = None, states: Sequence[str] = ("active", "paused"), limit: int = 100
+) -> list[Request]:
+    """Return requests, the newest first."""
+    d = database().dialect
+    where = f"state {d.texts('$1')}" + (" AND person = $2" if person else "")
+    rows = await database().fetch(
+        f"SELECT {_REQUEST} FROM ai_request WHERE {where} ORDER BY id DESC LIMIT {int(limit)}",
+        database().list(states),
+        *([person] if person else []),
+    )
+    return [_request(row) for row in rows]
+
+
+async def dependents(id_: str) -> list[Request]:
+    """Return the active requests that run after this one."""
+    rows = await database().fetch(
+        f"SELECT {_REQUEST} FROM ai_request WHERE after_id = $1 AND state = 'active'", id_
+    )
+    return [_request(row) for row in rows]
+
+
+def _run(row: Row) -> Run:
+    return Run(
+        id=str(row["id"]),
+        request=str(row["request_id"]),
+        due=_at(row["due"]),
+        job=str(row["job_id"]),
+        state=row["state"],
+        postponed=row["postponed"],
+        decision=json.loads(row["decision"]) if row["decision"] else None,
+        answer=row["answer"],
+        calls=json.loads(row["calls"]) if row["calls"] else [],
+        pending=json.loads(row["pending"]) if row["pending"] else [],
+        model=row["model"],
+        steps=row["steps"],
+        tokens=row["tokens"],
+        cost=row["cost"],
+        started=_at(row["started"]),
+        finished=moment(row["finished"]),
+    )
+
+
+async def begin_run(id_: str, request: str, due: datetime, job: str) -> Run:
+    """Return the run of a due time, entered at its first try.
+
+    A run that waited (postponed, for an answer, for approval) or failed is taken up by a later job; one that
+    another job works on is returned as it is: `job` says whose it is.
+    """
+    db = database()
+    await db.execute(
+        f"INSERT INTO ai_run (id, request_id, due, job_id, state, postponed, started) "
+        f"VALUES ($1, $2, $3, $4, 'running', 0, {db.dialect.now}) ON CONFLICT (id) DO UPDATE "
+        "SET job_id = excluded.job_id, state = 'running', finished = NULL "
+        "WHERE ai_run.job_id <> excluded.job_id "
+        "AND ai_run.state IN ('postponed', 'asking', 'approval', 'failed')",
+        id_,
+        request,
+        due,
+        job,
+    )
+    return await get_run(id_)
+
+
+async def get_run(id_: str) -> Run:
+    """Return a run. Raises `InvalidInput`."""
+    rows = await database().fetch(f"SELECT {_RUN} FROM ai_run WHERE id = $1", id_)
+    if not rows:
+        raise InvalidInput(f"there is no run {id_}")
+    return _run(rows[0])
+
+
+async def messages(id_: str) -> str | None:
+    """Return the messages of a run that waits for approvals."""
+    rows = await database().fetch("SELECT messages FROM ai_run WHERE id = $1", id_)
+    return rows[0]["messages"] if rows else None
+
+
+async def update_run(id_: str, *, finished: bool = False, **values: Any) -> Run:
+    """Change columns of a run; values that are no scalars are stored as JSON."""
+    await write_run(database(), id_, finished=finished, **values)
+    return await get_run(id_)
+
+
+async def write_run(tx: Connection | Database, id_: str, *, finished: bool = False, **values: Any) -> None:
+    """Change columns of a run, where the caller's transaction is."""
+    now = database().dialect.now
+    plain = [json.dumps(v, default=str) if isinstance(v, dict | list) else v for v in values.values()]
+    sets = ", ".join(f"{name} = ${n}" for n, name in enumerate(values, 2))
+    end = f", finished = {now}" if finished else ""
+    await tx.execute(f"UPDATE ai_run SET {sets}{end} WHERE id = $1", id_, *plain)
+
+
+async def submit_with(job: NewJob, run: str, **values: Any) -> None:
+    """Store a job together with changes of the run that it takes up, and ring for it."""
+    client = Hopyard.current().client()
+    async with client.database.transaction() as tx:
+        await write_run(tx, run, **values)
+        await tx.insert_jobs([job])
+    await client.ring([Ring(*job[:6])] if job.state == State.QUEUED else [])
+
+
+async def runs(request: str, limit: int = 10) -> list[Run]:
+    """Return a request's runs, the latest due first."""
+    rows = await database().fetch(
+        f"SELECT {_RUN} FROM ai_run WHERE request_id = $1 ORDER BY due DESC LIMIT {int(limit)}", request
+    )
+    return [_run(row) for row in rows]
+
+
+async def waiting_run(request: str, state: str) -> Run:
+    """Return the latest run of a request that waits for its person. Raises `InvalidInput`."""
+    for run in await runs(request, 20):
+        if run.state == state:
+            return run
+    raise InvalidInput(
+        f"request {request} does not wait for {'an approval' if state == 'approval' else 'an answer'}"
+    )

@@ -1,0 +1,92 @@
+"""Plain-English times: `every weekday at 8:00 tell me the weather` becomes a rule and an instruction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hopyard.errors import ScheduleError
+from hopyard.specs import Rule
+
+from hopyard_ai.when import _clauses, _sentence
+from hopyard_ai.when._choice import choose
+from hopyard_ai.when._rule import Builder
+from hopyard_ai.when._tokens import tokenize
+
+__all__ = ["Request", "not_before", "parse"]
+
+_LONGEST = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked for, and when.
+
+    instruction  the sentence without its time phrase; empty where it held nothing else
+    title        a few words for lists
+    phrase       what was understood, e.g. `every weekday at 08:00 (Europe/Berlin)`
+    """
+
+    rule: Rule
+    instruction: str
+    title: str
+    phrase: str
+    recurring: bool
+
+
+def parse(text: str, *, now: datetime, zone: str) -> Request:
+    """Read when and what from an English sentence, said at `now` (aware) by somebody in `zone` (IANA).
+
+    The rule's first due time is after `now`. A time that cannot be understood, is missing, ambiguous or
+    in the past raises ScheduleError, which says what and gives phrasings that work.
+    """
+    place = _place(now, zone)
+    if not text.strip():
+        raise ScheduleError("the request is empty; say what and when, such as `call Bob tomorrow at 9:00`")
+    if len(text) > _LONGEST:
+        raise ScheduleError(f"the request has {len(text)} characters, expected at most {_LONGEST}")
+    try:
+        return _parse(text, now, place)
+    except (OverflowError, ValueError) as error:  # beyond what a calendar can hold
+        raise ScheduleError(f"the time in `{text.strip()[:80]}` is beyond the calendar") from error
+
+
+def not_before(text: str, now: datetime, zone: str) -> datetime | None:
+    """The moment before which clauses such as `but not before 14:02:10` forbid to act; None if none does now.
+
+    A time of day alone means that of today. Raises ScheduleError for a zone that does not exist.
+    """
+    place = _place(now, zone)
+    try:
+        return _clauses.not_before(text[:_LONGEST], now, place)
+    except (OverflowError, ValueError) as error:
+        raise ScheduleError(f"a time in `{text.strip()[:80]}` is beyond the calendar") from error
+
+
+def _parse(text: str, now: datetime, zone: ZoneInfo) -> Request:
+    from hopyard.schedule import rules
+
+    masked = text
+    for first, end in _clauses.spans(text):
+        masked = masked[:first] + "\0" * (end - first) + masked[end:]
+    tokens = tokenize(masked)
+    choice = choose(text, tokens)
+    timing = Builder(choice, now, zone).timing()
+    rules.validate(timing.rule)
+    places = [
+        (tokens[found.first].start, tokens[found.end - 1].end)
+        for found in choice.founds
+        if found.end > found.first
+    ]
+    instruction = _sentence.without(text, places)
+    return Request(timing.rule, instruction, _sentence.title(instruction), timing.phrase, timing.recurring)
+
+
+def _place(now: datetime, zone: str) -> ZoneInfo:
+    if now.tzinfo is None:
+        raise ScheduleError(f"now: found {now.isoformat()} without a zone, expected an aware datetime")
+    try:
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ScheduleError(f"zone: found {zone!r}, expected an IANA name such as Europe/Berlin") from error

@@ -1,0 +1,55 @@
+"""Hopyard plugin `maintenance`: is the installation well, and what does it use?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hopyard import Plugin, PluginSettings, Queue, Rule, Schedule, Task, hookimpl
+from pydantic import Field
+
+from hopyard_maintenance.tasks import monitor_resource_usage, system_health_check
+
+
+class MaintenanceSettings(PluginSettings):
+    """How often to look, in seconds, and from where on it is too much, in percent."""
+
+    health_every: float = Field(300.0, ge=10)
+    sample_every: float = Field(60.0, ge=5)
+    keep_samples_days: float = Field(7.0, gt=0)
+    cpu_percent: float = Field(95.0, gt=0, le=100)
+    memory_percent: float = Field(90.0, gt=0, le=100)
+    disk_percent: float = Field(90.0, gt=0, le=100)
+    queue_depth: int = Field(10_000, gt=0)
+    disks: tuple[str, ...] = ("/",)
+
+
+class Maintenance(Plugin[MaintenanceSettings]):
+    """Namespace `maintenance`; one job at a time, behind all others."""
+
+    migrations = "hopyard_maintenance.migrations"
+
+    @hookimpl
+    def register_queues(self) -> Iterable[Queue]:
+        return [Queue("maintenance", slots=1, priority=1)]
+
+    @hookimpl
+    def register_tasks(self) -> Iterable[Task[..., Any]]:
+        return [system_health_check, monitor_resource_usage]
+
+    @hookimpl
+    def register_schedules(self) -> Iterable[Schedule]:
+        return [
+            Schedule(
+                "maintenance.system_health_check",
+                "maintenance.system_health_check",
+                Rule(every=self.settings.health_every),
+                overlap="skip",
+            ),
+            Schedule(
+                "maintenance.monitor_resource_usage",
+                "maintenance.monitor_resource_usage",
+                Rule(every=self.settings.sample_every),
+                overlap="skip",
+            ),
+        ]
