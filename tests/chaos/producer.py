@@ -1,0 +1,118 @@
+"""A producer as a process: submits jobs and journals, on disk, each submission that returned.
+
+`python -m chaos.producer '{"journal": …, "count": …, "rate": …, "first": …, "mode": …}'`. Modes:
+plain    submit one by one, some at a time
+silent   die by SIGKILL between the commit and the ring
+session  in transactions of its own, every third of which is rolled back; dies like silent
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from hopyard import current
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger.values import new_id
+
+_AT_A_TIME = 8
+
+
+class Journal:
+    """A file outside of the blast radius."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def write(self, outcome: str, ids: list[str]) -> None:
+        """Note what became of submissions: accepted, refused (nobody knows) or rolled back."""
+        now = time.time()
+        lines = [json.dumps({"outcome": outcome, "id": id_, "at": now}) for id_ in ids]
+        os.write(self._file, "".join(f"{line}\n" for line in lines).encode())
+        os.fsync(self._file)
+
+
+def _task(n: int, order: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    name = "site.plain" if n % 5 == 4 else "site.step"
+    return name, {"n": n, "seconds": order.get("seconds", 0.02)}
+
+
+async def plain(order: dict[str, Any], journal: Journal) -> None:
+    """Submit at a rate; refused ones are journalled as such."""
+    hopyard = current.get()
+    begun = time.monotonic()
+    numbers = iter(range(order["count"]))
+    stop = False
+
+    async def one() -> None:
+        nonlocal stop
+        for n in numbers:
+            await asyncio.sleep(max(0.0, begun + n / order["rate"] - time.monotonic()))
+            if stop or os.path.exists(f"{order['journal']}.stop"):
+                stop = True
+                return
+            name, kwargs = _task(order["first"] + n, order)
+            id_ = new_id()
+            call = hopyard.task(name).options(id=id_, priority=order.get("priority"))
+            try:
+                await call.submit(**kwargs)
+            except LedgerUnavailable:
+                journal.write("refused", [id_])
+            else:
+                journal.write("accepted", [id_])
+
+    await asyncio.gather(*(one() for _ in range(_AT_A_TIME)))
+    await hopyard.close()
+
+
+async def silent(order: dict[str, Any], journal: Journal) -> None:
+    """Commit a batch and die before the broker hears of it."""
+    hopyard = current.get()
+    client = hopyard.client()
+
+    async def ring(rings: Any) -> bool:
+        journal.write("accepted", [ring.id for ring in rings])
+        os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+    client.ring = ring
+    calls = [_task(order["first"] + n, order)[1] for n in range(order["count"])]
+    await hopyard.task("site.step").options(priority=9).submit_many(calls)
+
+
+async def session(order: dict[str, Any], journal: Journal) -> None:
+    """Submit in SQL transactions, die after the last commit and before its ring."""
+    from hopyard.tasks import transactional
+    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+    hopyard = current.get()
+    url = hopyard.database_url.replace("sqlite:", "sqlite+aiosqlite:")
+    engine = create_async_engine(url)
+
+    async def no_ring(rings: Any) -> None:
+        """Too late."""
+
+    transactional._ring = no_ring
+    for n in range(order["count"]):
+        name, kwargs = _task(order["first"] + n, order)
+        async with AsyncSession(engine) as own:
+            handle = await hopyard.task(name).options(session=own, priority=9).submit(**kwargs)
+            if n % 3 == 2:
+                await own.rollback()
+                journal.write("rolled back", [handle.id])
+            else:
+                await own.commit()
+                journal.write("accepted", [handle.id])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    import hopyard as _  # noqa: F401 - makes the installation known
+
+    given = json.loads(sys.argv[1])
+    asyncio.run(globals()[given.get("mode", "plain")](given, Journal(given["journal"])))
