@@ -219,7 +219,7 @@ async def test_a_job_that_was_given_away_is_no_longer_its_first_workers(ledger: 
     await database.execute(
         f"UPDATE worker SET beat = {database.dialect.plus('beat', '-60')} WHERE id = $1", lost
     )
-    assert (await workers.rescue(database)).requeued == 1
+    assert len((await workers.rescue(database)).again) == 1
     (second,) = await ledger.claim(rescuer, first.id)
     assert await database.finish([done(first, result='"late"')], lost) == set()
     assert await database.finish([done(second, result='"right"')], rescuer) == {first.id}

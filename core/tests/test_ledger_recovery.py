@@ -28,7 +28,7 @@ async def test_a_worker_within_its_lease_keeps_its_jobs(ledger: Any) -> None:
     worker = await ledger.worker(lease=15)
     claim = await ledger.running(worker)
     await lose(ledger, worker, 10)
-    assert await workers.rescue(ledger.database) == ([], 0, 0)
+    assert await workers.rescue(ledger.database) == ([], [], 0)
     assert (await ledger.row(claim.id))["state"] == State.RUNNING
 
 
@@ -39,21 +39,23 @@ async def test_the_jobs_of_a_lost_worker_are_queued_again(ledger: Any) -> None:
     other = await ledger.running(alive)
     await waiting.rung(database, [*(claim.id for claim in claims), other.id])
     await lose(ledger, lost, 4)
-    assert await workers.rescue(database) == ([lost], 3, 0)
+    rescued = await workers.rescue(database)
+    assert (rescued.workers, rescued.dead) == ([lost], 0)
+    assert {ring.id for ring in rescued.again if ring.first} == {claim.id for claim in claims}
     for claim in claims:
         row = await ledger.row(claim.id)
         assert (row["state"], row["worker"], row["crashes"]) == (State.QUEUED, None, 1)
         assert json.loads(row["attempts"])[0]["worker"] == "lost"
     assert await ledger.outbox() == {claim.id for claim in claims}
     assert (await ledger.row(other.id))["state"] == State.RUNNING
-    assert await workers.rescue(database) == ([], 0, 0)
+    assert await workers.rescue(database) == ([], [], 0)
 
 
 async def test_a_beat_renews_a_lease_and_fails_after_the_rescue(ledger: Any) -> None:
     database, worker = ledger.database, await ledger.worker(lease=3)
     await lose(ledger, worker, 4)
     assert await workers.beat(database, worker)
-    assert await workers.rescue(database) == ([], 0, 0)
+    assert await workers.rescue(database) == ([], [], 0)
     await lose(ledger, worker, 4)
     await workers.rescue(database)
     assert not await workers.beat(database, worker)
@@ -85,7 +87,7 @@ async def test_a_claim_after_the_rescue_is_an_orphan_that_is_found(ledger: Any) 
     await lose(ledger, lost)
     await workers.rescue(ledger.database)
     late, theirs = await ledger.running(lost), await ledger.running(alive)
-    assert await workers.rescue(ledger.database) == ([], 0, 0)
+    assert await workers.rescue(ledger.database) == ([], [], 0)
     assert await workers.orphans(ledger.database) == 1
     assert (await ledger.row(late.id))["state"] == State.QUEUED
     assert (await ledger.row(theirs.id))["state"] == State.RUNNING
@@ -96,7 +98,7 @@ async def test_a_worker_that_left_is_not_rescued(ledger: Any) -> None:
     worker = await ledger.worker()
     await workers.leave(ledger.database, worker)
     await lose(ledger, worker, 600)
-    assert await workers.rescue(ledger.database) == ([], 0, 0)
+    assert await workers.rescue(ledger.database) == ([], [], 0)
 
 
 async def test_a_job_whose_workers_keep_dying_ends_dead(ledger: Any) -> None:
@@ -108,7 +110,7 @@ async def test_a_job_whose_workers_keep_dying_ends_dead(ledger: Any) -> None:
         await lose(ledger, worker)
         rescued = await workers.rescue(database)
         last = crash == workers.MAX_CRASHES
-        assert (rescued.requeued, rescued.dead) == ((0, 1) if last else (1, 0))
+        assert (len(rescued.again), rescued.dead) == ((0, 1) if last else (1, 0))
     assert await ledger.row(id_) is None
     past = await ledger.past(id_)
     assert (past["state"], past["crashes"]) == (State.DEAD, 3)
@@ -122,7 +124,7 @@ async def test_two_rescuers_rescue_once(ledger: Any, connect: Callable[[], Datab
         await ledger.running(worker)
     await lose(ledger, worker)
     done = await asyncio.gather(*(workers.rescue(connect()) for _ in range(4)))
-    assert sorted(rescued.requeued for rescued in done) == [0, 0, 0, 5]
+    assert sorted(len(rescued.again) for rescued in done) == [0, 0, 0, 5]
 
 
 # --- time

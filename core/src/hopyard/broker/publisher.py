@@ -12,6 +12,8 @@ from hopyard.broker.envelope import envelope, kombu_priority
 from hopyard.errors import BrokerError
 from hopyard.ledger.values import Ring
 
+#: The highest priority of a job.
+MOST: Final = 9
 #: kombu's default steps; a priority goes to the list of the highest step that is not above it.
 PRIORITY_STEPS: Final = (0, 3, 6, 9)
 _SEPARATOR: Final = "\x06\x16"
@@ -98,7 +100,9 @@ class RedisPublisher(Publisher):
         async def work(client: Any) -> None:
             async with client.pipeline(transaction=False) as pipe:
                 for ring in rings:
-                    pipe.lpush(redis_key(ring.queue, ring.priority), envelope(ring))
+                    # Consumers take from the right.
+                    push = pipe.rpush if ring.first else pipe.lpush
+                    push(redis_key(ring.queue, ring.priority), envelope(ring))
                 await pipe.execute()
 
         await self._call(work)
@@ -172,7 +176,7 @@ class KombuPublisher(Publisher):
                 for ring in rings:
                     message = channel.prepare_message(
                         ring.body,
-                        priority=ring.priority,
+                        priority=MOST if ring.first else ring.priority,
                         content_type="application/json",
                         content_encoding="utf-8",
                         headers=json.loads(ring.headers),
@@ -220,13 +224,14 @@ class KombuPublisher(Publisher):
         await self._call(lambda connection: None)
 
     async def close(self) -> None:
-        if self._connection is not None:
-            await self._call(lambda connection: connection.release())
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.connected:
+            await asyncio.get_running_loop().run_in_executor(self._thread, connection.release)
         self._thread.shutdown(wait=False)
 
 
 def declare(queue: str, channel: Any) -> Any:
     """Declare a queue as the workers do; return the broker's answer with its message count."""
     return channel.queue_declare(
-        queue=queue, durable=True, auto_delete=False, arguments={"x-max-priority": 9}
+        queue=queue, durable=True, auto_delete=False, arguments={"x-max-priority": MOST}
     )

@@ -128,11 +128,10 @@ class Reconciler:
             log.warning(
                 "workers %s were lost: %d of their jobs run again, %d end dead",
                 rescued.workers,
-                rescued.requeued,
+                len(rescued.again),
                 rescued.dead,
             )
-            self._next["relay"] = 0.0
-            await self._client.ring(await waiting.unrung(self._database, -1.0, _BATCH))
+            await self._client.ring(rescued.again)
 
     async def _adopt_orphans(self) -> None:
         found = await workers.orphans(self._database)

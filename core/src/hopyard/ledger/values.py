@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -140,7 +141,7 @@ class Again(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """What a broker message is made of."""
+    """What a broker message is made of. `first`: it overtakes what waits in its queue."""
 
     id: str
     task: str
@@ -148,6 +149,19 @@ class Ring(NamedTuple):
     priority: int
     body: str
     headers: str
+    first: bool = False
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Ring:
+        """Make one of a row; a job whose worker died has waited already, and goes first."""
+        first = row["crashes"] > 0
+        return cls(
+            str(row["id"]), row["task"], row["queue"], row["priority"], row["body"], row["headers"], first
+        )
+
+
+#: The columns that `Ring.of` reads.
+RUNG = "id, task, queue, priority, body, headers, crashes"
 
 
 class Progress(NamedTuple):

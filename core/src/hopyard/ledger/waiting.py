@@ -8,14 +8,8 @@ from typing import Any
 
 from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import Ring, moment
+from hopyard.ledger.values import RUNG, Ring, moment
 from hopyard.specs import State
-
-_RING = "id, task, queue, priority, body, headers"
-
-
-def _ring(row: Row) -> Ring:
-    return Ring(str(row["id"]), row["task"], row["queue"], row["priority"], row["body"], row["headers"])
 
 
 async def _outbox(tx: Connection, d: Dialect, rows: Iterable[Row]) -> None:
@@ -33,13 +27,13 @@ async def unrung(database: Database, older: float, limit: int = 500) -> list[Rin
     d = database.dialect
     old = f"{d.plus('o.created', '$1')} < {d.now}"
     rows = await database.fetch(
-        f"SELECT o.id, j.task, j.queue, j.priority, j.body, j.headers, j.state FROM job_outbox o "
+        f"SELECT o.id, j.task, j.queue, j.priority, j.body, j.headers, j.crashes, j.state FROM job_outbox o "
         f"LEFT JOIN job_live j ON j.id = o.id WHERE {old} LIMIT $2",
         older,
         limit,
     )
     await rung(database, [str(row["id"]) for row in rows if row["state"] != State.QUEUED])
-    return [_ring(row) for row in rows if row["state"] == State.QUEUED]
+    return [Ring.of(row) for row in rows if row["state"] == State.QUEUED]
 
 
 async def rung(database: Database, ids: Sequence[str]) -> None:
@@ -66,12 +60,12 @@ async def forgotten(database: Database, queues: Iterable[str], older: float, lim
         "AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL) "
         f"AND {d.plus('created', '$2')} <= {d.now} "
         f"AND (rung IS NULL OR {d.plus('rung', str(RING_PAUSE))} < {d.now}) ORDER BY queue, id LIMIT $3) "
-        f"AND state = {State.QUEUED:d} RETURNING {_RING}",
+        f"AND state = {State.QUEUED:d} RETURNING {RUNG}",
         database.list(queues),
         older,
         limit,
     )
-    return [_ring(row) for row in rows]
+    return [Ring.of(row) for row in rows]
 
 
 async def queued_after(database: Database, last: tuple[str, str], limit: int = 500) -> list[Ring]:
@@ -89,10 +83,10 @@ async def queued_after(database: Database, last: tuple[str, str], limit: int = 5
     )
     rows = await database.fetch(
         f"UPDATE job_live SET rung = {d.now} WHERE id {d.ids('$1')} AND state = {State.QUEUED:d} "
-        f"RETURNING {_RING}",
+        f"RETURNING {RUNG}",
         database.list([str(row["id"]) for row in page]),
     )
-    return sorted((_ring(row) for row in rows), key=lambda ring: (ring.queue, ring.id))
+    return sorted((Ring.of(row) for row in rows), key=lambda ring: (ring.queue, ring.id))
 
 
 async def promote(database: Database, limit: int = 500) -> list[Ring]:
@@ -103,11 +97,11 @@ async def promote(database: Database, limit: int = 500) -> list[Ring]:
         rows = await tx.fetch(
             f"UPDATE job_live SET state = {State.QUEUED:d}, eta = NULL, rung = {d.now} WHERE id IN ("
             f"SELECT id FROM job_live WHERE eta <= {d.now} ORDER BY eta LIMIT $1) AND {waits} "
-            f"RETURNING {_RING}",
+            f"RETURNING {RUNG}",
             limit,
         )
         await _outbox(tx, d, rows)
-    return [_ring(row) for row in rows]
+    return [Ring.of(row) for row in rows]
 
 
 async def next_eta(database: Database) -> datetime | None:

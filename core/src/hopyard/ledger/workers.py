@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
+from hopyard.ledger.values import RUNG, Ring
 from hopyard.specs import State
 
 #: A job whose worker died this often is not tried again: it may be what kills them.
@@ -105,7 +106,7 @@ class Rescued(NamedTuple):
     """What `rescue` did: jobs to run again, jobs ended because their workers keep dying."""
 
     workers: list[int]
-    requeued: int
+    again: list[Ring]
     dead: int
 
 
@@ -121,10 +122,11 @@ async def rescue(database: Database) -> Rescued:
             f"OR (stopped IS NULL AND beat > {d.plus(d.clock, '60')}) {d.for_update}"
         )
         if not lost:
-            return Rescued([], 0, 0)
+            return Rescued([], [], 0)
         numbers = [int(row["id"]) for row in lost]
         names = {int(row["id"]): row["name"] for row in lost}
-        requeued = dead = 0
+        requeued: list[Ring] = []
+        dead = 0
         for number in numbers:  # few: one per process that died since the last look
             await tx.execute(f"UPDATE worker SET stopped = {d.now} WHERE id = $1", number)
             entry = json.dumps(
@@ -136,10 +138,10 @@ async def rescue(database: Database) -> Rescued:
     return Rescued(numbers, requeued, dead)
 
 
-async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tuple[int, int]:
+async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tuple[int, list[Ring]]:
     """Requeue a lost worker's running jobs; those that crashed too often end dead.
 
-    Returns how many ended and how many wait again.
+    Returns how many ended, and those that wait again.
     """
     error = json.dumps(
         {
@@ -161,7 +163,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tupl
     await tx.execute(f"DELETE FROM job_live WHERE {ours} AND crashes + 1 >= {MAX_CRASHES}", worker)
     rows: Sequence[Any] = await tx.fetch(
         f"UPDATE job_live SET state = {State.QUEUED:d}, crashes = crashes + 1, worker = NULL, "
-        f"attempts = {appended('$2')} WHERE {ours} RETURNING id",
+        f"attempts = {appended('$2')} WHERE {ours} RETURNING {RUNG}",
         worker,
         entry,
     )
@@ -169,7 +171,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tupl
         f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING",
         [(str(row["id"]),) for row in rows],
     )
-    return gone, len(rows)
+    return gone, [Ring.of(row) for row in rows]
 
 
 async def served_queues(database: Database) -> set[str]:
