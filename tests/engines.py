@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from celery.worker import state as worker_state
 from hopyard import current
@@ -27,6 +27,9 @@ from hopyard.ledger.database import Database
 from hopyard.ledger.values import Ring, new_id
 from hopyard.specs import State
 from kombu.message import Message
+
+#: Seconds; a wait that takes so long has failed.
+DEADLINE: Final = 60.0
 
 HOPFILE = """
 import os, sys, time
@@ -332,7 +335,7 @@ class Lab:
     async def until(self, true: Callable[[], Any], what: str = "") -> Any:
         """Return the first true answer of a function, which may be a coroutine function."""
         try:
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(DEADLINE):
                 while True:
                     answer = true()
                     if isinstance(answer, Awaitable):
@@ -341,7 +344,7 @@ class Lab:
                         return answer
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            raise AssertionError(f"not within 8 s: {what or true}") from None
+            raise AssertionError(f"not within {DEADLINE:g} s: {what or true}") from None
 
     async def reaches(self, id_: str, *states: State) -> dict[str, Any]:
         """Wait until a job is in one of these states; return its row."""

@@ -128,10 +128,10 @@ class Ledger:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], bool]], Any]:
-    """Waits until something is true, at most ten seconds."""
+    """Waits until something is true, at most a minute."""
 
     async def wait(true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not true():
                 await asyncio.sleep(0.01)
 

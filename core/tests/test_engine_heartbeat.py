@@ -37,7 +37,7 @@ def told() -> Told:
 def start(database_url: str, told: Told) -> Iterator[Callable[..., Heartbeat]]:
     made: list[Heartbeat] = []
 
-    def start(worker: int, lease: float = 60.0) -> Heartbeat:
+    def start(worker: int, lease: float = 60.0, seen: int = 0) -> Heartbeat:
         beating = Heartbeat(
             lambda: open_database(database_url),
             worker=lambda: worker,
@@ -46,6 +46,7 @@ def start(database_url: str, told: Told) -> Iterator[Callable[..., Heartbeat]]:
             loop=portal.loop(),
             on_commands=told.commands.extend,
             on_lost=told.lose,
+            seen=seen,
         )
         beating.start()
         made.append(beating)
@@ -108,20 +109,22 @@ async def test_a_slow_ledger_is_no_blocked_loop(
     assert "blocked" not in caplog.text
 
 
-async def test_commands_are_read_from_now_on(
+async def test_commands_since_the_worker_registered_are_told_once(
     ledger: Ledger, start: Callable[..., Heartbeat], told: Told, until: Any
 ) -> None:
     worker = await ledger.worker()
-    old, new = await ledger.running(worker), await ledger.running(worker)
-    await cancelling.cancel(ledger.database, [old.id], "before it started")
-    beating = start(worker)
-    before = await beats(ledger, worker)
-    while await beats(ledger, worker) == before:
-        continue
-    await until(lambda: beating._asked is None)
-    await cancelling.cancel(ledger.database, [new.id], "now")
+    old, early, new = [await ledger.running(worker) for _ in range(3)]
+    await cancelling.cancel(ledger.database, [old.id], "of a worker before")
+    seen = await workers.last_command(ledger.database)
+    await cancelling.cancel(ledger.database, [early.id], "before the first beat")
+    start(worker, seen=seen)
     await until(lambda: told.commands)
-    assert [(command.kind, command.target) for command in told.commands] == [("cancel", new.id)]
+    await cancelling.cancel(ledger.database, [new.id], "now")
+    await until(lambda: len(told.commands) > 1)
+    assert [(command.kind, command.target) for command in told.commands] == [
+        ("cancel", early.id),
+        ("cancel", new.id),
+    ]
 
 
 async def test_a_lost_lease_is_told(

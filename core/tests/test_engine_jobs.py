@@ -150,6 +150,31 @@ async def test_a_cancelled_job_stops(lab: Lab, worker: Worker) -> None:
     await lab.until(lambda: ("task-revoked", id_) in worker.consumer.events)
 
 
+async def test_a_cancel_between_the_claim_and_the_run_is_obeyed(
+    lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order can come before the worker has read what it claimed: it must not be forgotten."""
+    engine = worker.engine
+    claim = engine._database.claim
+
+    async def slow(ids: Any, number: int, counter: int) -> Any:
+        claims = await claim(ids, number, counter)
+        await lab.hopyard.handle(claims[0].id).cancel()
+        while not engine._cancel_early:
+            await asyncio.sleep(0.005)
+        return claims
+
+    monkeypatch.setattr(engine._database, "claim", slow)
+    ran: list[str] = []
+
+    async def call(job: Any) -> None:
+        ran.append(job.id)
+
+    await lab.ends(await started(lab, worker, call), CANCELLED)
+    assert not ran
+    await lab.until(lambda: not engine._cancel_early)
+
+
 async def test_a_job_that_cancels_itself_is_cancelled(lab: Lab, worker: Worker) -> None:
     await lab.ends(await started(lab, worker, raising(JobCancelled("enough"))), CANCELLED)
 

@@ -61,6 +61,8 @@ class Engine:
         }
         self._flow = Flow(self.lanes)
         self._running: dict[str, Running] = {}
+        #: Jobs to cancel that were not running here when the order came, while claims were on their way.
+        self._cancel_early: set[str] = set()
         self._own: set[asyncio.Task[None]] = set()
         self._claims = 0
         self.number = 0
@@ -84,6 +86,7 @@ class Engine:
             loop=self._loop,
             on_commands=lambda commands: self._soon(self._obey, commands),
             on_lost=lambda: self._soon(self._lost),
+            seen=self._commands_seen,
         )
         self._heartbeat.start()
 
@@ -91,6 +94,8 @@ class Engine:
         await self._hopyard.check_migrations()
         self._client = self._hopyard.client()
         self._database = self._client.database
+        # Before anything is claimed: no order about a job of ours may be older than what the heartbeat reads.
+        self._commands_seen = await workers.last_command(self._database)
         await self._register()
         self._telling = Telling(self._database, self._loop)
         slots = sum(lane.slots for lane in self.lanes.values())
@@ -260,9 +265,13 @@ class Engine:
         self._main.soon(lambda: celeryview.acknowledge([*batch.values(), *doubles], gone))
         for claim in claims:
             lane.free -= 1
+            if claim.id in self._cancel_early:
+                claim = claim._replace(cancel=True)
             running = Running(claim, batch[claim.id], number)
             self._running[claim.id] = running
             running.task = asyncio.create_task(self._run(running, lane, checkpoints.get(claim.id, {})))
+        if not any(lane.claiming for lane in self.lanes.values()):
+            self._cancel_early.clear()
         self._kick(lane)
 
     async def _take(
@@ -351,6 +360,8 @@ class Engine:
         running = self._running.get(id_)
         if running is not None:
             self._interrupt(running, "cancel")
+        elif any(lane.claiming for lane in self.lanes.values()):
+            self._cancel_early.add(id_)
 
     def _obey(self, commands: Sequence[Command]) -> None:
         for command in commands:

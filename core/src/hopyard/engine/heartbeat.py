@@ -38,6 +38,7 @@ class Heartbeat:
         loop: asyncio.AbstractEventLoop,
         on_commands: Callable[[Sequence[Command]], None],
         on_lost: Callable[[], None],
+        seen: int,
     ) -> None:
         self._open = open_database
         self._worker = worker
@@ -46,6 +47,7 @@ class Heartbeat:
         self._loop = loop
         self._on_commands = on_commands
         self._on_lost = on_lost
+        self._seen = seen
         self._stop = threading.Event()
         self._asked: float | None = None
         self._named = False
@@ -65,7 +67,6 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         database = self._open()
-        seen: int | None = None
         last = time.monotonic()
         try:
             while not self._stop.is_set():
@@ -75,11 +76,9 @@ class Heartbeat:
                     else:
                         log.error("the lease was lost: others have this worker's jobs")
                         self._on_lost()
-                    if seen is None:
-                        seen = await workers.last_command(database)
-                    commands = await workers.commands_since(database, seen)
+                    commands = await workers.commands_since(database, self._seen)
                     if commands:
-                        seen = commands[-1].n
+                        self._seen = commands[-1].n
                         self._on_commands(commands)
                 except LedgerUnavailable as error:
                     log.warning("no heartbeat: %s", error)
