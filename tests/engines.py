@@ -33,6 +33,7 @@ DEADLINE: Final = 60.0
 
 HOPFILE = """
 import os, sys, time
+from typing import Any
 from hopyard import Job, Plugin, PluginSettings, Queue, RetryPolicy, hookimpl, task
 from hopyard.errors import RateLimited
 
@@ -73,11 +74,20 @@ def child(job: Job, do: str, n: int = 0):
     if do == "die": os.kill(os.getpid(), 9)
     if do == "sleep": time.sleep(600)
 
+@task("site.add")
+async def add(a: int, b: int = 0) -> int: return a + b
+
+@task("site.total")
+async def total(numbers: list[int]) -> int: return sum(numbers)
+
+@task("site.told")
+async def told(about: Any) -> Any: return CALLS["told"](about)
+
 class Site(Plugin[PluginSettings]):
     @hookimpl
     def register_queues(self): return [Queue("site", slots=4), Queue("site.one", slots=1)]
     @hookimpl
-    def register_tasks(self): return [call, one, plain, short, short_plain, typed, child]
+    def register_tasks(self): return [call, one, plain, short, short_plain, typed, child, add, total, told]
 """
 
 SETTINGS = """

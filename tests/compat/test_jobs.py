@@ -75,8 +75,8 @@ async def test_get_gives_up_after_its_timeout_and_the_job_goes_on(running: Site,
 
 async def test_what_hopyard_cannot_keep_is_refused(running: Site) -> None:
     echo = running.hopyard.task("site.echo")
-    with pytest.raises(HopyardError, match="`link` is not supported"):
-        await asyncio.to_thread(lambda: echo.apply_async(link=echo.celery.s()))
+    with pytest.raises(HopyardError, match="`expires` is not supported"):
+        await asyncio.to_thread(lambda: echo.apply_async(expires=60))
 
 
 # --- remote control

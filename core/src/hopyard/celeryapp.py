@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +17,12 @@ from kombu.entity import Exchange, Queue
 from hopyard import current, portal
 from hopyard.errors import HopyardError
 from hopyard.ledger.values import job_id
+from hopyard.tasks import canvas
 from hopyard.tasks.declaration import Call
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
+    from hopyard.ledger.values import NewJob
     from hopyard.tasks import Task
 
 #: Options of Celery's that change nothing for a job in the ledger.
@@ -29,8 +35,15 @@ _IGNORED = {
     "connection",
     "producer",
     "router",
+    "add_to_parent",
+    "reply_to",
 }
 _KNOWN = {"countdown", "eta", "queue", "priority", "task_id", "routing_key", "exchange"}
+#: What Celery's canvas says of a task's place among others.
+_CANVAS = {"link", "link_error", "chain", "chord", "group_id", "group_index", "root_id", "parent_id"}
+#: Celery's own tasks that run others within themselves.
+_UNKEPT = {"celery.map", "celery.starmap"}
+_plainly: ContextVar[bool] = ContextVar("hopyard_send_plainly", default=False)
 
 
 class HopyardCelery(Celery):  # type: ignore[misc]  # Celery has no types
@@ -41,7 +54,23 @@ class HopyardCelery(Celery):  # type: ignore[misc]  # Celery has no types
         hopyard: Hopyard = current.get()
         if name in hopyard.tasks:
             return send(hopyard.tasks[name], args, kwargs, options)
-        return super().send_task(name, args, kwargs, **options)
+        if name in _UNKEPT:
+            raise HopyardError(f"{name} (map, starmap, chunks) would run outside of the ledger: use a group")
+        collection = canvas.collection()
+        if collection is not None and not collection.check:
+            hopyard.task(name)  # raises: only what the ledger holds can follow a job
+        token = _plainly.set(True)
+        try:
+            return super().send_task(name, args, kwargs, **options | {"producer": None})
+        finally:
+            _plainly.reset(token)
+
+    def producer_or_acquire(self, producer: Any = None) -> Any:
+        """As Celery's; the tasks of a group are stored together when its block ends."""
+        if _plainly.get():
+            return super().producer_or_acquire(producer)
+        collection = canvas.collection()
+        return nullcontext(collection) if collection is not None else _together()
 
 
 class LedgerTask(CeleryTask):  # type: ignore[misc]
@@ -64,17 +93,28 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         return send(self.declaration, args, kwargs, options)
 
 
+@contextmanager
+def _together() -> Iterator[canvas.Collection]:
+    with canvas.collecting() as found:
+        yield found
+    portal.run(_store(found), within_loop=True)
+
+
+async def _store(found: canvas.Collection) -> None:
+    await current.get().client().submit_group(found.jobs, found.sizes)
+
+
 def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Submit a job with Celery's options; return an `AsyncResult`.
 
     Raises `HopyardError` for options that Hopyard cannot keep.
     """
     given = {name: value for name, value in options.items() if value not in (None, [], {}, False)}
-    unknown = sorted(given.keys() - _KNOWN - _IGNORED)
+    unknown = sorted(given.keys() - _KNOWN - _CANVAS - _IGNORED)
     if unknown:
         raise HopyardError(
             f"{task.name}: the Celery option `{unknown[0]}` is not supported, use one of "
-            f"{', '.join(sorted(_KNOWN))}; links, groups and chords need `submit` from within a task"
+            f"{', '.join(sorted(_KNOWN | _CANVAS))}"
         )
     id_ = given.get("task_id")
     eta: datetime | None = given.get("eta")
@@ -89,8 +129,20 @@ def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
         call = task.options(
             delay=timedelta(seconds=given["countdown"]), queue=call.queue, priority=call.priority, id=call.id
         )
-    handle = portal.run(call.submit(*(args or ()), **(kwargs or {})), within_loop=True)
-    return AsyncResult(handle.id, app=current.get().celery, task_name=task.name)
+    collection = canvas.collection()
+    if collection is not None:
+        call = replace(call, person=collection.person)
+    check = collection is None or collection.check
+    job = canvas.linked(call.job(tuple(args or ()), kwargs or {}, check=check), options)
+    if collection is None:
+        portal.run(_submit(job), within_loop=True)
+    else:
+        collection.jobs.append(job)
+    return AsyncResult(job.id, app=current.get().celery, task_name=task.name)
+
+
+async def _submit(job: NewJob) -> None:
+    await current.get().client().submit([job])
 
 
 def build(hopyard: Hopyard) -> Celery:

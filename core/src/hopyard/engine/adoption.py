@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import cancelling, waiting
 from hopyard.ledger.values import job_id
 from hopyard.specs import State
+from hopyard.tasks import canvas
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hopyard.engine")
 
-_LINKS = "its message has links (chain, callbacks or chord), which are not supported"
+_CHORD = "its chord was made by a producer without Hopyard, so the ledger does not know its size"
 _PAUSE = 1.0
 
 
 async def adopt(hopyard: Hopyard, database: Database, foreign: Sequence[Delivery]) -> None:
-    """Store the jobs of stock producers' messages. Those with links are parked, else these were lost."""
+    """Store the jobs of stock producers' messages. Those of a chord are parked, else its body was lost."""
     if not foreign:
         return
     jobs = []
@@ -38,9 +38,9 @@ async def adopt(hopyard: Hopyard, database: Database, foreign: Sequence[Delivery
         jobs.append(adopted(delivery.request, delivery.queue, priority, _text(delivery.request.body)))
     await database.submit(jobs)
     await _expire(database, foreign)
-    linked = [job.id for job in jobs if any((json.loads(job.body)[2] or {}).values())]
-    if linked:
-        await waiting.park(database, linked, _LINKS)
+    parts = [job.id for job in jobs if job.linked and "chord" in canvas.links(job.body)]
+    if parts:
+        await waiting.park(database, parts, _CHORD)
 
 
 async def _expire(database: Database, foreign: Sequence[Delivery]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from hopyard.ledger.values import MARK, NewJob, job_id
 from hopyard.specs import State
+from hopyard.tasks import canvas
 
 
 class Delivery(NamedTuple):
@@ -47,4 +48,5 @@ def adopted(request: Any, queue: str, priority: int, body: str) -> NewJob:
         parent=job_id(request.parent_id) if request.parent_id else None,
         root=job_id(request.root_id) if request.root_id else None,
         origin=original if original != id_ else None,
+        linked=bool(canvas.links(body)),
     )

@@ -18,6 +18,7 @@ from hopyard.engine import adoption, celeryview
 from hopyard.engine.children import Children
 from hopyard.engine.delivery import Delivery
 from hopyard.engine.flow import Flow
+from hopyard.engine.following import Follower
 from hopyard.engine.heartbeat import Heartbeat
 from hopyard.engine.hosting import JobHost
 from hopyard.engine.lanes import Lane, Running
@@ -102,10 +103,11 @@ class Engine:
         self._host = JobHost(self._database, self._telling, self._running, self.lanes, self._kick)
         self._children = Children(self._host, self._hopyard.environment)
         self._runner = Runner(self._hopyard, self._host, slots, self._children)
-        self._recorder = Recorder(self._database, lambda: self.number, self._kick_all)
+        self._follower = Follower(self._hopyard, self._client)
+        self._recorder = Recorder(self._database, lambda: self.number, self._kick_all, self._written)
         # One worker leads for all: it looks after the queues of the others as well.
         queues = sorted({*self.lanes, *self._hopyard.plugins.queues})
-        self._reconciler = Reconciler(self._client, queues, self._hopyard.settings)
+        self._reconciler = Reconciler(self._client, queues, self._hopyard.settings, self._follower)
         self._reconciling = asyncio.create_task(self._reconciler.run())
         self._reconciling.add_done_callback(self._background_ended)
         unparked = await waiting.unpark(self._database, self._hopyard.tasks)
@@ -332,8 +334,13 @@ class Engine:
             lane.free += 1
             self._main.soon(lambda: celeryview.ended(request, outcome))
             if outcome is not None:
+                self._follower.ended(claim)
                 self._recorder.add(outcome)
             self._kick(lane)
+
+    def _written(self, ids: Sequence[str]) -> None:
+        if due := self._follower.due(ids):
+            self._spawn(self._follower.follow(due))
 
     async def _interrupted(self, running: Running) -> Done | None:
         claim = running.claim

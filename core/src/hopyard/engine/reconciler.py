@@ -20,6 +20,7 @@ from hopyard.ledger import leader, retention, waiting, workers
 from hopyard.ledger.values import new_id, utcnow
 
 if TYPE_CHECKING:
+    from hopyard.engine.following import Follower
     from hopyard.settings import Settings
     from hopyard.tasks.client import Client
 
@@ -44,10 +45,11 @@ _FIRST: Final = ("", "00000000-0000-0000-0000-000000000000")
 class Reconciler:
     """One per worker process; those that do not lead only watch."""
 
-    def __init__(self, client: Client, queues: Sequence[str], settings: Settings) -> None:
+    def __init__(self, client: Client, queues: Sequence[str], settings: Settings, follower: Follower) -> None:
         self._client = client
         self._database = client.database
         self._queues = queues
+        self._follower = follower
         self._settings = settings
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
         self._epoch = new_id()
@@ -90,6 +92,7 @@ class Reconciler:
         await self._promote()
         if self._every("relay", 1.0):
             await self._relay()
+            await self._follower.rest()
         if self._every("rescue", 2.0):
             await self._rescue()
         if self._every("orphans", 30.0):

@@ -26,10 +26,17 @@ _PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 class Recorder:
     """Takes outcomes from the jobs of one loop and writes them."""
 
-    def __init__(self, database: Database, worker: Callable[[], int], caught_up: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker: Callable[[], int],
+        caught_up: Callable[[], None],
+        written: Callable[[Sequence[str]], None],
+    ) -> None:
         self._database = database
         self._worker = worker
         self._caught_up = caught_up
+        self._written = written
         self._done: list[Done] = []
         self._again: list[Again] = []
         self._flusher: asyncio.Task[None] | None = None
@@ -83,6 +90,7 @@ class Recorder:
         for outcome in batch:
             if outcome.id not in ours:
                 log.warning("job %s was no longer ours: its outcome was refused", outcome.id)
+        self._written([outcome.id for outcome in batch])
 
     async def _halve(
         self,

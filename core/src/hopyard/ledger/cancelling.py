@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hopyard.ledger import following
 from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Database
 from hopyard.specs import State
@@ -30,6 +31,7 @@ async def cancel(database: Database, ids: Sequence[str], reason: str) -> dict[st
             database.list(running),
             reason,
         )
+        await following.mark(tx, d, f"id {d.ids('$1')}", database.list(waiting))
         await tx.execute(
             f"INSERT INTO job_history ({_KEPT}, state, reason, finished) "
             f"SELECT {_KEPT}, {State.CANCELLED:d}, $2, {d.now} FROM job_live WHERE id {d.ids('$1')}",

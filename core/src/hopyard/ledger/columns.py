@@ -35,6 +35,7 @@ _MOVED: Final = [
     "job_group",
     "origin",
     "replay_of",
+    "linked",
 ]
 
 

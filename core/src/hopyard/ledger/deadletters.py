@@ -68,8 +68,8 @@ async def replay(
     where, values = wanted.where(database)
     async with database.transaction() as tx:
         rows = await tx.fetch(
-            "SELECT id, task, queue, priority, body, headers, person, root, parent FROM job_history "
-            f"WHERE {where} ORDER BY id LIMIT {int(limit)}",
+            "SELECT id, task, queue, priority, body, headers, person, root, parent, job_group, linked "
+            f"FROM job_history WHERE {where} ORDER BY id LIMIT {int(limit)}",
             *values,
         )
         _found(wanted, rows)
@@ -95,6 +95,8 @@ def _again(row: Row, edits: Mapping[str, Any]) -> NewJob:
         root=str(row["root"]) if row["root"] else None,
         person=row["person"],
         replay_of=old,
+        job_group=str(row["job_group"]) if row["job_group"] else None,
+        linked=bool(row["linked"]),
     )
 
 

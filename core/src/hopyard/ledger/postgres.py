@@ -31,6 +31,8 @@ _JOB_TYPES: Final = {
     "origin": "text",
     "replay_of": "uuid",
     "reason": "text",
+    "job_group": "uuid",
+    "linked": "boolean",
 }
 _JOB_ARRAYS: Final = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_JOB_TYPES.values(), 1))
 _INSERT: Final = f"""
@@ -63,7 +65,8 @@ WITH u AS (
 gone AS (
   DELETE FROM job_live j USING u
    WHERE j.id = u.id AND j.claim = u.claim AND j.worker = $7 AND j.state = {State.RUNNING:d}
-  RETURNING j.*, u.state AS final, u.result AS result, u.error AS error, u.entry AS entry)
+  RETURNING j.*, u.state AS final, u.result AS result, u.error AS error, u.entry AS entry),
+follow AS (INSERT INTO job_follow (id, created) SELECT id, now() FROM gone WHERE linked)
 INSERT INTO job_history ({_KEPT}, state, result, error, attempts, finished)
 SELECT {_KEPT}, final, result, error,
        CASE WHEN entry IS NULL THEN attempts ELSE {appended("entry")} END, now()

@@ -39,6 +39,7 @@ async def prune(database: Database, *, progress_days: float, results_days: float
     for table, key, column in (
         ("schedule_fire", "schedule, due", "fired"),
         ("command", "n", "created"),
+        ("job_group", "id", "created"),
         ("worker", "id", "stopped"),
         ("notification", "id", "created"),
         ("delivery", "notification_id, channel", "updated"),
@@ -47,6 +48,10 @@ async def prune(database: Database, *, progress_days: float, results_days: float
             f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {old(column)} {batch})",
             results_days,
         )
+    gone["job_part"] = await database.execute(
+        f"DELETE FROM job_part WHERE group_id IN (SELECT group_id FROM job_part "
+        f"WHERE group_id NOT IN (SELECT id FROM job_group) {batch})"
+    )
     # By the age of the id as well: a key that was just taken anew must not go with the old ones.
     gone["job_key"] = await database.execute(
         f"DELETE FROM job_key WHERE key IN (SELECT key FROM job_key WHERE (until IS NULL OR until < {d.now}) "

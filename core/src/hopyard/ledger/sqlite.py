@@ -31,7 +31,7 @@ PRAGMAS: Final = (
 
 _INSERT: Final = f"""
 INSERT INTO job_live ({INSERTED}, created)
-SELECT {", ".join(f"?{n}" for n in range(1, 17))}, hopyard_now()
+SELECT {", ".join(f"?{n}" for n in range(1, len(NewJob._fields) + 1))}, hopyard_now()
  WHERE NOT EXISTS (SELECT 1 FROM job_history WHERE id = ?1)
 ON CONFLICT DO NOTHING"""
 _OUTBOX: Final = "INSERT INTO job_outbox (id, created) VALUES (?1, hopyard_now()) ON CONFLICT DO NOTHING"
@@ -50,6 +50,9 @@ INSERT INTO job_history ({_KEPT}, state, result, error, attempts, finished)
 SELECT {_KEPT}, ?3, ?4, ?5, CASE WHEN ?6 IS NULL THEN attempts ELSE {appended("?6")} END, hopyard_now()
   FROM job_live
  WHERE id = ?1 AND claim = ?2 AND worker = ?7 AND state = {State.RUNNING:d}"""
+_FOLLOW: Final = """
+INSERT INTO job_follow (id, created)
+SELECT id, hopyard_now() FROM job_live WHERE id IN (SELECT value FROM json_each(?1)) AND linked"""
 _GONE: Final = "DELETE FROM job_live WHERE id = ?1"
 
 _AGAIN: Final = f"""
@@ -225,6 +228,7 @@ class SqliteDatabase(Database):
     async def finish(self, done: Sequence[Done], worker: int) -> set[str]:
         def work(raw: sqlite3.Connection) -> set[str]:
             ours = {job.id for job in done if raw.execute(_FINISH, (*job, worker)).rowcount}
+            raw.execute(_FOLLOW, (json.dumps([*ours]),))
             raw.executemany(_GONE, [(id_,) for id_ in ours])
             return ours
 

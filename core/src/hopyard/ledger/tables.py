@@ -54,6 +54,8 @@ def _job_columns() -> list[Column[Any]]:
         Column("job_group", Id),
         Column("origin", Text),
         Column("replay_of", Id),
+        # Something follows it: a chain, links, or the body of a chord (`following.py`).
+        Column("linked", Boolean, nullable=False, server_default=text("false")),
     ]
 
 
@@ -108,12 +110,29 @@ job_key = Table(
     Column("until", Moment),
 )
 
+job_follow = Table(
+    "job_follow",
+    metadata,
+    # A linked job that is over, and whose followers are not stored yet.
+    Column("id", Id, primary_key=True),
+    Column("created", Moment, nullable=False),
+)
+
 job_group = Table(
     "job_group",
     metadata,
     Column("id", Id, primary_key=True),
     Column("remaining", Integer, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+job_part = Table(
+    "job_part",
+    metadata,
+    Column("group_id", Id, primary_key=True),
+    Column("member", Id, primary_key=True),
+    Column("n", Integer, nullable=False),  # its place among the arguments of the body
+    Column("result", Text, nullable=False),
 )
 
 job_progress = Table(

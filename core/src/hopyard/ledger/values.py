@@ -97,6 +97,8 @@ class NewJob(NamedTuple):
     origin: str | None = None
     replay_of: str | None = None
     reason: str | None = None
+    job_group: str | None = None
+    linked: bool = False
 
 
 class Claim(NamedTuple):

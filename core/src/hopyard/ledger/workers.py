@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from hopyard.ledger import following
 from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
@@ -152,6 +153,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tupl
     )
     ours = f"worker = $1 AND state = {State.RUNNING:d}"
     kept = moved("crashes", "attempts")
+    await following.mark(tx, d, f"{ours} AND crashes + 1 >= {MAX_CRASHES}", worker)
     gone = await tx.execute(
         f"INSERT INTO job_history ({kept}, crashes, state, error, attempts, finished) "
         f"SELECT {kept}, crashes + 1, {State.DEAD:d}, $2, {appended('$3')}, {d.now} "

@@ -13,6 +13,7 @@ from hopyard.errors import JobCancelled, JobFailed, UnknownJob
 from hopyard.ledger import cancelling
 from hopyard.ledger.values import job_id
 from hopyard.specs import State
+from hopyard.tasks import canvas
 
 _STATES = {
     State.SCHEDULED: states.PENDING,
@@ -52,6 +53,15 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
                 cancelling.cancel(database, [job_id(task_id)], "revoked through Celery"), within_loop=True
             )
         return result
+
+    def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
+        """Do nothing: each part carries the body, and the last one that succeeds has it stored."""
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """Take a chord's size, to be stored with its parts."""
+        found = canvas.collection()
+        if found is not None:
+            found.sizes[job_id(group_id)] = chord_size
 
     def forget(self, task_id: str) -> None:
         """Keep the job: retention is the ledger's."""

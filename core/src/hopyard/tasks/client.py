@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from hopyard.broker.publisher import Publisher
@@ -20,6 +20,7 @@ from hopyard.errors import (
 )
 from hopyard.ledger import waiting
 from hopyard.ledger.database import Database
+from hopyard.ledger.following import open_groups
 from hopyard.ledger.keys import Unique, submit_unique
 from hopyard.ledger.values import NewJob, Ring
 from hopyard.specs import State
@@ -64,6 +65,15 @@ class Client:
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
         return await future
+
+    async def submit_group(self, jobs: Sequence[NewJob], sizes: Mapping[str, int]) -> None:
+        """Store jobs in one transaction, with the sizes of the chords' headers among them, and ring."""
+        new: set[str] = set()
+        async with self.database.transaction() as tx:
+            await open_groups(tx, self.database.dialect, sizes)
+            for start in range(0, len(jobs), _BATCH):
+                new |= await tx.insert_jobs(jobs[start : start + _BATCH])
+        await self.ring([Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new])
 
     async def submit_unique(self, job: NewJob, unique: Unique) -> str:
         """Store a job that is unique by key; return the id of the job that holds the key now."""

@@ -230,11 +230,15 @@ class Call(Generic[P, R]):
         submit_in_sync(cast("Session", self.session), jobs)
         return [JobHandle(job.id, self.task.payload) for job in jobs]
 
-    def job(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob:
-        """Return the row that this call stores. Raises `PayloadError`."""
+    def job(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, check: bool = True) -> NewJob:
+        """Return the row that this call stores. Raises `PayloadError`.
+
+        Without `check` the arguments, which are JSON-like then, are left to the worker to validate.
+        """
         task = self.task
         options: TaskOptions = current.get().options(task.name)
-        values = task.payload.dump(args, kwargs)
+        if check:
+            args, kwargs = (), task.payload.dump(args, kwargs)
         parent = current_job.get()
         id_ = self.id or new_id()
         later = self.eta is not None and self.eta > utcnow()
@@ -243,13 +247,13 @@ class Call(Generic[P, R]):
             task=task.name,
             queue=self.queue or options.queue,
             priority=options.priority if self.priority is None else self.priority,
-            body=checked(envelope.body((), values), f"{task.name}: the arguments"),
+            body=checked(envelope.body(args, kwargs), f"{task.name}: the arguments"),
             headers=envelope.headers(
                 id_,
                 task.name,
                 root=parent.root if parent else None,
                 parent=parent.id if parent else None,
-                kwargsrepr=repr(values)[:200],
+                kwargsrepr=repr(kwargs)[:200],
             ),
             state=State.SCHEDULED if later else State.QUEUED,
             eta=self.eta if later else None,

@@ -1,0 +1,179 @@
+"""Storing what follows jobs that are over: Celery's own expansion of their signatures, kept in the ledger."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from hopyard.broker import envelope
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger import following
+from hopyard.ledger.values import NewJob, Ring, job_id, new_id
+from hopyard.specs import State
+from hopyard.tasks import canvas
+
+if TYPE_CHECKING:
+    from hopyard.app import Hopyard
+    from hopyard.ledger.database import Connection
+    from hopyard.ledger.following import Leader
+    from hopyard.ledger.values import Claim
+    from hopyard.tasks.client import Client
+
+log = logging.getLogger("hopyard.engine")
+
+#: Jobs whose followers one transaction stores.
+_BATCH: Final = 50
+#: A mark this old was left by a worker that died, or by an end that no worker recorded.
+_LEFT_AFTER: Final = 2.0
+
+
+class Follower:
+    """Stores followers for one worker; what it does not live to do, the leading reconciler's does."""
+
+    def __init__(self, hopyard: Hopyard, client: Client) -> None:
+        self._hopyard = hopyard
+        self._client = client
+        self._database = client.database
+        self._ended: set[str] = set()
+
+    def ended(self, claim: Claim) -> None:
+        """Remember a job that ends here, if something follows it."""
+        if canvas.links(claim.body):
+            self._ended.add(claim.id)
+
+    def due(self, written: Iterable[str]) -> list[str]:
+        """Return those of jobs whose outcome is written that have followers; forget them."""
+        if not self._ended:
+            return []
+        due = self._ended.intersection(written)
+        self._ended -= due
+        return [*due]
+
+    async def rest(self) -> None:
+        """Store what nobody has stored in time."""
+        while ids := await following.marked(self._database, _LEFT_AFTER, _BATCH):
+            await self._follow(ids)
+            if len(ids) < _BATCH:
+                return
+
+    async def follow(self, ids: Sequence[str]) -> None:
+        """Store the followers of jobs that are over. Where the ledger is away, `rest` does it later."""
+        for start in range(0, len(ids), _BATCH):
+            try:
+                await self._follow(ids[start : start + _BATCH])
+            except LedgerUnavailable as error:
+                log.info("what follows %d jobs is stored later: %s", len(ids) - start, error)
+                return
+
+    async def _follow(self, ids: Sequence[str]) -> None:
+        async with self._database.transaction() as tx:
+            expansion = _Expansion(self._hopyard, tx)
+            for leader in await following.take(tx, self._database, ids):
+                await expansion.add(leader)
+            await following.open_groups(tx, self._database.dialect, expansion.sizes)
+            await following.give_up(tx, self._database.dialect, expansion.given_up)
+            jobs = await self._with_free_ids(tx, expansion.jobs)
+            new = await tx.insert_jobs(jobs) if jobs else set()
+        await self._client.ring(
+            [Ring(*job[:6]) for job in jobs if job.id in new and job.state == State.QUEUED]
+        )
+
+    async def _with_free_ids(self, tx: Connection, jobs: Sequence[NewJob]) -> list[NewJob]:
+        """Give new ids to jobs that were given up once: a replay has brought their chain or chord back."""
+        if not jobs:
+            return []
+        taken = await following.given_up(tx, self._database, [job.id for job in jobs])
+        return [_renamed(job) if job.id in taken else job for job in jobs]
+
+
+def _renamed(job: NewJob) -> NewJob:
+    id_ = new_id()
+    headers = json.loads(job.headers) | {"id": id_}
+    return job._replace(id=id_, headers=json.dumps(headers), replay_of=job.id)
+
+
+class _Expansion:
+    """What follows a batch of jobs."""
+
+    def __init__(self, hopyard: Hopyard, tx: Connection) -> None:
+        self._hopyard = hopyard
+        self._tx = tx
+        self.jobs: list[NewJob] = []
+        self.sizes: dict[str, int] = {}
+        self.given_up: list[NewJob] = []
+
+    async def add(self, job: Leader) -> None:
+        embed = canvas.links(job.body)
+        if job.state is State.SUCCEEDED:
+            await self._succeeded(job, embed)
+        else:
+            self._failed(job, embed)
+
+    async def _succeeded(self, job: Leader, embed: dict[str, Any]) -> None:
+        result = json.loads(job.result or "null")
+        for callback in embed.get("callbacks", ()):
+            self._apply(job, callback, (result,))
+        if chain := embed.get("chain"):
+            *rest, following_one = chain  # as Celery's: the next one is the last
+            self._apply(job, following_one, (result,), chain=rest)
+        if body := embed.get("chord"):
+            index = json.loads(job.headers).get("group_index") or 0
+            parts = await following.add_part(self._tx, job, index, job.result or "null")
+            if parts is not None:
+                self._apply(job, body, ([json.loads(part) for part in parts],))
+
+    def _failed(self, job: Leader, embed: dict[str, Any]) -> None:
+        if job.state is State.DEAD:
+            for errback in embed.get("errbacks", ()):
+                self._apply(job, errback, (job.id,))
+        chain = embed.get("chain", [])
+        bodies = [embed.get("chord"), *(_option(one, "chord") for one in chain)]
+        for body in bodies:
+            for errback in _option(body, "link_error") or ():
+                self._apply(job, errback, (job_id(_option(body, "task_id") or job.id),))
+        state = State(job.state).label
+        waiting = [*chain, *(body for body in bodies if body)]
+        self._give_up(job, waiting, f"job {job.id}, which it follows, is {state}")
+
+    def _apply(self, job: Leader, signature: dict[str, Any], args: tuple[Any, ...], **options: Any) -> None:
+        """Collect the jobs of a signature. One that cannot be expanded is given up, with the reason."""
+        from celery import signature as made
+
+        try:
+            with canvas.collecting(check=False, person=job.person) as found:
+                made(signature, app=self._hopyard.celery).apply_async(
+                    args, parent_id=job.id, root_id=job.root or job.id, **options
+                )
+        except Exception as error:
+            log.exception("what follows job %s cannot be made", job.id)
+            rest = [signature, *options.get("chain", ())]
+            self._give_up(job, rest, f"it cannot be made of what job {job.id} left: {error}")
+            return
+        self.jobs += found.jobs
+        self.sizes |= found.sizes
+
+    def _give_up(self, job: Leader, signatures: Sequence[dict[str, Any]], reason: str) -> None:
+        for signature in canvas.promised(signatures):
+            id_, task = job_id(signature["options"]["task_id"]), signature["task"]
+            known = self._hopyard.plugins.options.get(task)
+            self.given_up.append(
+                NewJob(
+                    id=id_,
+                    task=task,
+                    queue=known.queue if known else "hopyard",
+                    priority=known.priority if known else 5,
+                    body=envelope.body(tuple(signature["args"]), signature["kwargs"]),
+                    headers=envelope.headers(id_, task, root=job.root, parent=job.id),
+                    state=State.CANCELLED,
+                    parent=job.id,
+                    root=job.root,
+                    person=job.person,
+                    reason=reason[:500],
+                )
+            )
+
+
+def _option(signature: dict[str, Any] | None, name: str) -> Any:
+    return (signature.get("options") or {}).get(name) if signature else None

@@ -1,0 +1,117 @@
+"""Chains, links, groups and chords: Celery's canvas, carried by the jobs themselves.
+
+A message's third part says what follows it: signatures as Celery writes them. Nothing of that is sent by the
+process that runs a job. Here the jobs that Celery's own expansion of a signature makes are collected, so
+that they can be stored together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hopyard.broker.envelope import EMBED
+from hopyard.ledger.values import NewJob, job_id
+from hopyard.tasks.payload import checked
+
+_PLAIN: Final = json.dumps(EMBED) + "]"
+Signature = dict[str, Any]
+
+
+@dataclass
+class Collection:
+    """Jobs that shall be stored together, and the sizes of the chords' headers among them."""
+
+    #: Arguments are checked where a caller waits; a job that follows another is checked when it runs.
+    check: bool = True
+    person: str | None = None
+    jobs: list[NewJob] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+_current: ContextVar[Collection | None] = ContextVar("hopyard_collection", default=None)
+
+
+def collection() -> Collection | None:
+    """Return the collection that is open here."""
+    return _current.get()
+
+
+@contextmanager
+def collecting(*, check: bool = True, person: str | None = None) -> Iterator[Collection]:
+    """Collect the jobs that Celery's calls within the block would send."""
+    made = Collection(check, person)
+    token = _current.set(made)
+    try:
+        yield made
+    finally:
+        _current.reset(token)
+
+
+def links(body: str) -> dict[str, Any]:
+    """Return what follows a job, from its message's body: `callbacks`, `errbacks`, `chain`, `chord`."""
+    if body.endswith(_PLAIN):  # as good as all: not worth parsing
+        return {}
+    embed = json.loads(body)[2] or {}
+    return {name: value for name in EMBED if (value := embed.get(name))}
+
+
+def linked(job: NewJob, options: Mapping[str, Any]) -> NewJob:
+    """Return a job with Celery's options for links, groups and ancestors. Raises `PayloadError`."""
+    embed = EMBED | {
+        "callbacks": _list(options.get("link")),
+        "errbacks": _list(options.get("link_error")),
+        "chain": options.get("chain") or None,
+        "chord": options.get("chord") or None,
+    }
+    group = job_id(options["group_id"]) if options.get("group_id") else None
+    parent = job_id(options["parent_id"]) if options.get("parent_id") else job.parent
+    root = job_id(options["root_id"]) if options.get("root_id") else job.root
+    if embed == EMBED and group is None and (parent, root) == (job.parent, job.root):
+        return job
+    args, kwargs, _ = json.loads(job.body)
+    body = json.dumps([args, kwargs, embed])
+    headers = json.loads(job.headers) | {
+        "group": group,
+        "group_index": options.get("group_index"),
+        "parent_id": parent,
+        "root_id": root or job.id,
+    }
+    return job._replace(
+        body=checked(body, f"{job.task}: the arguments with all that follows the job"),
+        headers=json.dumps(headers),
+        parent=parent,
+        root=root,
+        job_group=group,
+        linked=embed != EMBED,
+    )
+
+
+def _list(value: Any) -> list[Any] | None:
+    if not value:
+        return None
+    return [*value] if isinstance(value, list | tuple) else [value]
+
+
+def promised(signatures: Iterable[Signature]) -> Iterator[Signature]:
+    """Yield each task within signatures that has an id already: somebody may wait for its result."""
+    for signature in signatures:
+        inner, options = signature["kwargs"], signature.get("options") or {}
+        kind = signature.get("subtask_type")
+        if kind in {"chain", "group"}:
+            yield from promised(_members(inner["tasks"]))
+        elif kind == "chord":
+            yield from promised([*_members(inner["header"]), *_members(inner.get("body"))])
+        elif options.get("task_id"):
+            yield signature
+        yield from promised(_members(options.get("chord")))
+
+
+def _members(value: Any) -> list[Signature]:
+    if not value:
+        return []
+    return [value] if isinstance(value, dict) else [*value]

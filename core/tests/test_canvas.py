@@ -1,0 +1,268 @@
+"""Celery's canvas through the ledger: chains, links, error links, groups and chords, each exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from celery import chain, chord, group
+from engines import Lab, Worker
+from hopyard.errors import HopyardError, PayloadError
+from hopyard.ledger import cancelling, deadletters, workers
+from hopyard.specs import State
+
+SUCCEEDED, DEAD, CANCELLED = State.SUCCEEDED, State.DEAD, State.CANCELLED
+
+
+class Canvas:
+    """A lab whose worker consumes, and signatures of its tasks."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.told: list[Any] = []
+        lab.calls["told"] = self.tell
+        tasks = lab.hopyard.celery.tasks
+        self.add, self.total = tasks["site.add"].s, tasks["site.total"].s
+        self.tell_ = tasks["site.told"].s
+
+    def tell(self, about: Any) -> Any:
+        self.told.append(about)
+        if isinstance(about, dict) and about.get("fail"):
+            raise ValueError("as told")
+        return about
+
+    async def apply(self, signature: Any) -> Any:
+        """Apply as plain code does, in a thread."""
+        return await asyncio.to_thread(signature.apply_async)
+
+    async def result(self, result: Any, state: State = SUCCEEDED) -> Any:
+        row = await self.lab.ends(result.id, state)
+        return json.loads(row["result"]) if row["result"] else None
+
+    async def quiet(self) -> None:
+        """Wait until nothing is live and nothing waits to be followed."""
+        await self.lab.until(self._nothing, "all is quiet")
+
+    async def _nothing(self) -> bool:
+        live = await self.lab.ledger.database.fetch(
+            "SELECT id FROM job_live UNION ALL SELECT id FROM job_follow"
+        )
+        return not live
+
+    async def runs(self, task: str) -> int:
+        rows = await self.lab.ledger.database.fetch(
+            f"SELECT id FROM job_history WHERE task = $1 AND state = {State.SUCCEEDED:d}", task
+        )
+        return len(rows)
+
+
+@pytest.fixture
+def canvas(lab: Lab) -> Canvas:
+    return Canvas(lab)
+
+
+@pytest.fixture
+async def worker(lab: Lab) -> Worker:
+    made = await lab.worker()
+    made.fetch()
+    return made
+
+
+async def test_a_chain_passes_each_result_on(canvas: Canvas, worker: Worker) -> None:
+    applied = await canvas.apply(chain(canvas.add(1, 2), canvas.add(10), canvas.add(100)))
+    assert await canvas.result(applied) == 113
+    last, first = await canvas.lab.row(applied.id), await canvas.lab.row(applied.parent.parent.id)
+    assert (str(last["root"]), str(last["parent"])) == (str(first["id"]), applied.parent.id)
+    await canvas.quiet()
+    assert await canvas.runs("site.add") == 3
+
+
+async def test_a_stock_client_gets_a_chains_result(canvas: Canvas, worker: Worker) -> None:
+    applied = await canvas.apply(chain(canvas.add(1, 2), canvas.add(10)))
+    assert await asyncio.to_thread(applied.get, timeout=60) == 13
+
+
+async def test_links_run_with_the_result(canvas: Canvas, worker: Worker) -> None:
+    signature = canvas.add(1, 2)
+    signature.link(canvas.tell_())
+    signature.link(canvas.tell_("alone").set(immutable=True))
+    await canvas.apply(signature)
+    await canvas.lab.until(lambda: len(canvas.told) == 2)
+    assert sorted(canvas.told, key=str) == [3, "alone"]
+
+
+async def test_an_error_link_is_told_the_id_and_the_rest_of_the_chain_is_given_up(
+    canvas: Canvas, worker: Worker
+) -> None:
+    steps = chain(canvas.tell_({"fail": True}), canvas.add(1), canvas.add(2))
+    applied = await canvas.apply(steps.on_error(canvas.tell_()))
+    await canvas.lab.until(lambda: len(canvas.told) == 2)
+    first = applied.parent.parent.id
+    assert canvas.told == [{"fail": True}, first]
+    for result in (applied, applied.parent):
+        row = await canvas.lab.ends(result.id, CANCELLED)
+        assert row["reason"] == f"job {first}, which it follows, is dead"
+    await canvas.quiet()
+    assert await canvas.runs("site.add") == 0
+
+
+async def test_a_group_is_stored_whole_or_not_at_all(canvas: Canvas) -> None:
+    wrong = group(canvas.add(1, 1), canvas.add("no number"))
+    with pytest.raises(PayloadError, match=r"site\.add: a"):
+        await canvas.apply(wrong)
+    assert await canvas.lab.ledger.database.fetch("SELECT id FROM job_live") == []
+
+
+async def test_a_groups_results_are_read_together(canvas: Canvas, worker: Worker) -> None:
+    applied = await canvas.apply(group(canvas.add(n, n) for n in range(5)))
+    assert await asyncio.to_thread(applied.get, timeout=60) == [0, 2, 4, 6, 8]
+
+
+async def test_a_chords_body_gets_all_results_in_order(canvas: Canvas, worker: Worker) -> None:
+    applied = await canvas.apply(chord([canvas.add(n, n) for n in range(12)], canvas.tell_()))
+    assert await canvas.result(applied) == [2 * n for n in range(12)]
+    await canvas.quiet()
+    assert len(canvas.told) == 1
+    assert await canvas.lab.ledger.database.fetch("SELECT n FROM job_part") == []
+
+
+async def test_canvas_nests(canvas: Canvas, worker: Worker) -> None:
+    """A chain of a chord of chains and a chord, whose body is followed by a group of two and their sum."""
+    header = [
+        chain(canvas.add(1, 1), canvas.add(10)),
+        chord([canvas.add(1), canvas.add(2)], canvas.total()),
+        canvas.add(100),
+    ]
+    steps = chain(chord(header, canvas.total()), group(canvas.add(1), canvas.add(2)), canvas.total())
+    assert await canvas.result(await canvas.apply(steps)) == (12 + 3 + 100) * 2 + 3
+    await canvas.quiet()
+
+
+async def test_a_part_that_fails_gives_the_body_up_and_tells_its_error_link(
+    canvas: Canvas, worker: Worker
+) -> None:
+    body = canvas.total()
+    body.link_error(canvas.tell_())
+    header = [canvas.add(1), canvas.tell_({"fail": True}), canvas.add(2)]
+    applied = await canvas.apply(chord(header, body))
+    row = await canvas.lab.ends(applied.id, CANCELLED)
+    assert "which it follows, is dead" in row["reason"]
+    await canvas.quiet()
+    assert canvas.told == [{"fail": True}, applied.id]
+    assert await canvas.runs("site.total") == 0
+
+
+async def test_the_replay_of_a_part_brings_the_body_back(canvas: Canvas, worker: Worker) -> None:
+    header = [canvas.add(1), canvas.tell_({"fail": True}), canvas.add(2)]
+    applied = await canvas.apply(chord(header, chain(canvas.tell_(), canvas.tell_())))
+    await canvas.lab.ends(applied.id, CANCELLED)
+    await canvas.quiet()
+    database = canvas.lab.ledger.database
+    rows = await database.fetch(f"SELECT id FROM job_history WHERE state = {State.DEAD:d}")
+    canvas.told.clear()
+    wanted = deadletters.Filter(ids=[str(row["id"]) for row in rows])
+    await worker.take(
+        *[job.id for job in (await deadletters.replay(database, wanted, {"about": 5})).values()]
+    )
+    await canvas.lab.until(lambda: len(canvas.told) == 3)
+    assert canvas.told == [5, [1, 5, 2], [1, 5, 2]]
+    await canvas.quiet()
+    rows = await database.fetch("SELECT replay_of FROM job_history WHERE replay_of IS NOT NULL")
+    assert applied.id in {str(row["replay_of"]) for row in rows}
+
+
+async def test_what_follows_a_cancelled_job_is_given_up(canvas: Canvas) -> None:
+    """By whoever cancels; the reconciler finds the mark."""
+    applied = await canvas.apply(chain(canvas.add(1, 1), canvas.add(10)))
+    first = applied.parent.id
+    assert await cancelling.cancel(canvas.lab.ledger.database, [first], "no need") == {first: CANCELLED}
+    await canvas.lab.worker()
+    row = await canvas.lab.ends(applied.id, CANCELLED)
+    assert row["reason"] == f"job {first}, which it follows, is cancelled"
+
+
+async def test_what_follows_a_job_that_keeps_killing_its_worker_is_given_up(canvas: Canvas) -> None:
+    applied = await canvas.apply(chain(canvas.add(1, 1), canvas.add(10)))
+    ledger, first = canvas.lab.ledger, applied.parent.id
+    for _ in range(workers.MAX_CRASHES):
+        worker = await ledger.worker()
+        await ledger.claim(worker, first)
+        moved = ledger.database.dialect.plus("beat", "-600")
+        await ledger.database.execute(f"UPDATE worker SET beat = {moved} WHERE id = $1", worker)
+        await workers.rescue(ledger.database)
+    await canvas.lab.worker()
+    await canvas.lab.ends(applied.id, CANCELLED)
+
+
+async def test_a_worker_that_dies_before_it_stores_what_follows_is_made_up_for(
+    canvas: Canvas, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.engine._follower, "due", lambda ids: [])
+    applied = await canvas.apply(chain(canvas.add(1, 2), canvas.add(10)))
+    assert await canvas.result(applied) == 13
+
+
+async def test_two_followers_at_once_store_once(canvas: Canvas, worker: Worker) -> None:
+    follower = worker.engine._follower
+    follow = follower.follow
+
+    async def twice(ids: Any) -> None:
+        await asyncio.gather(follow(ids), follow(ids))
+
+    follower.follow = twice  # type: ignore[method-assign]
+    signature = canvas.add(1, 2)
+    signature.link(canvas.tell_())
+    await canvas.apply(signature)
+    await canvas.lab.until(lambda: canvas.told)
+    await canvas.quiet()
+    assert canvas.told == [3]
+
+
+async def test_a_link_that_cannot_be_expanded_is_given_up_with_the_reason(
+    canvas: Canvas, worker: Worker
+) -> None:
+    unknown = canvas.lab.hopyard.celery.signature(
+        "other.task", task_id="5d9f1f6e-0f5c-4c38-9d5a-6a1f0b6f8a22"
+    )
+    signature = canvas.add(1, 2)
+    signature.link(unknown)
+    await canvas.apply(signature)
+    row = await canvas.lab.ends("5d9f1f6e-0f5c-4c38-9d5a-6a1f0b6f8a22", CANCELLED)
+    assert "no enabled plugin declares a task `other.task`" in row["reason"]
+
+
+async def test_map_and_its_like_are_refused(canvas: Canvas) -> None:
+    task = canvas.lab.hopyard.celery.tasks["site.add"]
+    for signature in (task.map([1, 2]), task.starmap([(1, 2)]), task.chunks([(1, 2), (3, 4)], 1)):
+        with pytest.raises(HopyardError, match="use a group"):
+            await canvas.apply(signature)
+
+
+async def test_a_stock_producers_chain_runs(canvas: Canvas, worker: Worker) -> None:
+    async def call(job: Any) -> int:
+        return 7
+
+    canvas.lab.calls["call"] = call
+    worker.foreign(
+        embed={"chain": [dict(canvas.tell_())], "callbacks": None, "errbacks": None, "chord": None}
+    )
+    await canvas.lab.until(lambda: canvas.told)
+    assert canvas.told == [7]
+
+
+async def test_canvas_from_the_workers_own_loop_is_refused_instead_of_hanging(
+    canvas: Canvas, worker: Worker
+) -> None:
+    caught: list[HopyardError] = []
+
+    async def call(job: Any) -> None:
+        try:
+            canvas.add(1, 2).apply_async()
+        except HopyardError as error:
+            caught.append(error)
+
+    canvas.lab.calls["call"] = call
+    await canvas.lab.ends(await canvas.lab.submit("site.call"))
+    assert "await `submit` instead" in str(caught[0])
