@@ -186,13 +186,13 @@ class Consumer:
 class Worker:
     """What Celery's worker is to the engine, and the tests' hands on it."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, *, batches: bool = False) -> None:
         self.lab = lab
         self.app = lab.hopyard.celery
         self.hostname = "lab@here"
         self.hub = Hub()
         self.channel = Channel()
-        self.hopyard_engine = self.engine = Engine(lab.hopyard, self)
+        self.hopyard_engine = self.engine = Engine(lab.hopyard, self, batches=batches)
         self.consumer = Consumer(self)
         self._deliveries: Counter[str] = Counter()
         self._fetching: asyncio.Task[None] | None = None
@@ -206,6 +206,7 @@ class Worker:
             for name, task in self.app.tasks.items()
             if not name.startswith("celery.")
         }
+        self.consumer.strategies = self._strategies
 
     async def stop(self, grace: float = 0.0) -> None:
         """Drain, as Celery does at its end."""
@@ -232,7 +233,7 @@ class Worker:
         message = self.message(body, headers, queue)
         handle = self._strategies.get(headers["task"])
         if handle is None:
-            self.engine.park(message, ())
+            self.engine.park(message)
         else:
             handle(message, None, message.ack_log_error, message.reject_log_error, [])
         return message
@@ -323,9 +324,9 @@ class Lab:
         #: What the site's tasks call, by name.
         self.calls: dict[str, Callable[..., Any]] = calls
 
-    async def worker(self) -> Worker:
-        """Start the worker."""
-        made = Worker(self)
+    async def worker(self, *, batches: bool = False) -> Worker:
+        """Start the worker; with `batches` it takes messages from the broker by itself."""
+        made = Worker(self, batches=batches)
         self.workers.append(made)
         await made.start()
         return made

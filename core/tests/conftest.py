@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,11 @@ class Ledger:
     async def _one(self, table: str, id_: str) -> dict[str, Any] | None:
         rows = await self.database.fetch(f"SELECT * FROM {table} WHERE id = $1", id_)
         return {key: rows[0][key] for key in rows[0].keys()} if rows else None  # noqa: SIM118
+
+    async def checkpoint(self, id_: str) -> Any:
+        """Return what a job has saved; None if nothing."""
+        rows = await self.database.fetch("SELECT data FROM job_checkpoint WHERE job_id = $1", id_)
+        return json.loads(rows[0]["data"]) if rows else None
 
     async def outbox(self) -> set[str]:
         """Return the ids for which nobody has rung."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from celery.worker import state as worker_state
 from engines import Gate, Lab, Worker
 from hopyard.errors import (
     InvalidInput,
@@ -183,7 +184,7 @@ async def test_celerys_revoke_stops_a_running_job(lab: Lab, worker: Worker) -> N
     gate = Gate()
     id_ = await started(lab, worker, lambda job: gate.passed())
     await lab.until(lambda: gate.waiting)
-    await asyncio.to_thread(worker.engine.revoke, id_, "revoked through Celery")
+    await asyncio.to_thread(worker_state.requests[id_].terminate, None)
     assert (await lab.ends(id_, CANCELLED))["reason"] == "revoked through Celery"
 
 

@@ -207,7 +207,7 @@ async def test_outcomes_under_an_old_fence_are_refused(ledger: Any, wrong: str) 
     await waiting.release(database, [(stale.id, stale.claim)], number)
     row = await ledger.row(claim.id)
     assert (row["state"], row["worker"], row["attempt"]) == (State.RUNNING, worker, 1)
-    assert await notes.read_checkpoints(database, [claim.id]) == {}
+    assert await ledger.checkpoint(claim.id) is None
     assert await database.finish([done(claim)], worker) == {claim.id}
 
 
@@ -308,7 +308,7 @@ async def test_a_checkpoint_replaces_the_one_before(ledger: Any) -> None:
         await notes.write_checkpoint(
             ledger.database, claim.id, (worker, claim.claim), {"page": page, "s": "ü"}
         )
-    assert await notes.read_checkpoints(ledger.database, [claim.id]) == {claim.id: {"page": 2, "s": "ü"}}
+    assert await ledger.checkpoint(claim.id) == {"page": 2, "s": "ü"}
 
 
 # --- a database that is away

@@ -47,10 +47,12 @@ class Publisher(ABC):
 
 def open_publisher(url: str) -> Publisher:
     """Return a publisher for a broker URL; nothing is opened yet."""
-    scheme = url.split(":", 1)[0]
-    if scheme in {"redis", "rediss", "redis+socket", "valkey", "valkeys", "unix"}:
-        return RedisPublisher(url)
-    return KombuPublisher(url)
+    return RedisPublisher(url) if is_redis(url) else KombuPublisher(url)
+
+
+def is_redis(url: str) -> bool:
+    """Say whether a broker speaks Redis' protocol."""
+    return url.split(":", 1)[0] in {"redis", "rediss", "redis+socket", "valkey", "valkeys", "unix"}
 
 
 def redis_key(queue: str, priority: int) -> str:

@@ -6,14 +6,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from celery.worker.request import Request
-
-from hopyard.engine.delivery import Delivery, adopted, is_foreign
+from hopyard.engine.delivery import Delivery, adopted
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import cancelling, waiting
-from hopyard.ledger.values import job_id
 from hopyard.specs import State
 from hopyard.tasks import canvas
 
@@ -25,17 +22,15 @@ log = logging.getLogger("hopyard.engine")
 
 _CHORD = "its chord was made by a producer without Hopyard, so the ledger does not know its size"
 _PAUSE = 1.0
+_PRIORITY = 5
 
 
 async def adopt(hopyard: Hopyard, database: Database, foreign: Sequence[Delivery]) -> None:
     """Store the jobs of stock producers' messages. Those of a chord are parked, else its body was lost."""
-    if not foreign:
-        return
     jobs = []
     for delivery in foreign:
         options = hopyard.plugins.options.get(delivery.task)
-        priority = options.priority if options else 5
-        jobs.append(adopted(delivery.request, delivery.queue, priority, _text(delivery.request.body)))
+        jobs.append(adopted(delivery, options.priority if options else _PRIORITY))
     await database.submit(jobs)
     await _expire(database, foreign)
     parts = [job.id for job in jobs if job.linked and "chord" in canvas.links(job.body)]
@@ -46,7 +41,7 @@ async def adopt(hopyard: Hopyard, database: Database, foreign: Sequence[Delivery
 async def _expire(database: Database, foreign: Sequence[Delivery]) -> None:
     """Cancel jobs that their producers want no more, unless they run already."""
     now = datetime.now(UTC)
-    late = [d.id for d in foreign if d.request.expires is not None and d.request.expires <= now]
+    late = [d.id for d in foreign if d.foreign.expires is not None and d.foreign.expires <= now]
     if not late:
         return
     rows = await database.fetch(
@@ -56,35 +51,19 @@ async def _expire(database: Database, foreign: Sequence[Delivery]) -> None:
     await cancelling.cancel(database, [str(row["id"]) for row in rows], "expired")
 
 
-async def park(app: Any, database: Database, message: Any, queue: str) -> None:
+async def park(database: Database, delivery: Delivery) -> None:
     """Set aside the job of a task that this worker does not know, however long the ledger is away."""
-    name = message.headers["task"]
-    id_ = job_id(str(message.headers["id"]))
-    plugin = name.split(".", 1)[0]
-    reason = f"no worker here knows task {name}: is plugin `{plugin}` installed and enabled?"
+    plugin = delivery.task.split(".", 1)[0]
+    reason = f"no worker here knows task {delivery.task}: is plugin `{plugin}` installed and enabled?"
     while True:
         try:
-            if is_foreign(message.headers):
-                request = Request(message, app=app, task=_Nameless(name), body=message.body)
-                await database.submit([adopted(request, queue, 5, _text(message.body))])
-            await waiting.park(database, [id_], reason)
-            await waiting.rung(database, [id_])
+            if delivery.foreign is not None:
+                await database.submit([adopted(delivery, _PRIORITY)])
+            await waiting.park(database, [delivery.id], reason)
+            await waiting.rung(database, [delivery.id])
         except LedgerUnavailable as error:
-            log.warning("a message of the unknown task %s waits for the ledger: %s", name, error)
+            log.warning("a message of the unknown task %s waits for the ledger: %s", delivery.task, error)
             await asyncio.sleep(_PAUSE)
         else:
-            log.error("job %s is parked: %s", id_, reason)
+            log.error("job %s is parked: %s", delivery.id, reason)
             return
-
-
-def _text(body: Any) -> str:
-    return body.decode() if isinstance(body, bytes) else str(body)
-
-
-class _Nameless:
-    """What Celery's request asks of a task that is not there."""
-
-    ignore_result = True
-
-    def __init__(self, name: str) -> None:
-        self.name = name

@@ -1,4 +1,8 @@
-"""What Celery's own bookkeeping and events are told of a job; called in the thread of the consumer."""
+"""What Celery's remote control and events see of the jobs that run here.
+
+`inspect active`, `query_task`, `revoke` and `terminate` find running jobs in Celery's own table of requests.
+Events cost only where somebody switched them on; they are sent in the consumer's thread.
+"""
 
 from __future__ import annotations
 
@@ -9,43 +13,97 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery.worker import state
+from celery.worker.control import Panel
 
+from hopyard.engine.lanes import Running
 from hopyard.ledger.values import Again, Done
 from hopyard.specs import State
 
 if TYPE_CHECKING:
-    from hopyard.engine.delivery import Delivery
+    from hopyard.engine.mainthread import MainThread
+
+_active, _query = Panel.data["active"], Panel.data["query_task"]
 
 
-def acknowledge(batch: Sequence[Delivery], gone: Sequence[Delivery]) -> None:
-    """Acknowledge a batch of messages; those that are `gone` are nobody's to run here."""
-    for delivery in batch:
-        delivery.request.acknowledge()
-    for delivery in gone:
-        state.task_ready(delivery.request)
+class CeleryView:
+    """Keeps Celery's tables and sends its events, for one worker."""
+
+    def __init__(self, main: MainThread) -> None:
+        self._main = main
+        self._dispatcher: Any = None
+
+    def connected(self, consumer: Any) -> None:
+        """Take the consumer whose dispatcher sends events now."""
+        self._dispatcher = consumer.event_dispatcher
+
+    def begun(self, jobs: Sequence[Running]) -> None:
+        """Say that jobs were received and run."""
+        for running in jobs:
+            state.requests[running.original] = running
+        if self._watched:
+            for running in jobs:
+                self._send("task-received", running, **_received(running))
+                self._send("task-started", running, pid=os.getpid())
+
+    def ended(self, running: Running, outcome: Done | Again | None) -> None:
+        """Say that a job no longer runs; without an outcome it was given to another worker."""
+        state.requests.pop(running.original, None)
+        state.total_count[running.claim.task] += 1
+        if not self._watched or outcome is None:
+            return
+        if isinstance(outcome, Again):
+            self._send("task-retried", running, exception=outcome.reason, traceback="")
+        elif outcome.state == State.SUCCEEDED:
+            seconds = time.time() - running.began
+            self._send("task-succeeded", running, result=(outcome.result or "")[:200], runtime=seconds)
+        elif outcome.state == State.CANCELLED:
+            self._send("task-revoked", running, terminated=True, signum=None, expired=False)
+        else:
+            error = json.loads(outcome.error or "{}")
+            described = f"{error.get('kind')}({error.get('message')!r})"
+            self._send("task-failed", running, exception=described, traceback=error.get("traceback"))
+
+    @property
+    def _watched(self) -> bool:
+        return self._dispatcher is not None and self._dispatcher.enabled
+
+    def _send(self, kind: str, running: Running, **fields: Any) -> None:
+        dispatcher = self._dispatcher
+        self._main.soon(lambda: dispatcher.send(kind, uuid=running.original, **fields))
 
 
-def started(request: Any) -> None:
-    """Say that a job runs."""
-    request.time_start = time.time()
-    request.worker_pid = os.getpid()
-    state.task_accepted(request)
-    request.send_event("task-started")
+def _received(running: Running) -> dict[str, Any]:
+    headers = json.loads(running.claim.headers)
+    return {
+        "name": running.claim.task,
+        "args": headers.get("argsrepr"),
+        "kwargs": headers.get("kwargsrepr"),
+        "root_id": headers.get("root_id"),
+        "parent_id": headers.get("parent_id"),
+        "retries": running.claim.attempt - 1,
+        "eta": None,
+        "expires": None,
+    }
 
 
-def ended(request: Any, outcome: Done | Again | None) -> None:
-    """Say that a job no longer runs; without an outcome it was given to another worker."""
-    state.task_ready(request)
-    if isinstance(outcome, Again):
-        request.send_event("task-retried", exception=outcome.reason, traceback="")
-    elif outcome is None:
-        return
-    elif outcome.state == State.SUCCEEDED:
-        seconds = time.time() - request.time_start
-        request.send_event("task-succeeded", result=(outcome.result or "")[:200], runtime=seconds)
-    elif outcome.state == State.CANCELLED:
-        request.send_event("task-revoked", terminated=True, signum=None, expired=False)
-    else:
-        error = json.loads(outcome.error or "{}")
-        described = f"{error.get('kind')}({error.get('message')!r})"
-        request.send_event("task-failed", exception=described, traceback=error.get("traceback"))
+def _jobs() -> list[Running]:
+    return [request for request in [*state.requests.values()] if isinstance(request, Running)]
+
+
+def _info(worker: Any, running: Running, safe: bool = False) -> dict[str, Any]:
+    return running.info(safe=safe) | {"hostname": worker.hostname}
+
+
+@Panel.register(type="inspect", alias="dump_active")  # type: ignore[untyped-decorator]
+def active(worker: Any, safe: bool = False, **kwargs: Any) -> list[dict[str, Any]]:
+    """As Celery's: the tasks that run, with the ledger's jobs among them."""
+    others: list[dict[str, Any]] = _active(worker, safe=safe, **kwargs)
+    return [_info(worker, running, safe) for running in _jobs()] + others
+
+
+@Panel.register(type="inspect", variadic="ids", signature="[id1 [id2 [... [idN]]]]")  # type: ignore[untyped-decorator]
+def query_task(worker: Any, ids: Any, **kwargs: Any) -> dict[str, Any]:
+    """As Celery's, with the ledger's jobs among them."""
+    found: dict[str, Any] = _query(worker, ids, **kwargs)
+    ours = {running.original: ("active", _info(worker, running)) for running in _jobs()}
+    return found | {id_: ours[id_] for id_ in found if id_ in ours}

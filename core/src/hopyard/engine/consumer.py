@@ -12,4 +12,4 @@ class LedgerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
 
     def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
         """Hand the message to the engine, which parks its job in the ledger with the reason."""
-        self.controller.hopyard_engine.park(message, self.connection_errors)
+        self.controller.hopyard_engine.park(message)

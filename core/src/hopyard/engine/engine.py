@@ -7,20 +7,25 @@ portal's event loop claims, runs and records; the consumer's thread acknowledges
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celery.worker import state as worker_state
 
 from hopyard import portal
-from hopyard.engine import adoption, celeryview
+from hopyard.broker.popper import put_back
+from hopyard.engine import adoption
+from hopyard.engine.batches import Batches
+from hopyard.engine.celeryview import CeleryView
 from hopyard.engine.children import Children
-from hopyard.engine.delivery import Delivery
-from hopyard.engine.flow import Flow
+from hopyard.engine.claiming import Claimed, Claimer
+from hopyard.engine.delivery import Delivery, from_message, message_of
 from hopyard.engine.following import Follower
 from hopyard.engine.heartbeat import Heartbeat
 from hopyard.engine.hosting import JobHost
+from hopyard.engine.intake import FOREIGN_SLOTS, Intake
 from hopyard.engine.lanes import Lane, Running
 from hopyard.engine.mainthread import MainThread
 from hopyard.engine.reconciler import Reconciler
@@ -28,8 +33,8 @@ from hopyard.engine.recorder import Recorder
 from hopyard.engine.runner import Runner, failed_here
 from hopyard.engine.telling import Telling
 from hopyard.errors import JobCancelled, LedgerUnavailable, StaleFence
-from hopyard.ledger import cancelling, notes, waiting, workers
-from hopyard.ledger.values import Again, Claim, Done, job_id
+from hopyard.ledger import cancelling, waiting, workers
+from hopyard.ledger.values import Again, Done
 from hopyard.specs import State
 
 if TYPE_CHECKING:
@@ -38,19 +43,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hopyard.engine")
 
-_BATCH: Final = 64
-#: Slots of a queue that no plugin declares.
-_FOREIGN_SLOTS: Final = 4
-#: What the reconciler is at may take so long, at the end of the worker.
-_RECONCILER_SECONDS: Final = 5.0
-#: Between two tries where the ledger is away.
-_PAUSE: Final = 1.0
+#: What the reconciler or the intake is at may take so long, at the end of the worker.
+_ENDING_SECONDS: Final = 5.0
 
 
 class Engine:
     """One per worker process."""
 
-    def __init__(self, hopyard: Hopyard, worker: Any) -> None:
+    def __init__(self, hopyard: Hopyard, worker: Any, *, batches: bool = False) -> None:
         self._hopyard = hopyard
         self._celery_worker = worker
         self._loop = portal.loop()
@@ -58,14 +58,16 @@ class Engine:
         names = [str(name) for name in worker.app.amqp.queues.consume_from]
         queues = hopyard.plugins.queues
         self.lanes = {
-            name: Lane.of(queues[name].slots if name in queues else _FOREIGN_SLOTS) for name in names
+            name: Lane.of(queues[name].slots if name in queues else FOREIGN_SLOTS) for name in names
         }
-        self._flow = Flow(self.lanes)
+        self._wants_batches = batches
+        self._batches: Batches | None = None
+        self._view = CeleryView(self._main)
         self._running: dict[str, Running] = {}
         #: Jobs to cancel that were not running here when the order came, while claims were on their way.
         self._cancel_early: set[str] = set()
         self._own: set[asyncio.Task[None]] = set()
-        self._claims = 0
+        self._background: list[asyncio.Task[None]] = []
         self.number = 0
         self._draining = False
         self._rejoining = False
@@ -100,16 +102,33 @@ class Engine:
         await self._register()
         self._telling = Telling(self._database, self._loop)
         slots = sum(lane.slots for lane in self.lanes.values())
-        self._host = JobHost(self._database, self._telling, self._running, self.lanes, self._kick)
+        self._host = JobHost(self._database, self._telling, self._running, self._kick)
         self._children = Children(self._host, self._hopyard.environment)
         self._runner = Runner(self._hopyard, self._host, slots, self._children)
         self._follower = Follower(self._hopyard, self._client)
         self._recorder = Recorder(self._database, lambda: self.number, self._kick_all, self._written)
         # One worker leads for all: it looks after the queues of the others as well.
         queues = sorted({*self.lanes, *self._hopyard.plugins.queues})
-        self._reconciler = Reconciler(self._client, queues, self._hopyard.settings, self._follower)
-        self._reconciling = asyncio.create_task(self._reconciler.run())
-        self._reconciling.add_done_callback(self._background_ended)
+        self._reconciler = Reconciler(
+            self._client, queues, self._hopyard.settings, self._follower, self._put_back_batches
+        )
+        self._claimer = Claimer(self._hopyard, self._database, lambda: self.number)
+        self._intake = Intake(
+            self.lanes, self._main, take=self._take, closed=lambda: self._closed, spawn=self._spawn
+        )
+        self._work(self._reconciler.run())
+        if self._wants_batches:
+            self._batches = Batches(
+                self._celery_worker.app,
+                self._hopyard.broker_url,
+                self.lanes,
+                worker=lambda: self.number,
+                closed=lambda: self._closed,
+                take=self._take,
+                divert=self._divert,
+                put_back=lambda own: self._put_back_batches(except_for=own),
+            )
+            self._work(self._batches.run())
         unparked = await waiting.unpark(self._database, self._hopyard.tasks)
         if unparked:
             log.info("%d parked jobs can run now", unparked)
@@ -138,23 +157,26 @@ class Engine:
     async def _drain(self, grace: float) -> None:
         self._draining = True
         self._reconciler.end()
-        if (await asyncio.wait([self._reconciling], timeout=_RECONCILER_SECONDS))[1]:
-            self._reconciling.cancel()
-            await asyncio.wait([self._reconciling])
-        for lane in self.lanes.values():
-            lane.waiting.clear()  # not acknowledged: the broker gives them to others
+        if self._batches is not None:
+            self._batches.end()
+        for task in (await asyncio.wait(self._background, timeout=_ENDING_SECONDS))[1]:
+            task.cancel()
+            await asyncio.wait([task])
+        self._intake.forget()  # not acknowledged: the broker gives them to others
         if self._own:
             await asyncio.wait([*self._own], timeout=10)  # claims on their way
         if self._running:
             log.info("waiting up to %g s for %d running jobs", grace, len(self._running))
-            await asyncio.wait([r.task for r in self._running.values() if r.task], timeout=grace)
-        left = [running for running in self._running.values() if running.task is not None]
+            await asyncio.wait([r.run for r in self._running.values() if r.run], timeout=grace)
+        left = [running for running in self._running.values() if running.run is not None]
         for running in left:
             self._interrupt(running, "release")
         if left:
-            await asyncio.wait([running.task for running in left if running.task], timeout=10)
+            await asyncio.wait([running.run for running in left if running.run], timeout=10)
         await self._telling.flush()
         await self._recorder.drained()
+        if self._own:
+            await asyncio.wait([*self._own], timeout=10)  # what follows the last jobs
 
     async def _leave(self) -> None:
         try:
@@ -169,59 +191,33 @@ class Engine:
         """Take the consumer that now delivers messages."""
         if self._celery_worker.hub is not None:
             self._main.attach(self._celery_worker.hub)  # it forgets all readers when a connection is lost
-        self._flow.connected(consumer)
+        self._view.connected(consumer)
+        if self._wants_batches:
+            # Remote control sees the queues; their messages come in batches.
+            consumer.task_consumer.consume = lambda *_, **__: None
+        else:
+            self._intake.flow.connected(consumer)
+        self._consumer = consumer
 
     def disconnected(self) -> None:
         """Forget messages that cannot be acknowledged any more; the broker or the ledger brings them back."""
-        self._flow.disconnected()
-        self._soon(self._forget_waiting)
-
-    def _forget_waiting(self) -> None:
-        for lane in self.lanes.values():
-            lane.waiting.clear()
+        self._intake.flow.disconnected()
+        self._soon(self._intake.forget)
 
     def _soon(self, call: Any, *args: Any) -> None:
         self._loop.call_soon_threadsafe(call, *args)
 
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what a worker cannot be without."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._background_ended)
+        self._background.append(task)
+
     def _background_ended(self, task: asyncio.Task[None]) -> None:
-        """A worker whose reconciler died of a bug must not go on as if nothing were."""
+        """A worker whose reconciler or intake died of a bug must not go on as if nothing were."""
         if not task.cancelled() and task.exception() is not None:
-            log.critical("the reconciler died; the worker ends", exc_info=task.exception())
+            log.critical("a part of the engine died; the worker ends", exc_info=task.exception())
             worker_state.should_terminate = 1
-
-    # --- intake
-
-    def queue_of(self, message: Any) -> str:
-        """Return the queue that a message came from."""
-        return str((message.delivery_info or {}).get("routing_key") or "hopyard")
-
-    def receive(self, delivery: Delivery) -> None:
-        """Take a message, from the consumer's thread."""
-        self._soon(self._receive, delivery)
-
-    def _receive(self, delivery: Delivery) -> None:
-        lane = self.lanes.get(delivery.queue)
-        if lane is None:  # a stock producer's own exchange and routing key
-            lane = self.lanes.setdefault(delivery.queue, Lane.of(_FOREIGN_SLOTS))
-        lane.waiting.append(delivery)
-        self._kick(lane)
-
-    def _kick_all(self) -> None:
-        for lane in self.lanes.values():
-            self._kick(lane)
-
-    def _kick(self, lane: Lane) -> None:
-        if (
-            lane.waiting
-            and lane.free > 0
-            and not lane.claiming
-            and not self._draining
-            and not self._recorder.full
-        ):
-            lane.claiming = True
-            self._spawn(self._claim(lane))
-        if self._flow.wants_update(lane):
-            self._main.soon(self._flow.update)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a piece of the engine's own work; the loop itself would not keep it alive."""
@@ -234,91 +230,91 @@ class Engine:
         if not task.cancelled() and task.exception() is not None:
             log.error("the engine's own work failed; its messages come back", exc_info=task.exception())
 
-    async def _claim(self, lane: Lane) -> None:
-        batch: dict[str, Delivery] = {}
-        doubles: list[Delivery] = []
-        while lane.waiting and len(batch) < min(lane.free, 1 if lane.careful else _BATCH):
-            delivery = lane.waiting.popleft()
-            doubles.append(delivery) if delivery.id in batch else batch.update({delivery.id: delivery})
-        self._claims += 1
-        number, counter = self.number, self._claims
-        try:
-            claims, checkpoints = await self._take(batch, number, counter)
-        except LedgerUnavailable as error:
-            log.warning("%d messages wait for the ledger: %s", len(batch), error)
-            # It may have committed all the same: what nobody here knows of must not stay claimed.
-            await self._give_back([(id_, counter) for id_ in batch], number)
-            lane.waiting.extendleft(reversed([*batch.values(), *doubles]))
-            self._loop.call_later(_PAUSE, self._kick, lane)
-            return
-        except Exception:
-            log.exception("%d messages cannot be claimed", len(batch))
-            await self._give_back([(id_, counter) for id_ in batch], number)
-            if len(batch) > 1:  # one of them it is: the others must not suffer
-                lane.careful = len(batch)
-                lane.waiting.extendleft(reversed([*batch.values(), *doubles]))
-            self._loop.call_later(_PAUSE, self._kick, lane)
-            return
-        finally:
-            lane.careful = max(0, lane.careful - 1)
-            lane.claiming = False
-        ours = {claim.id for claim in claims}
-        gone = doubles + [delivery for id_, delivery in batch.items() if id_ not in ours]
-        self._main.soon(lambda: celeryview.acknowledge([*batch.values(), *doubles], gone))
-        for claim in claims:
-            lane.free -= 1
-            if claim.id in self._cancel_early:
-                claim = claim._replace(cancel=True)
-            running = Running(claim, batch[claim.id], number)
-            self._running[claim.id] = running
-            running.task = asyncio.create_task(self._run(running, lane, checkpoints.get(claim.id, {})))
-        if not any(lane.claiming for lane in self.lanes.values()):
-            self._cancel_early.clear()
-        self._kick(lane)
+    # --- intake
 
-    async def _take(
-        self, batch: Mapping[str, Delivery], number: int, counter: int
-    ) -> tuple[Sequence[Claim], dict[str, dict[str, Any]]]:
-        """Claim what the messages stand for; return the claims with their checkpoints."""
-        await adoption.adopt(self._hopyard, self._database, [d for d in batch.values() if d.foreign])
-        revoked = [id_ for id_, d in batch.items() if d.request.id in worker_state.revoked]
-        if revoked:
-            await cancelling.cancel(self._database, revoked, "revoked through Celery")
-        claims = await self._database.claim([*batch], number, counter)
-        # Of first attempts too: one that was handed back does not count, but may have saved something.
-        checkpoints = await notes.read_checkpoints(self._database, [claim.id for claim in claims])
-        await waiting.rung(self._database, [c.id for c in claims if batch[c.id].foreign])
-        return claims, checkpoints
+    def receive(self, message: Any) -> None:
+        """Take a message, from the consumer's thread. Raises `ValueError` if it is no job's."""
+        self._soon(self._intake.receive, self._delivery(message))
 
-    async def _give_back(self, jobs: Sequence[tuple[str, int]], number: int) -> None:
-        """Undo claims, however long the ledger is away; those that are not ours stay as they are."""
-        while True:
-            try:
-                await waiting.release(self._database, jobs, number)
-            except LedgerUnavailable as error:
-                log.info("%d jobs cannot be handed back yet: %s", len(jobs), error)
-                await asyncio.sleep(_PAUSE)
-            else:
-                return
-
-    def park(self, message: Any, connection_errors: Any) -> None:
+    def park(self, message: Any) -> None:
         """Set aside the job of a task that this worker does not know, from the consumer's thread."""
+        delivery = self._delivery(message)
 
         async def set_aside() -> None:
-            await adoption.park(self._celery_worker.app, self._database, message, self.queue_of(message))
-            self._main.soon(lambda: message.ack_log_error(log, connection_errors))
+            await adoption.park(self._database, delivery)
+            self._main.soon(delivery.acknowledge)
 
         self._soon(self._spawn, set_aside())
 
+    def _delivery(self, message: Any) -> Delivery:
+        queue = str((message.delivery_info or {}).get("routing_key") or "hopyard")
+        errors = self._consumer.connection_errors
+        app = self._celery_worker.app
+        return from_message(app, message, queue, lambda: message.ack_log_error(log, errors))
+
+    async def _divert(self, delivery: Delivery) -> bool:
+        """Deal with a message whose task is none of Hopyard's; say whether that was so."""
+        if delivery.task in self._hopyard.tasks:
+            return False
+        strategy = self._consumer.strategies.get(delivery.task)
+        if strategy is None:
+            await adoption.park(self._database, delivery)
+            return True
+        # A task of Celery's own, for its own pool: as good as acknowledged early.
+        message = message_of(json.loads(delivery.raw), delivery.queue)
+        self._main.soon(lambda: strategy(message, message.payload, _nothing, _nothing, []))
+        return True
+
+    async def _put_back_batches(self, except_for: int | None = None) -> int:
+        """Put messages back that dead workers had taken. Raises `BrokerError`."""
+        if not self._wants_batches:
+            return 0
+        living = await workers.living(self._database)
+        return await put_back(self._hopyard.broker_url, living - {except_for})
+
+    @property
+    def _closed(self) -> bool:
+        return self._draining or self._recorder.full
+
+    def _kick_all(self) -> None:
+        for lane in self.lanes.values():
+            self._kick(lane)
+
+    def _kick(self, lane: Lane) -> None:
+        if self._batches is not None:
+            self._batches.kick(lane)
+        self._intake.kick(lane)
+
+    async def _take(self, batch: Sequence[Delivery]) -> Claimed:
+        """Claim what messages stand for, and begin it."""
+        found = await self._claimer.claim(batch)
+        deliveries = {delivery.id: delivery for delivery in batch}
+        begun = []
+        for claim in found.claims:
+            delivery = deliveries[claim.id]
+            lane = self.lanes[delivery.queue]
+            lane.free -= 1
+            if claim.id in self._cancel_early:
+                claim = claim._replace(cancel=True)
+            task = self._celery_worker.app.tasks[claim.task]
+            running = Running(claim, delivery.original, found.worker, lane, task, self._cancel_soon)
+            self._running[claim.id] = running
+            running.run = asyncio.create_task(self._run(running))
+            begun.append(running)
+        self._view.begun(begun)
+        if not self._claimer.busy:
+            self._cancel_early.clear()
+        return found
+
     # --- running
 
-    async def _run(self, running: Running, lane: Lane, checkpoint: Mapping[str, Any]) -> None:
-        claim, request = running.claim, running.delivery.request
-        self._main.soon(lambda: celeryview.started(request))
+    async def _run(self, running: Running) -> None:
+        claim = running.claim
         outcome: Done | Again | None = None
         try:
             if claim.cancel:  # told to its last worker, which did not live to do it
                 raise JobCancelled(f"job {claim.id} was cancelled")
+            checkpoint = json.loads(claim.checkpoint) if claim.checkpoint else {}
             outcome = await self._runner.run(claim, checkpoint, running.worker)
         except asyncio.CancelledError:
             outcome = await self._interrupted(running)
@@ -331,12 +327,12 @@ class Engine:
             outcome = failed_here(claim, error)
         finally:
             self._running.pop(claim.id, None)
-            lane.free += 1
-            self._main.soon(lambda: celeryview.ended(request, outcome))
+            running.lane.free += 1
+            self._view.ended(running, outcome)
             if outcome is not None:
                 self._follower.ended(claim)
                 self._recorder.add(outcome)
-            self._kick(lane)
+            self._kick(running.lane)
 
     def _written(self, ids: Sequence[str]) -> None:
         if due := self._follower.due(ids):
@@ -347,19 +343,19 @@ class Engine:
         if running.why == "cancel":
             return Done(claim.id, claim.claim, State.CANCELLED, None, None, None)
         # Also where the lease was lost: it may have been claimed just after its worker was given up.
-        await self._give_back([(claim.id, claim.claim)], running.worker)
+        await self._claimer.give_back([(claim.id, claim.claim)], running.worker)
         log.info("job %s is handed back", claim.id)
         return None
 
     def _interrupt(self, running: Running, why: str) -> None:
         running.why = running.why or why
-        if running.task is not None:
-            running.task.cancel()
+        if running.run is not None:
+            running.run.cancel()
 
-    def revoke(self, id_: str, reason: str) -> None:
+    def _cancel_soon(self, id_: str) -> None:
         """Cancel a job for Celery's remote control, from the consumer's thread."""
         asyncio.run_coroutine_threadsafe(
-            cancelling.cancel(self._database, [job_id(id_)], reason), self._loop
+            cancelling.cancel(self._database, [id_], "revoked through Celery"), self._loop
         ).result(timeout=30)
         self._soon(self._cancel_here, id_)
 
@@ -367,7 +363,7 @@ class Engine:
         running = self._running.get(id_)
         if running is not None:
             self._interrupt(running, "cancel")
-        elif any(lane.claiming for lane in self.lanes.values()):
+        elif self._claimer.busy:
             self._cancel_early.add(id_)
 
     def _obey(self, commands: Sequence[Command]) -> None:
@@ -391,3 +387,7 @@ class Engine:
             log.warning("this worker cannot register again yet: %s", error)
         finally:
             self._rejoining = False
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Acknowledge or reject nothing."""

@@ -40,7 +40,7 @@ class Follower:
 
     def ended(self, claim: Claim) -> None:
         """Remember a job that ends here, if something follows it."""
-        if canvas.links(claim.body):
+        if claim.linked:
             self._ended.add(claim.id)
 
     def due(self, written: Iterable[str]) -> list[str]:

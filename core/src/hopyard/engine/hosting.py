@@ -24,13 +24,11 @@ class JobHost:
         database: Database,
         telling: Telling,
         running: Mapping[str, Running],
-        lanes: Mapping[str, Lane],
         kick: Callable[[Lane], None],
     ) -> None:
         self._database = database
         self._telling = telling
         self._running = running
-        self._lanes = lanes
         self._kick = kick
 
     def note(self, progress: Progress) -> None:
@@ -59,7 +57,7 @@ class JobHost:
     async def aside(self, id_: str) -> AsyncIterator[None]:
         """Give the job's slot to others until the block ends."""
         running = self._running.get(id_)
-        lane = self._lanes.get(running.delivery.queue) if running else None
+        lane = running.lane if running else None
         if lane is None:
             yield
             return

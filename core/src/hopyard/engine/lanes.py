@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hopyard.engine.delivery import Delivery
 from hopyard.ledger.values import Claim
@@ -12,15 +17,45 @@ from hopyard.ledger.values import Claim
 
 @dataclass(slots=True)
 class Running:
-    """A claimed job in this process."""
+    """A claimed job in this process; to Celery's remote control it is a request."""
 
     claim: Claim
-    delivery: Delivery
+    original: str
+    """The id that its sender knows it by."""
     worker: int
     """The number under which it was claimed: the first half of its fence."""
-    task: asyncio.Task[None] | None = None
+    lane: Lane
+    task: Any
+    """Celery's, of the same name."""
+    revoke: Callable[[str], None]
+    run: asyncio.Task[None] | None = None
     why: str | None = None
     """Why it was told to stop: `cancel`, `release` or `lost`."""
+    began: float = field(default_factory=time.time)
+
+    @property
+    def id(self) -> str:
+        """As Celery's request."""
+        return self.original
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """As Celery's request: stop the job wherever it is."""
+        self.revoke(self.claim.id)
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """As Celery's request."""
+        args, kwargs, _ = json.loads(self.claim.body)
+        return {
+            "id": self.original,
+            "name": self.claim.task,
+            "args": repr(args) if safe else args,
+            "kwargs": repr(kwargs) if safe else kwargs,
+            "type": self.claim.task,
+            "time_start": self.began,
+            "acknowledged": True,
+            "delivery_info": {"exchange": "", "routing_key": self.claim.queue, "redelivered": False},
+            "worker_pid": os.getpid(),
+        }
 
 
 @dataclass(slots=True)
@@ -31,8 +66,6 @@ class Lane:
     slots: int
     waiting: deque[Delivery] = field(default_factory=deque)
     claiming: bool = False
-    careful: int = 0
-    """So many claims take one message each: one of a batch could not be claimed."""
 
     @classmethod
     def of(cls, slots: int) -> Lane:

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hopyard.errors import BrokerError, HopyardError
@@ -45,11 +45,19 @@ _FIRST: Final = ("", "00000000-0000-0000-0000-000000000000")
 class Reconciler:
     """One per worker process; those that do not lead only watch."""
 
-    def __init__(self, client: Client, queues: Sequence[str], settings: Settings, follower: Follower) -> None:
+    def __init__(
+        self,
+        client: Client,
+        queues: Sequence[str],
+        settings: Settings,
+        follower: Follower,
+        put_back_batches: Callable[[], Awaitable[int]],
+    ) -> None:
         self._client = client
         self._database = client.database
         self._queues = queues
         self._follower = follower
+        self._put_back_batches = put_back_batches
         self._settings = settings
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
         self._epoch = new_id()
@@ -144,11 +152,14 @@ class Reconciler:
     async def _ring_again(self) -> None:
         queues = {*self._queues, *await workers.served_queues(self._database)}
         try:
+            back = await self._put_back_batches()
             remembers = await self._client.publisher.remembers(self._epoch)
             empty = await self._client.publisher.empty(queues)
         except BrokerError as error:
             log.info("the broker is away: %s", error)
             return
+        if back:
+            log.info("%d messages that lost workers had taken are back in their queues", back)
         if not remembers:
             log.warning("the broker has lost its memory (or is new): ringing for all queued jobs")
             self._ringing_all = _FIRST

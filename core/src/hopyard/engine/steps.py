@@ -19,9 +19,11 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
         worker.hopyard_engine = None
 
     def create(self, worker: Any) -> Any:
+        from hopyard.broker.publisher import is_redis
         from hopyard.engine.engine import Engine
 
-        worker.hopyard_engine = Engine(current.get(), worker)
+        hopyard = current.get()
+        worker.hopyard_engine = Engine(hopyard, worker, batches=is_redis(hopyard.broker_url))
         return worker.hopyard_engine
 
     def terminate(self, worker: Any) -> None:

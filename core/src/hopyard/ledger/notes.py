@@ -24,17 +24,6 @@ async def write_progress(database: Database, progress: Sequence[Progress]) -> No
         )
 
 
-async def read_checkpoints(database: Database, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the checkpoints of jobs that have one."""
-    if not ids:
-        return {}
-    rows = await database.fetch(
-        f"SELECT job_id, data FROM job_checkpoint WHERE job_id {database.dialect.ids('$1')}",
-        database.list(ids),
-    )
-    return {str(row["job_id"]): json.loads(row["data"]) for row in rows}
-
-
 async def check_held(tx: Connection, d: Dialect, id_: str, fence: tuple[int, int]) -> None:
     """Hold a running job's row until the transaction ends.
 

@@ -55,7 +55,7 @@ UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = $
  WHERE id = ANY($1::uuid[]) AND state = {State.QUEUED:d}
    AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
-       due, cancel"""
+       due, cancel, linked, (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) AS checkpoint"""
 
 _KEPT: Final = moved("attempts")
 _FINISH: Final = f"""

@@ -42,7 +42,7 @@ UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = ?
  WHERE id IN (SELECT value FROM json_each(?1)) AND state = {State.QUEUED:d}
    AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
-       due, cancel"""
+       due, cancel, linked, (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) AS checkpoint"""
 
 _KEPT: Final = moved("attempts")
 _FINISH: Final = f"""
@@ -244,5 +244,8 @@ class SqliteDatabase(Database):
 def _claim(row: sqlite3.Row) -> Claim:
     claim = Claim(*row)
     return claim._replace(
-        created=moment(claim.created) or claim.created, due=moment(claim.due), cancel=bool(claim.cancel)
+        created=moment(claim.created) or claim.created,
+        due=moment(claim.due),
+        cancel=bool(claim.cancel),
+        linked=bool(claim.linked),
     )

@@ -119,6 +119,9 @@ class Claim(NamedTuple):
     schedule: str | None
     due: datetime | None
     cancel: bool
+    linked: bool
+    #: What earlier attempts saved, as JSON text.
+    checkpoint: str | None
 
 
 class Done(NamedTuple):

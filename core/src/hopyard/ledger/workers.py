@@ -176,6 +176,12 @@ async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tupl
     return gone, [Ring.of(row) for row in rows]
 
 
+async def living(database: Database) -> set[int]:
+    """Return the numbers of processes that are not known to be over."""
+    rows = await database.fetch("SELECT id FROM worker WHERE stopped IS NULL")
+    return {int(row["id"]) for row in rows}
+
+
 async def served_queues(database: Database) -> set[str]:
     """Return the queues that live workers work on."""
     d = database.dialect

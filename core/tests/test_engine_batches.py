@@ -1,0 +1,293 @@
+"""Messages taken from Redis in batches: by priority, no more than there are slots, none lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from engines import Gate, Lab
+from hopyard.broker.popper import INDEX, REFUSED, Popper, put_back
+from hopyard.broker.publisher import EPOCH_KEY, open_publisher, redis_key, redis_url
+from hopyard.errors import BrokerError, LedgerUnavailable
+from hopyard.ledger.values import Ring, new_id
+from hopyard.specs import State
+
+QUEUED, RUNNING, PARKED = State.QUEUED, State.RUNNING, State.PARKED
+
+
+@pytest.fixture
+async def redis(lab: Lab) -> AsyncIterator[Any]:
+    """A client of the broker."""
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(redis_url(lab.hopyard.broker_url)) as client:
+        await client.set(EPOCH_KEY, "here")  # or all queued jobs are rung for again
+        await client.delete(REFUSED)
+        yield client
+
+
+@pytest.fixture(params=["valkey_url", "redis_url"])
+async def popper(request: pytest.FixtureRequest) -> AsyncIterator[Popper]:
+    from redis.asyncio import Redis
+
+    url = request.getfixturevalue(request.param)
+    async with Redis.from_url(redis_url(url)) as client:
+        await client.flushdb()
+        made = Popper(url)
+        made.url, made.redis = url, client  # type: ignore[attr-defined]
+        await made.open()
+        yield made
+        await made.close()
+
+
+def ring(queue: str = "q", priority: int = 5) -> Ring:
+    id_ = new_id()
+    return Ring(id_, "site.add", queue, priority, "[[], {}, null]", json.dumps({"id": id_, "hopyard": 1}))
+
+
+async def publish(popper: Any, *rings: Ring) -> None:
+    publisher = open_publisher(popper.url)
+    await publisher.publish(rings)
+    await publisher.close()
+
+
+def ids(found: Any) -> list[str]:
+    return [json.loads(message)["headers"]["id"] for _, message in found]
+
+
+# --- the popper
+
+
+async def test_higher_priorities_come_first_and_no_more_than_wanted(popper: Any) -> None:
+    low, one, two, high, other = ring(priority=0), ring(), ring(), ring(priority=9), ring("other")
+    await publish(popper, low, one, two, high, other)
+    assert ids(await popper.take(1, [("q", 3), ("other", 5)], 64)) == [high.id, one.id, two.id, other.id]
+    assert await popper.take(1, [("q", 5)], 0) == []
+    assert len(await popper.take(1, [("q", 5)], 64)) == 1
+
+
+async def test_what_was_taken_stays_registered_until_it_is_done(popper: Any) -> None:
+    first, second = ring(), ring()
+    await publish(popper, first)
+    await popper.take(7, [("q", 9)], 64)
+    assert await popper.redis.zrange(INDEX, 0, -1) == [b"hopyard:batch:7:1"]
+    await publish(popper, second)
+    popper.done()
+    await popper.take(7, [("q", 9)], 64)
+    assert await popper.redis.zrange(INDEX, 0, -1) == [b"hopyard:batch:7:2"]
+    popper.done()
+    await popper.idle(["q"], 0.01)
+    assert await popper.redis.zcard(INDEX) == 0
+    assert await popper.redis.keys("hopyard:batch:*") == []
+
+
+async def test_a_dead_workers_batch_goes_back_in_its_order(popper: Any) -> None:
+    rings = [ring(), ring(), ring(priority=9)]
+    await publish(popper, *rings)
+    before = await popper.take(3, [("q", 9)], 64)
+    assert await put_back(popper.url, {3}) == 0
+    await publish(popper, later := ring())
+    assert await put_back(popper.url, {4}) == 3
+    assert ids(await popper.take(4, [("q", 9)], 64)) == [*ids(before), later.id]
+
+
+async def test_an_idle_worker_is_told_of_a_message(popper: Any) -> None:
+    idle = asyncio.create_task(popper.idle(["q", "other"], 60))
+    while not await popper.redis.client_list(_type="pubsub"):
+        await asyncio.sleep(0.005)
+    await publish(popper, ring("other", 0))
+    async with asyncio.timeout(30):
+        await idle
+
+
+async def test_a_message_that_came_before_it_looked_is_not_slept_over(popper: Any) -> None:
+    await publish(popper, ring())
+    async with asyncio.timeout(30):
+        await popper.idle(["q"], 60)
+
+
+async def test_a_server_that_does_not_tell_is_asked(
+    popper: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await popper.redis.acl_setuser(
+        "blind", enabled=True, nopass=True, keys="*", channels="*", commands=["+@all", "-client|tracking"]
+    )
+    blind = Popper(popper.url.replace("redis://", "redis://blind:x@"))
+    await blind.open()
+    assert "does not tell of new messages" in caplog.text
+    async with asyncio.timeout(30):
+        await blind.idle(["q"], 60)
+    await blind.close()
+    await popper.redis.acl_deluser("blind")
+
+
+async def test_a_script_that_the_server_forgot_is_sent_again(popper: Any) -> None:
+    await popper.redis.script_flush()
+    await publish(popper, sent := ring())
+    assert ids(await popper.take(1, [("q", 9)], 64)) == [sent.id]
+
+
+async def test_a_lost_connection_is_named(popper: Any) -> None:
+    await popper.redis.client_kill_filter(skipme=True)
+    with pytest.raises(BrokerError):
+        await popper.idle(["q"], 0.05)
+
+
+# --- the worker
+
+
+async def test_jobs_run_and_nothing_is_left_behind(lab: Lab, redis: Any) -> None:
+    await lab.worker(batches=True)
+    sent = [await lab.submit("site.add", a=n, b=1) for n in range(30)]
+    for n, id_ in enumerate(sent):
+        assert json.loads((await lab.ends(id_))["result"]) == n + 1
+
+    async def clean() -> bool:
+        return await redis.zcard(INDEX) == 0
+
+    await lab.until(clean, "no batch is registered")
+
+
+async def test_no_more_is_taken_than_there_are_slots(lab: Lab, redis: Any) -> None:
+    gate = Gate()
+    lab.calls["call"] = lambda job: gate.passed()
+    sent = [await lab.submit("site.one") for _ in range(3)]
+    worker = await lab.worker(batches=True)
+    await lab.until(lambda: gate.waiting == 1)
+    quick = await lab.submit("site.add", a=1)
+    await lab.ends(quick)
+    assert [await lab.state(id_) for id_ in sent] == [RUNNING, QUEUED, QUEUED]
+    assert await redis.llen(redis_key("site.one", 5)) == 2
+    gate.open()
+    for id_ in sent:
+        await lab.ends(id_)
+    assert not worker.engine._running
+
+
+async def test_a_ledger_that_is_away_is_asked_again_and_nothing_more_is_taken(
+    lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopyard.engine.claiming.PAUSE", 0.01)
+    worker = await lab.worker(batches=True)
+    claim, away = worker.database.claim, True
+    asked: list[int] = []
+
+    async def refuse(*arguments: Any) -> Any:
+        asked.append(1)
+        if away:
+            raise LedgerUnavailable("away")
+        return await claim(*arguments)
+
+    monkeypatch.setattr(worker.database, "claim", refuse)
+    first = await lab.submit("site.add", a=1)
+    await lab.until(lambda: len(asked) > 2)
+    second = await lab.submit("site.add", a=2)
+    assert await redis.llen(redis_key("site", 5)) == 1
+    away = False
+    for id_ in (first, second):
+        assert (await lab.ends(id_))["attempt"] == 1
+
+
+async def test_a_message_that_cannot_be_claimed_does_not_hold_up_others(
+    lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await lab.worker(batches=True)
+    claim = worker.database.claim
+
+    async def refuse(ids: Any, *arguments: Any) -> Any:
+        if bad in ids:
+            raise ValueError("a row that breaks the claim")
+        return await claim(ids, *arguments)
+
+    bad = new_id()
+    monkeypatch.setattr(worker.database, "claim", refuse)
+    await lab.hopyard.task("site.add").options(id=bad).submit(a=0)
+    good = [await lab.submit("site.add", a=n) for n in range(3)]
+    for id_ in good:
+        await lab.ends(id_)
+
+    assert await lab.state(bad) is QUEUED
+
+
+async def test_what_is_no_message_is_set_aside(lab: Lab, redis: Any) -> None:
+    await lab.worker(batches=True)
+    for text in ("no json", "{}", '{"headers": {"id": 7, "task": "site.add"}, "properties": {}, "body": ""}'):
+        await redis.lpush("site", text)
+    good = await lab.submit("site.add", a=1)
+    await lab.ends(good)
+
+    async def kept() -> bool:
+        return await redis.llen(REFUSED) == 3
+
+    await lab.until(kept, "they are set aside")
+
+
+async def test_a_stock_producers_message_becomes_a_job(lab: Lab) -> None:
+    from celery import Celery
+
+    await lab.worker(batches=True)
+    stock = Celery(broker=lab.hopyard.broker_url)
+    id_ = new_id()
+    await asyncio.to_thread(
+        lambda: stock.send_task(
+            "site.add", kwargs={"a": 20, "b": 3}, task_id=id_, queue="site", ignore_result=True
+        )
+    )
+    assert json.loads((await lab.ends(id_))["result"]) == 23
+    await asyncio.to_thread(stock.close)
+
+
+async def test_a_task_that_nobody_knows_is_parked(lab: Lab) -> None:
+    known = await lab.submit("site.add", a=1)
+    await lab.ledger.database.execute("UPDATE job_live SET task = 'gone.add' WHERE id = $1", known)
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(redis_url(lab.hopyard.broker_url)) as client:
+        await client.delete(redis_key("site", 5))
+    row = await lab.row(known)
+    headers = json.dumps(json.loads(row["headers"]) | {"task": "gone.add"})
+    publisher = open_publisher(lab.hopyard.broker_url)
+    await publisher.publish([Ring(known, "gone.add", "site", 5, row["body"], headers)])
+    await publisher.close()
+    await lab.worker(batches=True)
+    assert "plugin `gone` installed" in (await lab.reaches(known, PARKED))["reason"]
+
+
+async def test_a_worker_that_died_with_a_batch_loses_no_stock_message(lab: Lab, redis: Any) -> None:
+    """Its job is in no ledger yet: only the registered batch knows of it."""
+    from celery import Celery
+
+    stock, id_ = Celery(broker=lab.hopyard.broker_url), new_id()
+    await asyncio.to_thread(
+        lambda: stock.send_task("site.add", kwargs={"a": 1}, task_id=id_, queue="site", ignore_result=True)
+    )
+    dead = Popper(lab.hopyard.broker_url)
+    await dead.open()
+    assert len(await dead.take(99, [("site", 9)], 64)) == 1
+    await dead.close()
+    await lab.worker(batches=True)
+    await lab.ends(id_)
+    await asyncio.to_thread(stock.close)
+
+
+async def test_a_lost_connection_is_made_again(lab: Lab, redis: Any) -> None:
+    await lab.worker(batches=True)
+    await lab.ends(await lab.submit("site.add", a=1))
+    await redis.client_kill_filter(skipme=True)
+    await lab.ends(await lab.submit("site.add", a=2))
+
+
+async def test_a_drain_leaves_what_was_not_claimed_to_others(lab: Lab) -> None:
+    gate = Gate()
+    lab.calls["call"] = lambda job: gate.passed()
+    worker = await lab.worker(batches=True)
+    sent = [await lab.submit("site.one") for _ in range(2)]
+    await lab.until(lambda: gate.waiting == 1)
+    stopping = asyncio.create_task(worker.stop(grace=30))
+    await lab.until(lambda: worker.engine._draining)
+    gate.open()
+    await stopping
+    assert [await lab.state(id_) for id_ in sent].count(QUEUED) == 1
