@@ -86,13 +86,9 @@ class Popper:
             from redis.asyncio import ConnectionPool
 
             # Protocol 2: told on a connection of its own, whatever the server's and the library's defaults.
+            keepalive = {} if self._url.startswith("unix") else {"socket_keepalive": True}
             pool: Any = ConnectionPool.from_url(
-                self._url,
-                protocol=2,
-                socket_timeout=None,
-                socket_connect_timeout=5,
-                socket_keepalive=True,
-                decode_responses=False,
+                self._url, protocol=2, socket_timeout=None, socket_connect_timeout=5, **keepalive
             )
             self._taking, self._told = pool.make_connection(), pool.make_connection()
             async with asyncio.timeout(_SECONDS):
