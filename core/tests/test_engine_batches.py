@@ -167,6 +167,30 @@ async def test_no_more_is_taken_than_there_are_slots(lab: Lab, redis: Any) -> No
     assert not worker.engine._running
 
 
+async def test_a_slot_that_is_free_while_the_worker_looks_elsewhere_is_not_slept_over(
+    lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last slot of a queue is given back after the worker has looked at what is free."""
+    monkeypatch.setattr("hopyard.engine.batches._IDLE", 3600.0)
+    gate = Gate()
+    lab.calls["call"] = lambda job: gate.passed()
+    sent = [await lab.submit("site.one") for _ in range(2)]
+    worker = await lab.worker(batches=True)
+    await lab.until(lambda: gate.waiting == 1)
+    popper = worker.engine._batches._popper  # type: ignore[union-attr]
+    idle, lane = popper.idle, worker.engine.lanes["site.one"]
+
+    async def late(*arguments: Any) -> None:
+        gate.open()
+        while lane.free == 0:
+            await asyncio.sleep(0.001)
+        await idle(*arguments)
+
+    monkeypatch.setattr(popper, "idle", late)
+    popper.wake()
+    await lab.ends(sent[1])
+
+
 async def test_a_ledger_that_is_away_is_asked_again_and_nothing_more_is_taken(
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

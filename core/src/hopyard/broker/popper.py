@@ -152,9 +152,8 @@ class Popper:
     async def idle(self, queues: Iterable[str], seconds: float) -> None:
         """Return when a message may wait in one of the queues, on `wake`, or after so many seconds.
 
-        Raises `BrokerError`.
+        At once, if there was news since `forget`. Raises `BrokerError`.
         """
-        self._news.clear()
         lists = [key for queue in queues for key in redis_keys(queue)]
         async with self._errors():
             if self._over:
@@ -174,6 +173,10 @@ class Popper:
         """Keep messages that no ledger would take. Raises `BrokerError`."""
         async with self._errors():
             await self._call("LPUSH", REFUSED, *messages)
+
+    def forget(self) -> None:
+        """Begin to listen anew: what was told so far is about to be looked at."""
+        self._news.clear()
 
     def wake(self) -> None:
         """Have `idle` return."""

@@ -101,6 +101,7 @@ class Batches:
     def _wanted(self) -> list[tuple[str, int]]:
         """Return the queues with free slots, and how many; another one first each time."""
         self._room.clear()
+        self._popper.forget()
         if self._closed():
             return []
         free = [(name, lane.free) for name, lane in self._lanes.items() if lane.free > 0]

@@ -7,7 +7,6 @@ Events cost only where somebody switched them on; they are sent in the consumer'
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,7 @@ class CeleryView:
         if self._watched:
             for running in jobs:
                 self._send("task-received", running, **_received(running))
-                self._send("task-started", running, pid=os.getpid())
+                self._send("task-started", running)
 
     def ended(self, running: Running, outcome: Done | Again | None) -> None:
         """Say that a job no longer runs; without an outcome it was given to another worker."""
