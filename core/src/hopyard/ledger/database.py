@@ -70,8 +70,11 @@ class Database(ABC):
         """Return `values` as a parameter for `Dialect.ids` or `Dialect.texts`."""
 
     @abstractmethod
-    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
-        """Store jobs with their outbox entries; durable when it returns. Return the ids that were new."""
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
+        """Store jobs with their outbox entries; durable when it returns. Return the ids that were new.
+
+        `fresh` promises that no id was ever submitted before, which saves looking for those that just ended.
+        """
 
     @abstractmethod
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:

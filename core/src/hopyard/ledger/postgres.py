@@ -47,6 +47,16 @@ outbox AS (
   INSERT INTO job_outbox (id, created) SELECT id, now() FROM stored WHERE state = {State.QUEUED:d}
   ON CONFLICT DO NOTHING)
 SELECT id FROM stored"""
+# A job may have ended between the snapshot of `_INSERT`, whose look into history found nothing, and the
+# moment when its id was free again. This statement's own snapshot shows it.
+_STORED_AGAIN: Final = """
+WITH gone AS (
+  DELETE FROM job_live j
+   WHERE id = ANY($1::uuid[]) AND EXISTS (SELECT 1 FROM job_history h WHERE h.id = j.id)
+  RETURNING id),
+outbox AS (
+  DELETE FROM job_outbox WHERE id IN (SELECT id FROM gone))
+SELECT id FROM gone"""
 
 # `state` stands in no index: the primary key is the only way to the rows, whatever the statistics say.
 _CLAIM: Final = f"""
@@ -113,6 +123,12 @@ class _Connection:
         await self._raw.executemany(sql, rows)
 
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
+        new = await self.insert_fresh(jobs)
+        over = await self._raw.fetch(_STORED_AGAIN, [*new]) if new else ()
+        return new - {str(row[0]) for row in over}
+
+    async def insert_fresh(self, jobs: Sequence[NewJob]) -> set[str]:
+        """As `insert_jobs`, of ids that can have no history."""
         found = await self._raw.fetch(_INSERT, *_columns(jobs, len(_JOB_TYPES)))
         return {str(row[0]) for row in found}
 
@@ -183,9 +199,12 @@ class PostgresDatabase(Database):
     def list(self, values: Iterable[str]) -> Any:
         return [*values]
 
-    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
-        async with self._connection() as raw:
-            return await _Connection(raw).insert_jobs(jobs)
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
+        if fresh:
+            async with self._connection() as raw:
+                return await _Connection(raw).insert_fresh(jobs)
+        async with self.transaction() as tx:
+            return await tx.insert_jobs(jobs)
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         rows = await self.fetch(_CLAIM, ids, worker, claim)
