@@ -61,6 +61,13 @@ def rabbitmq_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def pgbouncer_url(postgres_url: str) -> Iterator[str]:
+    """PgBouncer in front of `postgres_url`, in transaction mode; its URL says so."""
+    with running_pgbouncer(postgres_url) as url:
+        yield url
+
+
 def fresh_database(url: str) -> str:
     """Create an empty database on the server of `postgres_url` and return its URL."""
     parts = urlsplit(url)
@@ -114,6 +121,42 @@ def running_postgres() -> Iterator[str]:
             )
         )
         yield f"postgresql+asyncpg://hopyard@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def running_pgbouncer(url: str) -> Iterator[str]:
+    """PgBouncer for all databases of a server: three connections to each, no statement kept prepared."""
+    program = _needed(shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"), "pgbouncer")
+    server = urlsplit(url)
+    version = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
+    with ExitStack() as stack:
+        folder, port = stack.enter_context(_folder()), free_port()
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": port,
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": 3,
+            "max_client_conn": 500,
+        }
+        if [int(part) for part in version.split()[1].split(".")[:2]] >= [1, 21]:
+            settings["max_prepared_statements"] = 0
+        lines = [f"* = host={server.hostname} port={server.port} user={server.username}", "[pgbouncer]"]
+        lines += [f"{name} = {value}" for name, value in settings.items()]
+        (folder / "pgbouncer.ini").write_text("\n".join(["[databases]", *lines, ""]))
+        user = _plain_user() if os.geteuid() == 0 else None  # it refuses to run as root
+        stack.enter_context(
+            _server(
+                [program, str(folder / "pgbouncer.ini")],
+                folder,
+                _listens(port),
+                user=user,
+                stop_signal=signal.SIGQUIT,  # at once
+            )
+        )
+        place = server._replace(netloc=f"{server.username}@127.0.0.1:{port}")
+        yield urlunsplit(place._replace(query="prepared_statement_cache_size=0"))
 
 
 @contextmanager

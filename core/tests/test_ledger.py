@@ -251,6 +251,13 @@ async def test_a_finished_job_is_history_and_changes_no_more(ledger: Any, state:
     assert await ledger.past(claim.id) == past
 
 
+async def test_a_batch_may_have_the_same_outcome_twice(ledger: Any) -> None:
+    worker = await ledger.worker()
+    claim, other = await ledger.running(worker), await ledger.running(worker)
+    batch = [done(claim), done(other), done(claim)]
+    assert await ledger.database.finish(batch, worker) == {claim.id, other.id}
+
+
 async def test_a_batch_finishes_those_that_are_ours(ledger: Any) -> None:
     worker, other = await ledger.worker(), await ledger.worker()
     mine = [await ledger.running(worker) for _ in range(3)]

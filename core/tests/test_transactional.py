@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from hopyard import current, portal, task
 from hopyard.errors import LedgerError, PayloadError
 from hopyard.ledger import migrations
-from hopyard.ledger.database import Database, open_database
+from hopyard.ledger.database import Database, kept_statements, open_database
 from hopyard.ledger.engine import create_engine
 from hopyard.ledger.values import Ring
 from hopyard.loading import TaskOptions
+from servers import fresh_database
 from sqlalchemy import create_engine as create_sync_engine
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 
@@ -55,9 +58,39 @@ async def producer(database: Database) -> AsyncIterator[Producer]:
     current.set_instance(None)
 
 
+@pytest.fixture(params=["sqlite", "asyncpg", "psycopg", "pooled asyncpg", "pooled psycopg"])
+def way(request: pytest.FixtureRequest) -> str:
+    """The driver of the caller's session, and whether it goes through PgBouncer."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def session(database_url: str) -> AsyncIterator[AsyncSession]:
-    engine = create_engine(database_url)
+async def database_url(request: pytest.FixtureRequest, way: str, tmp_path: Path) -> str:
+    if way == "sqlite":
+        url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    else:
+        url = fresh_database(request.getfixturevalue("postgres_url"))
+        if way.startswith("pooled"):
+            pooler = urlsplit(request.getfixturevalue("pgbouncer_url"))
+            url = urlunsplit(pooler._replace(path=urlsplit(url).path))
+    await migrations.upgrade(url, {migrations.CORE: migrations.CORE_PACKAGE})
+    return url
+
+
+def psycopg_url(url: str) -> str:
+    return kept_statements(url)[0].replace("+asyncpg", "+psycopg")
+
+
+#: What psycopg's users set behind a pooler: nothing is prepared.
+UNPREPARED = {"prepare_threshold": None}
+
+
+@pytest.fixture
+async def session(database_url: str, way: str) -> AsyncIterator[AsyncSession]:
+    if way.endswith("psycopg"):
+        engine = create_async_engine(psycopg_url(database_url), connect_args=UNPREPARED)
+    else:
+        engine = create_engine(database_url)
     async with AsyncSession(engine) as session:
         yield session
     await engine.dispose()
@@ -104,6 +137,22 @@ async def test_another_database_is_refused(producer: Producer, tmp_path: Path) -
         await engine.dispose()
 
 
+async def test_another_postgresql_database_is_refused(
+    producer: Producer, request: pytest.FixtureRequest, way: str
+) -> None:
+    if way == "sqlite":
+        return
+    other = fresh_database(request.getfixturevalue("postgres_url"))
+    await migrations.upgrade(other, {migrations.CORE: migrations.CORE_PACKAGE})
+    for url in (other, psycopg_url(other)):
+        engine = create_async_engine(url)
+        async with AsyncSession(engine) as session:
+            with pytest.raises(LedgerError, match="not the ledger's database"):
+                await greet.options(session=session).submit(name="Ada")
+        await engine.dispose()
+    assert await producer.jobs() == set()
+
+
 async def test_wrong_arguments_store_nothing(producer: Producer, session: AsyncSession) -> None:
     with pytest.raises(PayloadError, match="name"):
         await greet.options(session=session).submit(nmae="Ada")  # type: ignore[call-arg]
@@ -116,22 +165,37 @@ async def test_unique_and_session_do_not_go_together(session: AsyncSession) -> N
         greet.options(session=session, unique="k")
 
 
-def test_a_plain_session_submits_in_its_own_thread(tmp_path: Path) -> None:
+def test_a_plain_session_submits_in_its_own_thread(database_url: str, way: str) -> None:
     """Also where nobody runs an event loop: the portal's is used."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if way.endswith("asyncpg"):
+        return  # it has no plain session
 
     async def prepare() -> Producer:
-        await migrations.upgrade(url, {migrations.CORE: migrations.CORE_PACKAGE})
-        return Producer(open_database(url))
+        return Producer(open_database(database_url))
 
     producer = portal.run(prepare())
     current.set_instance(producer)
-    engine = create_sync_engine(url)
+    if way == "sqlite":
+        engine = create_sync_engine(database_url)
+    else:
+        engine = create_sync_engine(psycopg_url(database_url), connect_args=UNPREPARED)
     try:
         with Session(engine) as session:
-            handle = greet.options(session=session).sync.submit("Ada")
+            submit = greet.options(session=session).sync.submit
+            kept = submit("Ada")
+            if way != "sqlite":  # the plain driver begins too late for savepoints
+                savepoint = session.begin_nested()
+                submit("Bob")
+                savepoint.rollback()
+            assert producer.rung == []
             session.commit()
-        assert portal.run(producer.jobs()) == {handle.id}
+            submit("Eve")
+            session.rollback()
+        assert portal.run(producer.jobs()) == {kept.id}
+        deadline = time.monotonic() + 10
+        while kept.id not in {ring.id for ring in producer.rung}:
+            assert time.monotonic() < deadline, "not rung for"
+            time.sleep(0.01)
     finally:
         engine.dispose()
         portal.run(producer.database.close())

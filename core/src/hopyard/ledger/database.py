@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from hopyard.errors import LedgerError
 from hopyard.ledger.dialect import Dialect
@@ -50,6 +50,10 @@ class Database(ABC):
     async def close(self) -> None:
         """Close every connection."""
 
+    async def pooler_fault(self) -> str | None:
+        """Say what must be changed because of a pooler in front of the database; None: nothing."""
+        return None
+
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """One transaction; on SQLite it holds the write lock from the start.
@@ -70,8 +74,11 @@ class Database(ABC):
         """Return `values` as a parameter for `Dialect.ids` or `Dialect.texts`."""
 
     @abstractmethod
-    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
-        """Store jobs with their outbox entries; durable when it returns. Return the ids that were new."""
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
+        """Store jobs with their outbox entries; durable when it returns. Return the ids that were new.
+
+        `fresh` promises that no id was ever submitted before, which saves looking for those that just ended.
+        """
 
     @abstractmethod
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
@@ -109,6 +116,27 @@ def open_database(url: str) -> Database:
 
         return SqliteDatabase(sqlite_path(url))
     raise LedgerError(f"database_url has the scheme `{scheme}`; expected postgresql or sqlite")
+
+
+#: In `database_url`, named as SQLAlchemy names it: how many statements a connection keeps prepared.
+STATEMENTS: Final = "prepared_statement_cache_size"
+
+
+def kept_statements(url: str) -> tuple[str, int | None]:
+    """Return a PostgreSQL URL without its `STATEMENTS`, and their number (None: not said).
+
+    0 is for a pooler in transaction mode: nothing is kept on a connection from one transaction to the next.
+    Raises `LedgerError` for what is no whole number.
+    """
+    base, _, query = url.partition("?")
+    parts = [part for part in query.split("&") if part]
+    said = [part.partition("=")[2] for part in parts if part.partition("=")[0] == STATEMENTS]
+    rest = "&".join(part for part in parts if part.partition("=")[0] != STATEMENTS)
+    if said and not said[-1].isdecimal():
+        raise LedgerError(
+            f"database_url has {STATEMENTS}={said[-1]}; expected a whole number, 0 behind a pooler"
+        )
+    return f"{base}?{rest}" if rest else base, int(said[-1]) if said else None
 
 
 def sqlite_path(url: str) -> str:

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from typing import Any, Final
 
-from hopyard.ledger.database import sqlite_path
+from hopyard.ledger.database import STATEMENTS, kept_statements, sqlite_path
 from hopyard.ledger.sqlite import BUSY_SECONDS, PRAGMAS
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -23,7 +23,16 @@ def create_engine(url: str) -> AsyncEngine:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_immediate)
         return engine
-    return create_async_engine("postgresql+asyncpg" + url[url.index("://") :], pool_size=2, max_overflow=4)
+    url, kept = kept_statements(url)
+    options: dict[str, Any] = {}
+    if kept is not None:
+        options = {STATEMENTS: kept, "statement_cache_size": kept}
+    if kept == 0:
+        # Statements have no name, so that none is left behind on a server connection that others use next.
+        options |= {"prepared_statement_name_func": str}
+    return create_async_engine(
+        "postgresql+asyncpg" + url[url.index("://") :], pool_size=2, max_overflow=4, connect_args=options
+    )
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from hopyard.ledger.database import Connection, Database
+from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import NewJob, utcnow
 from hopyard.specs import State
@@ -57,18 +58,19 @@ async def _holder(tx: Connection, d: Dialect, job: NewJob, unique: Unique) -> st
     The row is locked before the holder is looked for, in a statement of its own: on PostgreSQL a statement
     sees what was committed when it began, not what the owner of the lock committed meanwhile.
     """
-    new = await tx.execute(
-        "INSERT INTO job_key (key, job_id, until) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        unique.key,
-        job.id,
-        unique.until,
-    )
-    if new:
-        return None
-    rows = await tx.fetch(
-        f"SELECT job_id, until, until > {d.now} AS held FROM job_key WHERE key = $1 {d.for_update}",
-        unique.key,
-    )
+    rows: Sequence[Row] = ()
+    while not rows:  # retention may delete the row between the two statements
+        if await tx.execute(
+            "INSERT INTO job_key (key, job_id, until) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            unique.key,
+            job.id,
+            unique.until,
+        ):
+            return None
+        rows = await tx.fetch(
+            f"SELECT job_id, until, until > {d.now} AS held FROM job_key WHERE key = $1 {d.for_update}",
+            unique.key,
+        )
     earlier = str(rows[0]["job_id"])
     if rows[0]["until"] is not None:
         return earlier if rows[0]["held"] else None

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from hopyard.errors import LedgerUnavailable
+from hopyard.errors import LedgerError, LedgerUnavailable
 from hopyard.ledger.columns import INSERTED, moved
-from hopyard.ledger.database import Database, Row, appended
+from hopyard.ledger.database import STATEMENTS, Database, Row, appended, kept_statements
 from hopyard.ledger.dialect import POSTGRES
 from hopyard.ledger.values import Again, Claim, Done, NewJob
 from hopyard.specs import State
@@ -47,6 +47,16 @@ outbox AS (
   INSERT INTO job_outbox (id, created) SELECT id, now() FROM stored WHERE state = {State.QUEUED:d}
   ON CONFLICT DO NOTHING)
 SELECT id FROM stored"""
+# A job may have ended between the snapshot of `_INSERT`, whose look into history found nothing, and the
+# moment when its id was free again. This statement's own snapshot shows it.
+_STORED_AGAIN: Final = """
+WITH gone AS (
+  DELETE FROM job_live j
+   WHERE id = ANY($1::uuid[]) AND EXISTS (SELECT 1 FROM job_history h WHERE h.id = j.id)
+  RETURNING id),
+outbox AS (
+  DELETE FROM job_outbox WHERE id IN (SELECT id FROM gone))
+SELECT id FROM gone"""
 
 # `state` stands in no index: the primary key is the only way to the rows, whatever the statistics say.
 _CLAIM: Final = f"""
@@ -92,6 +102,10 @@ def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
     return [[row[n] for row in rows] for n in range(width)]
 
 
+_POOLER: Final = (
+    "a connection pooler stands in front of PostgreSQL: in transaction mode, as PgBouncer's, "
+    f"database_url must end in ?{STATEMENTS}=0"
+)
 #: Statements under way are given so long when the connections are closed.
 _CLOSE_SECONDS: Final = 2.0
 
@@ -113,6 +127,12 @@ class _Connection:
         await self._raw.executemany(sql, rows)
 
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
+        new = await self.insert_fresh(jobs)
+        over = await self._raw.fetch(_STORED_AGAIN, [*new]) if new else ()
+        return new - {str(row[0]) for row in over}
+
+    async def insert_fresh(self, jobs: Sequence[NewJob]) -> set[str]:
+        """As `insert_jobs`, of ids that can have no history."""
         found = await self._raw.fetch(_INSERT, *_columns(jobs, len(_JOB_TYPES)))
         return {str(row[0]) for row in found}
 
@@ -123,7 +143,10 @@ class PostgresDatabase(Database):
     dialect = POSTGRES
 
     def __init__(self, url: str, *, size: int = 6) -> None:
+        url, kept = kept_statements(url)
         self._dsn = "postgresql" + url[url.index("://") :]
+        self._pooled = kept == 0
+        self._options: dict[str, int] = {} if kept is None else {"statement_cache_size": kept}
         self._size = size
         self._pool: Any = None
         self._opening = asyncio.Lock()
@@ -144,7 +167,12 @@ class PostgresDatabase(Database):
             if self._pool is None:
                 # No reset query on release: the ledger changes no session state.
                 self._pool = await asyncpg.create_pool(
-                    self._dsn, min_size=0, max_size=self._size, reset=_no_reset, command_timeout=30
+                    self._dsn,
+                    min_size=0,
+                    max_size=self._size,
+                    reset=_no_reset,
+                    command_timeout=30,
+                    **self._options,
                 )
         return self._pool
 
@@ -158,6 +186,8 @@ class PostgresDatabase(Database):
                 yield raw
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
             raise LedgerUnavailable(f"PostgreSQL cannot be used now: {error!r}") from error
+        except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
+            raise LedgerError(f"{_POOLER}: {error}") from error
         except (
             asyncpg.OperatorInterventionError,  # it starts, stops or fails over
             asyncpg.InsufficientResourcesError,  # connections, memory, disk
@@ -171,21 +201,44 @@ class PostgresDatabase(Database):
         async with self._connection() as raw, raw.transaction():
             yield _Connection(raw)
 
-    async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
+    @asynccontextmanager
+    async def _single(self) -> AsyncIterator[Any]:
+        """A connection for one statement, in a transaction behind a pooler.
+
+        Without, the statement might be prepared on one server connection and run on another.
+        """
         async with self._connection() as raw:
+            if not self._pooled:
+                yield raw
+                return
+            async with raw.transaction():
+                yield raw
+
+    async def pooler_fault(self) -> str | None:
+        """Say what is wrong where a pooler stands in front of the database and the URL does not say so."""
+        async with self._connection() as raw, raw.transaction():
+            # A pooler gives its clients numbers of its own.
+            behind = raw.get_server_pid() != await raw.fetchval("SELECT pg_backend_pid()")
+        return _POOLER if behind and "statement_cache_size" not in self._options else None
+
+    async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
+        async with self._single() as raw:
             rows: Sequence[Row] = await raw.fetch(sql, *parameters)
         return rows
 
     async def execute(self, sql: str, *parameters: Any) -> int:
-        async with self._connection() as raw:
+        async with self._single() as raw:
             return _changed(await raw.execute(sql, *parameters))
 
     def list(self, values: Iterable[str]) -> Any:
         return [*values]
 
-    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
-        async with self._connection() as raw:
-            return await _Connection(raw).insert_jobs(jobs)
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
+        if fresh:
+            async with self._single() as raw:
+                return await _Connection(raw).insert_fresh(jobs)
+        async with self.transaction() as tx:
+            return await tx.insert_jobs(jobs)
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         rows = await self.fetch(_CLAIM, ids, worker, claim)

@@ -216,7 +216,7 @@ class SqliteDatabase(Database):
     def list(self, values: Iterable[str]) -> Any:
         return json.dumps([*values])
 
-    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
         return await self._write(lambda raw: _insert_jobs(raw, jobs))
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
@@ -227,7 +227,11 @@ class SqliteDatabase(Database):
 
     async def finish(self, done: Sequence[Done], worker: int) -> set[str]:
         def work(raw: sqlite3.Connection) -> set[str]:
-            ours = {job.id for job in done if raw.execute(_FINISH, (*job, worker)).rowcount}
+            ours: set[str] = set()
+            for job in done:
+                # The same job may come twice, and its row is still there.
+                if job.id not in ours and raw.execute(_FINISH, (*job, worker)).rowcount:
+                    ours.add(job.id)
             raw.execute(_FOLLOW, (json.dumps([*ours]),))
             raw.executemany(_GONE, [(id_,) for id_ in ours])
             return ours

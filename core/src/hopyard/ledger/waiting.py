@@ -32,7 +32,14 @@ async def unrung(database: Database, older: float, limit: int = 500) -> list[Rin
         older,
         limit,
     )
-    await rung(database, [str(row["id"]) for row in rows if row["state"] != State.QUEUED])
+    if any(row["state"] != State.QUEUED for row in rows):
+        # Looked at once more: one of them may have been handed back since.
+        await database.execute(
+            f"DELETE FROM job_outbox WHERE id IN (SELECT o.id FROM job_outbox o LEFT JOIN job_live j "
+            f"ON j.id = o.id WHERE {old} AND (j.id IS NULL OR j.state <> {State.QUEUED:d}) LIMIT $2)",
+            older,
+            limit,
+        )
     return [Ring.of(row) for row in rows if row["state"] == State.QUEUED]
 
 
@@ -96,8 +103,9 @@ async def promote(database: Database, limit: int = 500) -> list[Ring]:
     async with database.transaction() as tx:
         rows = await tx.fetch(
             f"UPDATE job_live SET state = {State.QUEUED:d}, eta = NULL, rung = {d.now} WHERE id IN ("
-            f"SELECT id FROM job_live WHERE eta <= {d.now} ORDER BY eta LIMIT $1) AND {waits} "
-            f"RETURNING {RUNG}",
+            f"SELECT id FROM job_live WHERE eta <= {d.now} ORDER BY eta LIMIT $1) "
+            # Again, of the row itself: while this waited for its lock it may have been given a later time.
+            f"AND {waits} AND eta <= {d.now} RETURNING {RUNG}",
             limit,
         )
         await _outbox(tx, d, rows)

@@ -133,17 +133,18 @@ async def rescue(database: Database) -> Rescued:
             entry = json.dumps(
                 {"worker": names[number], "error": "the worker was lost", "kind": "WorkerLost"}
             )
-            gone, again = await take_back(tx, d, number, entry)
+            gone, again = await _take_back(tx, database, number, entry)
             dead += gone
             requeued += again
     return Rescued(numbers, requeued, dead)
 
 
-async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tuple[int, list[Ring]]:
+async def _take_back(tx: Connection, database: Database, worker: int, entry: str) -> tuple[int, list[Ring]]:
     """Requeue a lost worker's running jobs; those that crashed too often end dead.
 
     Returns how many ended, and those that wait again.
     """
+    d = database.dialect
     error = json.dumps(
         {
             "kind": "WorkerLost",
@@ -151,22 +152,29 @@ async def take_back(tx: Connection, d: Dialect, worker: int, entry: str) -> tupl
             "message": f"its worker died {MAX_CRASHES} times while it ran",
         }
     )
-    ours = f"worker = $1 AND state = {State.RUNNING:d}"
+    # Locked and listed first: until it hears of its loss, the worker may still finish jobs and claim others.
+    held = await tx.fetch(
+        f"SELECT id, crashes FROM job_live WHERE worker = $1 AND state = {State.RUNNING:d} "
+        f"ORDER BY id {d.for_update}",
+        worker,
+    )
+    last = database.list(str(row["id"]) for row in held if row["crashes"] + 1 >= MAX_CRASHES)
+    others = database.list(str(row["id"]) for row in held if row["crashes"] + 1 < MAX_CRASHES)
     kept = moved("crashes", "attempts")
-    await following.mark(tx, d, f"{ours} AND crashes + 1 >= {MAX_CRASHES}", worker)
+    await following.mark(tx, d, f"id {d.ids('$1')}", last)
     gone = await tx.execute(
         f"INSERT INTO job_history ({kept}, crashes, state, error, attempts, finished) "
         f"SELECT {kept}, crashes + 1, {State.DEAD:d}, $2, {appended('$3')}, {d.now} "
-        f"FROM job_live WHERE {ours} AND crashes + 1 >= {MAX_CRASHES}",
-        worker,
+        f"FROM job_live WHERE id {d.ids('$1')}",
+        last,
         error,
         entry,
     )
-    await tx.execute(f"DELETE FROM job_live WHERE {ours} AND crashes + 1 >= {MAX_CRASHES}", worker)
+    await tx.execute(f"DELETE FROM job_live WHERE id {d.ids('$1')}", last)
     rows: Sequence[Any] = await tx.fetch(
         f"UPDATE job_live SET state = {State.QUEUED:d}, crashes = crashes + 1, worker = NULL, "
-        f"attempts = {appended('$2')} WHERE {ours} RETURNING {RUNG}",
-        worker,
+        f"attempts = {appended('$2')} WHERE id {d.ids('$1')} RETURNING {RUNG}",
+        others,
         entry,
     )
     await tx.execute_many(

@@ -13,6 +13,8 @@ from hopyard.specs import Health, HealthCheck
 
 async def _ledger() -> Health:
     database = current.get().client().database
+    if fault := await database.pooler_fault():
+        return Health(False, fault)
     rows = await database.fetch("SELECT count(*) AS jobs FROM job_live")
     return Health(True, f"{database.dialect.name}, {rows[0]['jobs']} live jobs", {"live": rows[0]["jobs"]})
 

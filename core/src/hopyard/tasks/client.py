@@ -41,27 +41,35 @@ class Ended(NamedTuple):
     error: str | None
 
 
+class _Batch(NamedTuple):
+    """One caller's jobs."""
+
+    jobs: Sequence[NewJob]
+    fresh: bool
+    future: asyncio.Future[set[str]]
+
+
 class Client:
     """Everything that a producer needs, bound to one event loop."""
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
         self.database = database
         self.publisher = publisher
-        self._waiting: deque[tuple[Sequence[NewJob], asyncio.Future[set[str]]]] = deque()
+        self._waiting: deque[_Batch] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._rung: list[str] = []
         self._cleaner: asyncio.Task[None] | None = None
         self._results: dict[str, list[asyncio.Future[Ended]]] = {}
         self._poller: asyncio.Task[None] | None = None
 
-    async def submit(self, jobs: Sequence[NewJob]) -> set[str]:
-        """Store jobs and ring for them; return the ids that were new.
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
+        """Store jobs and ring for them; return the ids that were new. `fresh`: as for `Database.submit`.
 
         When it returns the jobs are accepted: they survive anything. Callers at the same time share a commit.
         Raises `LedgerUnavailable` where nothing was stored.
         """
         future: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((jobs, future))
+        self._waiting.append(_Batch(jobs, fresh, future))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
         return await future
@@ -85,29 +93,29 @@ class Client:
     async def _flush(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft()]
-            size = len(batch[0][0])
-            while self._waiting and size + len(self._waiting[0][0]) <= _BATCH:
+            size = len(batch[0].jobs)
+            while self._waiting and size + len(self._waiting[0].jobs) <= _BATCH:
                 batch.append(self._waiting.popleft())
-                size += len(batch[-1][0])
+                size += len(batch[-1].jobs)
             await self._store(batch)
 
-    async def _store(self, batch: list[tuple[Sequence[NewJob], asyncio.Future[set[str]]]]) -> None:
-        jobs = [job for some, _ in batch for job in some]
+    async def _store(self, batch: list[_Batch]) -> None:
+        jobs = [job for part in batch for job in part.jobs]
         try:
-            new = await self.database.submit(jobs)
+            new = await self.database.submit(jobs, fresh=all(part.fresh for part in batch))
         except Exception as error:  # noqa: BLE001 - whatever it is, each caller gets it
             if len(batch) > 1 and not isinstance(error, LedgerUnavailable):
                 for part in batch:  # one caller's row must not fail the others'
                     await self._store([part])
                 return
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            for part in batch:
+                if not part.future.done():
+                    part.future.set_exception(error)
             return
         await self.ring([Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new])
-        for some, future in batch:
-            if not future.done():
-                future.set_result({job.id for job in some if job.id in new})
+        for part in batch:
+            if not part.future.done():
+                part.future.set_result({job.id for job in part.jobs if job.id in new})
 
     async def ring(self, rings: Sequence[Ring]) -> bool:
         """Put messages into the broker and drop their outbox entries; False if the broker is away."""

@@ -197,7 +197,7 @@ class Call(Generic[P, R]):
         if self.unique is not None:
             id_ = await client.submit_unique(job, self.unique)
             return JobHandle(id_, self.task.payload)
-        await client.submit([job])
+        await client.submit([job], fresh=self.id is None)
         return JobHandle(job.id, self.task.payload)
 
     async def submit_many(self, calls: Iterable[Mapping[str, Any]]) -> list[JobHandle[R]]:
@@ -210,7 +210,7 @@ class Call(Generic[P, R]):
             return [JobHandle(job.id, self.task.payload) for job in jobs]
         client = current.get().client()
         for start in range(0, len(jobs), 1000):
-            await client.submit(jobs[start : start + 1000])
+            await client.submit(jobs[start : start + 1000], fresh=True)
         return [JobHandle(job.id, self.task.payload) for job in jobs]
 
     async def _submit_in(self, jobs: Sequence[NewJob]) -> None:
