@@ -127,11 +127,11 @@ class Site:
 
     async def ended(self, id_: str) -> dict[str, Any]:
         """Wait until a job is over; return it as people see it."""
-        from hopyard.ledger import readers
+        from hopyard.ledger import story
 
         async def over() -> dict[str, Any] | None:
             try:
-                job = await readers.job(self.hopyard.client().database, id_)
+                job = await story.job(self.hopyard.client().database, id_)
             except UnknownJob:  # a stock producer's, still on its way
                 return None
             return job if job["state"] in ("succeeded", "dead", "cancelled") else None

@@ -290,11 +290,13 @@ class Engine:
         await waiting.rung(self._database, [c.id for c in claims if batch[c.id].foreign])
         return claims, checkpoints
 
-    async def _give_back(self, jobs: Sequence[tuple[str, int]], number: int) -> None:
+    async def _give_back(
+        self, jobs: Sequence[tuple[str, int]], number: int, entry: str | None = None
+    ) -> None:
         """Undo claims, however long the ledger is away; those that are not ours stay as they are."""
         while True:
             try:
-                await waiting.release(self._database, jobs, number)
+                await waiting.release(self._database, jobs, number, entry)
             except LedgerUnavailable as error:
                 log.info("%d jobs cannot be handed back yet: %s", len(jobs), error)
                 await asyncio.sleep(_PAUSE)
@@ -347,7 +349,7 @@ class Engine:
         if running.why == "cancel":
             return Done(claim.id, claim.claim, State.CANCELLED, None, None, None)
         # Also where the lease was lost: it may have been claimed just after its worker was given up.
-        await self._give_back([(claim.id, claim.claim)], running.worker)
+        await self._give_back([(claim.id, claim.claim)], running.worker, running.handed_back())
         log.info("job %s is handed back", claim.id)
         return None
 

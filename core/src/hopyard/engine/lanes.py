@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from hopyard.engine.delivery import Delivery
-from hopyard.ledger.values import Claim
+from hopyard.ledger.values import Claim, utcnow
 
 
 @dataclass(slots=True)
@@ -21,6 +23,21 @@ class Running:
     task: asyncio.Task[None] | None = None
     why: str | None = None
     """Why it was told to stop: `cancel`, `release` or `lost`."""
+    began: datetime = field(default_factory=utcnow)
+
+    def handed_back(self) -> str:
+        """Return what the job's history says of an attempt that is handed back, as JSON text."""
+        why = "its worker lost its lease" if self.why == "lost" else "its worker drains"
+        return json.dumps(
+            {
+                "attempt": self.claim.attempt,
+                "outcome": "handed back",
+                "worker": self.worker,
+                "began": self.began.isoformat(),
+                "at": utcnow().isoformat(),
+                "message": why,
+            }
+        )
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ class Runner:
         # A task may raise anything, it is classified and recorded. One that asks the process to end fails:
         # let through, that would end the event loop and every other job with it.
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
-            return self._failed(claim, error, time.monotonic() - started)
+            return self._failed(claim, error, time.monotonic() - started, worker)
         return Done(claim.id, claim.claim, State.SUCCEEDED, result, None, None)
 
     async def _result(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int) -> str:
@@ -116,13 +116,19 @@ class Runner:
         _retrieve(future)
         raise _over(task, limit)
 
-    def _failed(self, claim: Claim, error: BaseException, seconds: float) -> Done | Again:
+    def _failed(self, claim: Claim, error: BaseException, seconds: float, worker: int) -> Done | Again:
         verdict = self._classify(claim.task, error)
         policy = self._policy(claim.task)
         wait = delay(policy, verdict, max(1, claim.attempt - claim.crashes))
         described = self._describe(error, verdict.category, seconds)
         entry = json.dumps(
-            {"attempt": claim.attempt, "at": utcnow().isoformat(), "seconds": round(seconds, 3)}
+            {
+                "attempt": claim.attempt,
+                "outcome": "failed",
+                "worker": worker,
+                "began": (utcnow() - timedelta(seconds=seconds)).isoformat(),
+                "at": utcnow().isoformat(),
+            }
             | {key: value for key, value in json.loads(described).items() if key != "traceback"}
         )
         name, text = type(error).__name__, said(error)

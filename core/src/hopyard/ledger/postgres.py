@@ -51,7 +51,7 @@ SELECT id FROM stored"""
 # `state` stands in no index: the primary key is the only way to the rows, whatever the statistics say.
 _CLAIM: Final = f"""
 UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = $2, claim = $3,
-       started = now(), reason = NULL
+       started = now(), reason = CASE WHEN cancel THEN reason END
  WHERE id = ANY($1::uuid[]) AND state = {State.QUEUED:d}
    AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
