@@ -243,6 +243,8 @@ async def test_a_running_jobs_worker_is_told(ledger: Any) -> None:
     assert await cancelling.cancel(database, [claim.id], "no more") == {claim.id: State.RUNNING}
     (command,) = await workers.commands_since(database, seen)
     assert (command.kind, command.target) == ("cancel", claim.id)
+    assert command in await workers.commands_since(database, command.n), "read again for a while"
+    await ledger.later("command", "created", 3600)
     assert await workers.commands_since(database, command.n) == []
     assert (await ledger.row(claim.id))["state"] == State.RUNNING
 

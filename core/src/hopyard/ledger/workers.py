@@ -6,13 +6,17 @@ import json
 import os
 import socket
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import Ring, utcnow
 from hopyard.specs import State
+
+#: How far back commands are read again.
+_OVERLAP: Final = 1000
+_OVERLAP_SECONDS: Final = 60
 
 
 class Command(NamedTuple):
@@ -98,7 +102,16 @@ async def last_command(database: Database) -> int:
 
 
 async def commands_since(database: Database, n: int) -> list[Command]:
-    rows = await database.fetch("SELECT n, kind, target FROM command WHERE n > $1 ORDER BY n", n)
+    """Return the commands after `n`, and those of the last minute among the thousand before it.
+
+    Their numbers need not become visible in order: a transaction that took a lower one may commit later.
+    """
+    d = database.dialect
+    rows = await database.fetch(
+        f"SELECT n, kind, target FROM command WHERE n > $1 - {_OVERLAP} "
+        f"AND (n > $1 OR created > {d.plus(d.now, f'-{_OVERLAP_SECONDS}')}) ORDER BY n",
+        n,
+    )
     return [Command(int(row["n"]), row["kind"], row["target"]) for row in rows]
 
 
