@@ -122,7 +122,7 @@ async def test_a_killed_child_is_a_resource_error_and_tried_again(running: Site)
     assert (await running.result(handle))["attempt"] == 2
     failed, succeeded = (await running.ended(handle.id))["attempts"]
     assert (succeeded["attempt"], succeeded["outcome"]) == (2, "succeeded")
-    assert (failed["category"], failed["kind"]) == ("resource", "ResourceError")
+    assert (failed["category"], failed["kind"]) == ("resource", "ProcessDied")
     assert "SIGKILL" in failed["message"]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+from pathlib import Path
 from typing import Any, Final
 
 from hopyard.ledger import following
@@ -20,6 +22,8 @@ MAX_CRASHES: Final = 3
 #: The last words that are kept of a process.
 LAST_LINES: Final = 20
 LAST_CHARACTERS: Final = 4096
+#: So much of a log is read for them: the first line of what is kept is a whole one.
+READ_BYTES: Final = 4 * LAST_CHARACTERS
 
 
 def how_it_ended(code: int) -> str:
@@ -32,17 +36,29 @@ def how_it_ended(code: int) -> str:
         return f"killed by signal {-code}"
 
 
-def evidence(code: int, memory: int | None, last_words: bytes) -> dict[str, Any]:
+def evidence(code: int, memory: int | None, words: bytes) -> dict[str, Any]:
     """Return what is kept of a death: `exit`, `memory` (resident bytes) and `log`, its last lines.
 
-    Secrets are masked before anything is cut off, so that no half of one is left.
+    Secrets are masked before anything is cut off, so that no half of one is left; give it up to `READ_BYTES`.
     """
-    text = redact(last_words.decode(errors="replace")).replace("\0", "\ufffd")
+    text = redact(words.decode(errors="replace")).replace("\0", "\ufffd")
     return {
         "exit": how_it_ended(code),
         "memory": memory,
         "log": text[-LAST_CHARACTERS:].splitlines()[-LAST_LINES:],
     }
+
+
+def last_words(log: Path | None) -> bytes:
+    """Return the end of a log file; nothing where there is none."""
+    if log is None:
+        return b""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - READ_BYTES))
+            return file.read()
+    except OSError:
+        return b""
 
 
 async def witness(database: Database, pid: int, seen: dict[str, Any]) -> bool:

@@ -57,8 +57,8 @@ _GONE: Final = "DELETE FROM job_live WHERE id = ?1"
 
 _AGAIN: Final = f"""
 UPDATE job_live SET state = {State.RETRYING:d}, worker = NULL, eta = ?3, reason = ?4,
-       attempts = {appended("?5")}
- WHERE id = ?1 AND claim = ?2 AND worker = ?6 AND state = {State.RUNNING:d}"""
+       attempts = {appended("?5")}, crashes = crashes + ?6
+ WHERE id = ?1 AND claim = ?2 AND worker = ?7 AND state = {State.RUNNING:d}"""
 
 
 def boot_micros() -> int:

@@ -31,6 +31,8 @@ async def job(database: Database, id_: str) -> dict[str, Any]:
     row = rows[0]
     found = describe(row)
     found["attempts"] = _attempts(row, found)
+    # The last death of a job that ended of it stands in its entry only.
+    found["crashes"] = sum("evidence" in one for one in found["attempts"])
     await _name_workers(database, found)
     for name, table, columns in (
         ("progress", "job_progress", "current, total, message, updated"),
