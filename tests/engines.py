@@ -73,7 +73,15 @@ def child(job: Job, do: str, n: int = 0):
     if do == "exit": sys.exit(3)
     if do == "die": os.kill(os.getpid(), 9)
     if do == "sleep": time.sleep(600)
+    if do == "effect":
+        sent = job.sync.effect("sum", send, n=n)
+        if job.attempt == 1: os.kill(os.getpid(), 9)
+        return [sent, job.attempt]
     if do in ("wait", "catch_once", "ignore"): cancelled(job, do)
+
+def send(n):
+    with (Hopyard.current().settings.data / "sent").open("a") as file: file.write(f"{n}\\n")
+    return n
 
 def cancelled(job, do):
     # What a child may do when it is told to stop.
