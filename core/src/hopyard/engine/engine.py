@@ -7,7 +7,6 @@ portal's event loop claims, runs and records; the consumer's thread acknowledges
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -351,10 +350,7 @@ class Engine:
         """Return what is recorded of a job that was stopped; `how` says what was special about it."""
         claim = running.claim
         if running.why == "cancel":
-            if how:
-                log.warning("job %s was cancelled: %s", claim.id, how)
-            told = json.dumps({"kind": "JobCancelled", "category": "cancelled", "message": how})
-            return Done(claim.id, claim.claim, State.CANCELLED, None, told if how else None, None)
+            return running.cancelled(how)
         # Also where the lease was lost: it may have been claimed just after its worker was given up.
         await self._give_back([(claim.id, claim.claim)], running.worker, running.handed_back())
         log.info("job %s is handed back", claim.id)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from hopyard.engine.delivery import Delivery
-from hopyard.ledger.values import Claim, utcnow
+from hopyard.ledger.values import Claim, Done, utcnow
+from hopyard.specs import State
+
+log = logging.getLogger("hopyard.engine")
 
 
 @dataclass(slots=True)
@@ -24,6 +28,13 @@ class Running:
     why: str | None = None
     """Why it was told to stop: `cancel`, `release` or `lost`."""
     began: datetime = field(default_factory=utcnow)
+
+    def cancelled(self, how: str) -> Done:
+        """Return what is recorded of a job that was cancelled."""
+        if how:
+            log.warning("job %s was cancelled: %s", self.claim.id, how)
+        told = json.dumps({"kind": "JobCancelled", "category": "cancelled", "message": how}) if how else None
+        return Done(self.claim.id, self.claim.claim, State.CANCELLED, None, told, None)
 
     def handed_back(self) -> str:
         """Return what the job's history says of an attempt that is handed back, as JSON text."""
