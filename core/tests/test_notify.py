@@ -72,7 +72,7 @@ async def died(lab: Lab, job: str, *, sent: bool) -> None:
     if sent:
         await effects.end(ledger.database, job, fence, "delivery", "done", "delivered")
     await ledger.later("worker", "beat", 600)
-    assert (await workers.rescue(ledger.database)).requeued == 1
+    assert len((await workers.rescue(ledger.database)).again) == 1
 
 
 async def test_one_notification_and_one_job_per_channel(lab: Lab, post: Post) -> None:
