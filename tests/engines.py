@@ -32,9 +32,9 @@ from kombu.message import Message
 DEADLINE: Final = 60.0
 
 HOPFILE = """
-import os, sys, time
+import asyncio, os, sys, time
 from typing import Any
-from hopyard import Job, Plugin, PluginSettings, Queue, RetryPolicy, hookimpl, task
+from hopyard import Hopyard, Job, Plugin, PluginSettings, Queue, RetryPolicy, hookimpl, task
 from hopyard.errors import RateLimited
 
 CALLS = {}
@@ -73,6 +73,37 @@ def child(job: Job, do: str, n: int = 0):
     if do == "exit": sys.exit(3)
     if do == "die": os.kill(os.getpid(), 9)
     if do == "sleep": time.sleep(600)
+    if do == "effect":
+        sent = job.sync.effect("sum", send, n=n)
+        if job.attempt == 1: os.kill(os.getpid(), 9)
+        return [sent, job.attempt]
+    if do in ("wait", "catch_once", "ignore"): cancelled(job, do)
+
+def send(n):
+    with (Hopyard.current().settings.data / "sent").open("a") as file: file.write(f"{n}\\n")
+    return n
+
+def cancelled(job, do):
+    # What a child may do when it is told to stop.
+    data = Hopyard.current().settings.data
+    (data / "pid.new").write_text(str(os.getpid())); (data / "pid.new").rename(data / "pid")
+    while do == "ignore":
+        try: job.progress(1, 2, "began"); time.sleep(600)
+        except Exception: time.sleep(600)
+    try:
+        job.progress(1, 2, "began")
+        if do == "catch_once":
+            try: time.sleep(600)
+            except Exception: job.progress(2, 2, "going on"); return "too late"
+        time.sleep(600)
+    finally:
+        (data / "cleaned").write_text(do)
+
+@task("site.child_async", pool="process", retry=SOON)
+async def child_async(job: Job, do: str = ""):
+    data = Hopyard.current().settings.data
+    try: job.progress(1, 2, "began"); await asyncio.sleep(600)
+    finally: (data / "cleaned").write_text(do)
 
 @task("site.add")
 async def add(a: int, b: int = 0) -> int: return a + b
@@ -87,7 +118,8 @@ class Site(Plugin[PluginSettings]):
     @hookimpl
     def register_queues(self): return [Queue("site", slots=4), Queue("site.one", slots=1)]
     @hookimpl
-    def register_tasks(self): return [call, one, plain, short, short_plain, typed, child, add, total, told]
+    def register_tasks(self):
+        return [call, one, plain, short, short_plain, typed, child, child_async, add, total, told]
 """
 
 SETTINGS = """

@@ -28,7 +28,14 @@ class Site:
     """A directory with `hopyard.toml` and `hopfile.py`, and the processes that were started in it."""
 
     def __init__(
-        self, folder: Path, *, broker: str, database: str, hopfile: str = "", extra: str = ""
+        self,
+        folder: Path,
+        *,
+        broker: str,
+        database: str,
+        hopfile: str = "",
+        extra: str = "",
+        lease: float = 3,
     ) -> None:
         self.folder = folder
         self.broker = broker
@@ -36,7 +43,7 @@ class Site:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "hopyard.toml").write_text(
             f'broker_url = "{broker}"\ndatabase_url = "{database}"\ndata = "{folder / "data"}"\n'
-            '[worker]\nlease = 3\ngrace = 5\n[log]\nformat = "text"\n' + extra
+            f'[worker]\nlease = {lease:g}\ngrace = 5\n[log]\nformat = "text"\n' + extra
         )
         if hopfile:
             (folder / "hopfile.py").write_text(hopfile)
@@ -127,11 +134,11 @@ class Site:
 
     async def ended(self, id_: str) -> dict[str, Any]:
         """Wait until a job is over; return it as people see it."""
-        from hopyard.ledger import readers
+        from hopyard.ledger import story
 
         async def over() -> dict[str, Any] | None:
             try:
-                job = await readers.job(self.hopyard.client().database, id_)
+                job = await story.job(self.hopyard.client().database, id_)
             except UnknownJob:  # a stock producer's, still on its way
                 return None
             return job if job["state"] in ("succeeded", "dead", "cancelled") else None

@@ -10,7 +10,7 @@ import pytest
 from celery import chain, chord, group
 from engines import Lab, Worker
 from hopyard.errors import HopyardError, PayloadError
-from hopyard.ledger import cancelling, deadletters, workers
+from hopyard.ledger import cancelling, crashes, deadletters, workers
 from hopyard.specs import State
 
 SUCCEEDED, DEAD, CANCELLED = State.SUCCEEDED, State.DEAD, State.CANCELLED
@@ -186,7 +186,7 @@ async def test_what_follows_a_cancelled_job_is_given_up(canvas: Canvas) -> None:
 async def test_what_follows_a_job_that_keeps_killing_its_worker_is_given_up(canvas: Canvas) -> None:
     applied = await canvas.apply(chain(canvas.add(1, 1), canvas.add(10)))
     ledger, first = canvas.lab.ledger, applied.parent.id
-    for _ in range(workers.MAX_CRASHES):
+    for _ in range(crashes.MAX_CRASHES):
         worker = await ledger.worker()
         await ledger.claim(worker, first)
         moved = ledger.database.dialect.plus("beat", "-600")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hopyard import current
-from hopyard.errors import EffectUnknown, StaleFence, TransientError
+from hopyard.errors import EffectUnknown, JobCancelled, StaleFence, TransientError
 from hopyard.ledger import effects
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Progress
@@ -105,6 +105,28 @@ async def test_an_unknown_end_is_repeated_where_that_does_no_harm(
     await effects.begin(ledger.database, *ids(job), "mail", {"to": "ada"})
     await job.effect("mail", outside.send, repeat_if_unknown=True, to="ada")
     assert outside.sent == ["ada"]
+
+
+async def test_a_repeat_may_be_another_action(ledger: Any, job: Job, opinion: list[Reconciled]) -> None:
+    """For instance one that says that it may be a repeat; it is asked for only then."""
+    first, again = Outside(), Outside()
+    await job.effect("sms", first.send, repeat_if_unknown=again.send, to="ada")
+    await effects.begin(ledger.database, *ids(job), "mail", {"to": "bob"})
+    await job.effect("mail", first.send, repeat_if_unknown=again.send, to="bob")
+    assert (first.sent, again.sent) == (["ada"], ["bob"])
+
+
+async def test_what_was_done_is_recorded_although_the_job_was_told_to_stop(ledger: Any, job: Job) -> None:
+    async def send(to: str) -> str:
+        def stop(id_: str) -> None:
+            raise JobCancelled("told to stop")
+
+        job._host.check = stop  # type: ignore[method-assign]
+        return to
+
+    assert await job.effect("mail", send, to="ada") == "ada"
+    (row,) = await ledger.database.fetch("SELECT state FROM job_effect")
+    assert row["state"] == "done"
 
 
 async def test_a_plugin_that_knows_decides(ledger: Any, job: Job, opinion: list[Reconciled]) -> None:

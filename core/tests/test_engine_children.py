@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from engines import Lab
+from engines import Lab, Worker
 from hopyard.engine.children import Children, RemoteError
 from hopyard.errors import ResourceError, TimeLimitExceeded
 from hopyard.ledger.values import Claim, Progress, new_id
@@ -71,7 +71,7 @@ async def children(lab: Lab, host: Host) -> AsyncIterator[Children]:
 
 async def test_a_child_answers_and_is_kept_for_the_next_job(children: Children, host: Host) -> None:
     assert json.loads(await children.run(claim("echo", 3), {"page": 1}, 1, 60)) == [3, 1, {"page": 1}]
-    (first,) = children._idle
+    first = children._idle[0].process
     assert int(await children.run(claim("pid"), {}, 1, 60)) == first.pid != os.getpid()
     assert await children.run(claim("progress"), {}, 1, 60) == "null"
     assert host.told == [(1, 2, "half")]
@@ -109,7 +109,7 @@ async def test_a_killed_child_is_named_with_its_signal(children: Children) -> No
 
 async def test_a_child_that_died_while_idle_harms_no_job(children: Children) -> None:
     await children.run(claim("echo"), {}, 1, 60)
-    (child,) = children._idle
+    child = children._idle[0].process
     child.kill()
     await child.wait()
     assert int(await children.run(claim("pid"), {}, 1, 60)) != child.pid
@@ -117,12 +117,12 @@ async def test_a_child_that_died_while_idle_harms_no_job(children: Children) -> 
 
 async def test_a_child_is_killed_at_its_time_limit_or_when_cancelled(children: Children) -> None:
     await children.run(claim("echo"), {}, 1, 60)
-    (child,) = children._idle
+    child = children._idle[0].process
     with pytest.raises(TimeLimitExceeded, match=r"time limit of 0\.05 s"):
         await children.run(claim("sleep"), {}, 1, 0.05)
     assert child.returncode == -9
     await children.run(claim("echo"), {}, 1, 60)
-    (child,) = children._idle
+    child = children._idle[0].process
     job = asyncio.create_task(children.run(claim("sleep"), {}, 1, 60))
     while children._idle:
         await asyncio.sleep(0)
@@ -142,7 +142,7 @@ async def test_a_child_saves_under_its_jobs_fence_and_ends_with_its_parent(
     with pytest.raises(RemoteError) as caught:
         await children.run(held, {}, 8, 60)
     assert caught.value.kind == "StaleFence"
-    (child,) = children._idle
+    child = children._idle[0].process
     assert child.stdin is not None
     child.stdin.close()
     assert await asyncio.wait_for(child.wait(), 20) == 0
@@ -155,3 +155,80 @@ async def test_the_worker_runs_process_tasks_in_children(lab: Lab) -> None:
     assert json.loads((await lab.ends(good))["result"]) == [2, 1, {}]
     error = json.loads((await lab.ends(bad, State.DEAD))["error"])
     assert (error["kind"], error["category"]) == ("ValueError", "bug")
+
+
+async def test_a_child_that_keeps_dying_is_not_tried_for_ever(lab: Lab) -> None:
+    """Its third death ends the job, whatever the policy; each counts as a try of the policy before."""
+    worker = await lab.worker()
+    worker.fetch()
+    id_ = await lab.submit("site.child", do="die")
+    row = await lab.ends(id_, State.DEAD)
+    assert (row["attempt"], error_of(row)["kind"]) == (3, "ProcessDied")
+    assert "3 times what ran it died" in error_of(row)["message"]
+    entries = json.loads(row["attempts"])
+    assert [entry["evidence"]["exit"] for entry in entries] == ["killed by SIGKILL"] * 3
+
+
+# --- cancelling
+
+
+async def cancelled(lab: Lab, worker: Worker, do: str) -> dict[str, Any]:
+    """Run a job until it says that it began, cancel it, and return how it ended."""
+    id_ = await lab.submit("site.child_async" if do == "wait_async" else "site.child", do=do)
+    await worker.take(id_)
+
+    async def began() -> bool:
+        rows = await lab.ledger.database.fetch("SELECT message FROM job_progress WHERE job_id = $1", id_)
+        return bool(rows)
+
+    await lab.until(began, "the job began")
+    assert await lab.hopyard.handle(id_).cancel("enough") is State.RUNNING
+    return await lab.ends(id_, State.CANCELLED)
+
+
+@pytest.mark.parametrize("do", ["wait", "wait_async", "catch_once"])
+async def test_a_cancelled_child_may_clean_up(lab: Lab, do: str) -> None:
+    """Where it waits, and, should it go on, at its next word."""
+    lab.hopyard.settings = patient(lab, 600)
+    worker = await lab.worker()
+    row = await cancelled(lab, worker, do)
+    assert (row["reason"], row["error"]) == ("enough", None)
+    assert (lab.hopyard.settings.data / "cleaned").read_text() == do
+    assert worker.engine._children._idle == [], "it is not used again"
+
+
+async def test_a_child_that_ignores_a_cancel_is_killed_and_ends_cancelled_once(lab: Lab) -> None:
+    lab.hopyard.settings = patient(lab, 0.05)
+    worker = await lab.worker()
+    row = await cancelled(lab, worker, "ignore")
+    told = json.loads(row["error"])
+    assert (told["kind"], row["attempt"], row["attempts"]) == ("JobCancelled", 1, None)
+    assert "its process was killed" in told["message"]
+    assert await lab.ledger.count("job_live") == 0
+    pid = int((lab.hopyard.settings.data / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_worker_that_drains_does_not_wait_for_a_child(lab: Lab) -> None:
+    """Handed back, it runs elsewhere: there is nothing to clean up."""
+    lab.hopyard.settings = patient(lab, 600)
+    worker = await lab.worker()
+    id_ = await lab.submit("site.child", do="ignore")
+    await worker.take(id_)
+    pid = lab.hopyard.settings.data / "pid"
+    await lab.until(pid.exists)
+    await worker.stop(0.0)
+    assert await lab.state(id_) is State.QUEUED
+
+
+def patient(lab: Lab, seconds: float) -> Any:
+    """The lab's settings with another grace time for cancelled jobs."""
+    lab.hopyard.settings.data.mkdir(exist_ok=True)
+    changed = lab.hopyard.settings.worker.model_copy(update={"cancel_grace": seconds})
+    return lab.hopyard.settings.model_copy(update={"worker": changed})
+
+
+def error_of(row: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(row["error"])
+    return found

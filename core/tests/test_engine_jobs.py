@@ -65,6 +65,7 @@ async def test_a_job_that_fails_in_passing_is_tried_again(lab: Lab, worker: Work
     row = await lab.ends(await started(lab, worker, call))
     assert row["result"] == "3"
     told = [(entry["attempt"], entry["message"]) for entry in json.loads(row["attempts"])]
+    assert {entry["worker"] for entry in json.loads(row["attempts"])} == {worker.engine.number}
     assert told == [(1, "blip 1"), (2, "blip 2")]
     assert "task-retried" in [kind for kind, _ in worker.consumer.events]
 
@@ -429,6 +430,12 @@ async def test_what_does_not_end_in_time_is_handed_back_without_losing_a_try(
     for id_ in (running, thread):
         row = await lab.row(id_)
         assert (row["state"], row["attempt"], row["worker"]) == (QUEUED, 0, None)
+        (entry,) = json.loads(row["attempts"])
+        assert (entry["attempt"], entry["outcome"], entry["message"]) == (
+            1,
+            "handed back",
+            "its worker drains",
+        )
     assert {running, thread} <= await lab.ledger.outbox(), "the relay rings for them"
     rows = await lab.ledger.database.fetch("SELECT stopped FROM worker")
     assert all(row["stopped"] is not None for row in rows)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hopyard.ledger import cancelling, leader, notes, retention, waiting, workers
+from hopyard.ledger import cancelling, crashes, leader, notes, retention, waiting, workers
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Claim, Done, Progress, utcnow
 from hopyard.specs import State
@@ -45,7 +45,8 @@ async def test_the_jobs_of_a_lost_worker_are_queued_again(ledger: Any) -> None:
     for claim in claims:
         row = await ledger.row(claim.id)
         assert (row["state"], row["worker"], row["crashes"]) == (State.QUEUED, None, 1)
-        assert json.loads(row["attempts"])[0]["worker"] == "lost"
+        entry = json.loads(row["attempts"])[0]
+        assert (entry["worker"], entry["name"], entry["attempt"]) == (lost, "lost", 1)
     assert await ledger.outbox() == {claim.id for claim in claims}
     assert (await ledger.row(other.id))["state"] == State.RUNNING
     assert await workers.rescue(database) == ([], [], 0)
@@ -103,13 +104,13 @@ async def test_a_worker_that_left_is_not_rescued(ledger: Any) -> None:
 
 async def test_a_job_whose_workers_keep_dying_ends_dead(ledger: Any) -> None:
     database, id_ = ledger.database, await ledger.job()
-    for crash in range(1, workers.MAX_CRASHES + 1):
+    for crash in range(1, crashes.MAX_CRASHES + 1):
         worker = await ledger.worker()
         (claim,) = await ledger.claim(worker, id_)
         assert (claim.attempt, claim.crashes) == (crash, crash - 1)
         await lose(ledger, worker)
         rescued = await workers.rescue(database)
-        last = crash == workers.MAX_CRASHES
+        last = crash == crashes.MAX_CRASHES
         assert (len(rescued.again), rescued.dead) == ((0, 1) if last else (1, 0))
     assert await ledger.row(id_) is None
     past = await ledger.past(id_)
@@ -242,6 +243,8 @@ async def test_a_running_jobs_worker_is_told(ledger: Any) -> None:
     assert await cancelling.cancel(database, [claim.id], "no more") == {claim.id: State.RUNNING}
     (command,) = await workers.commands_since(database, seen)
     assert (command.kind, command.target) == ("cancel", claim.id)
+    assert command in await workers.commands_since(database, command.n), "read again for a while"
+    await ledger.later("command", "created", 3600)
     assert await workers.commands_since(database, command.n) == []
     assert (await ledger.row(claim.id))["state"] == State.RUNNING
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hopyard.monitor.logs import JsonFormatter, TextFormatter, configure
+from hopyard.monitor.logs import LAST_WORDS, JsonFormatter, TextFormatter, configure
 from hopyard.redaction import register
 from hopyard.tasks.job import current_job
 
@@ -99,3 +101,27 @@ def test_the_style_is_chosen_by_the_settings(
     (handler,) = root.handlers
     assert isinstance(handler.formatter, formatter)
     assert root.level == logging.ERROR
+
+
+def test_the_last_words_are_in_a_file_that_stays_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds the process dead reads them there: each line is written at once."""
+    monkeypatch.setenv(LAST_WORDS, str(tmp_path / "words"))
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
+    try:
+        configure("INFO", "text")
+        for n in range(300):
+            logging.getLogger("site").info("line %d %s", n, "x" * 5000)
+            words = (tmp_path / "words").read_bytes()
+            assert b"line %d " % n in words.splitlines()[-1]
+        assert len(words) < 250_000
+        assert words.count(b"\n") >= 20
+        assert LAST_WORDS not in os.environ, "children of this process have none"
+    finally:
+        for handler in root.handlers:
+            handler.close()
+        root.handlers = before
+        root.setLevel(level)
+        logging.captureWarnings(False)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from engines import Lab
-from hopyard.errors import InvalidInput, TransientError
-from hopyard.ledger.values import new_id
+from hopyard.errors import TransientError
+from hopyard.ledger import effects, story, workers
+from hopyard.ledger.values import derived_id, new_id
 from hopyard.notify import alert, channels, notify, person
 from hopyard.notify.tasks import deliver
 from hopyard.redaction import register
 from hopyard.settings import Settings
-from hopyard.specs import Message
+from hopyard.specs import Message, State
 
 TOKEN = "token-4711-secret"
 ADDRESS = f"https://ada.example/{TOKEN}"
@@ -24,12 +25,16 @@ class Post:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Message]] = []
-        self.errors: list[BaseException] = []
+        self.errors: dict[str, list[Exception]] = {}
 
     async def deliver(self, address: str, message: Message, *_: Any) -> None:
         self.sent.append((address, message))
-        if self.errors:
-            raise self.errors.pop(0)
+        if self.errors.get(address):
+            raise self.errors[address].pop(0)
+
+    def to(self, address: str) -> list[Message]:
+        """Return what was sent to an address."""
+        return [message for where, message in self.sent if where == address]
 
 
 @pytest.fixture
@@ -44,9 +49,30 @@ def post(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Post:
     return made
 
 
+def delivery_job(notification: str) -> str:
+    """Return the job that delivers over ada's first channel."""
+    return derived_id("delivery", notification, next(iter(person("ada").channels)))
+
+
 async def delivery(lab: Lab) -> dict[str, Any]:
-    (row,) = await lab.ledger.database.fetch("SELECT * FROM delivery")
+    """Return what the log says of ada's first channel."""
+    (row,) = await lab.ledger.database.fetch(
+        "SELECT * FROM delivery WHERE channel = $1", next(iter(person("ada").channels))
+    )
     return {key: row[key] for key in ("state", "attempts", "error")}
+
+
+async def died(lab: Lab, job: str, *, sent: bool) -> None:
+    """Let a worker die within a delivery: before it knew how it went, or just after it."""
+    ledger = lab.ledger
+    worker = await ledger.worker(queue="hopyard", lease=5)
+    (claim,) = await ledger.claim(worker, job)
+    fence = (worker, claim.claim)
+    await effects.begin(ledger.database, job, fence, "delivery", {})
+    if sent:
+        await effects.end(ledger.database, job, fence, "delivery", "done", "delivered")
+    await ledger.later("worker", "beat", 600)
+    assert len((await workers.rescue(ledger.database)).again) == 1
 
 
 async def test_one_notification_and_one_job_per_channel(lab: Lab, post: Post) -> None:
@@ -78,48 +104,57 @@ async def test_who_has_no_channel_is_only_remembered(lab: Lab, post: Post) -> No
 
 
 async def test_a_message_is_delivered_once(lab: Lab, post: Post) -> None:
+    (await lab.worker()).fetch()
     id_ = await notify("ada", "Drink", "Water", data={"n": 1})
-    channel = next(iter(person("ada").channels))
-    assert await deliver.function(id_, channel) == "delivered"
+    job = delivery_job(id_)
+    assert json.loads((await lab.ends(job))["result"]) == "delivered"
     assert await delivery(lab) == {"state": "delivered", "attempts": 1, "error": None}
-    assert await deliver.function(id_, channel) == "delivered before"
-    ((address, message),) = post.sent
-    assert address == ADDRESS
-    assert message == Message(id_, "ada", "Drink", "Water", {"n": 1}, repeat=False)
+    assert post.to(ADDRESS) == [Message(id_, "ada", "Drink", "Water", {"n": 1}, repeat=False)]
+    (effect,) = (await story.job(lab.ledger.database, job))["effects"]
+    assert (effect["name"], effect["state"], effect["outcome"]) == ("delivery", "done", "delivered")
+
+
+async def test_a_delivery_that_nobody_wrote_down_is_not_repeated(lab: Lab, post: Post) -> None:
+    """A worker that died after the effect's outcome: the next one only writes the log."""
+    id_ = await notify("ada", "Drink", "Water")
+    await died(lab, delivery_job(id_), sent=True)
+    (await lab.worker()).fetch()
+    await lab.ends(delivery_job(id_))
+    assert post.to(ADDRESS) == []
+    assert (await delivery(lab))["state"] == "delivered"
 
 
 async def test_after_a_crash_in_between_it_is_marked_as_a_repeat(lab: Lab, post: Post) -> None:
     id_ = await notify("ada", "Drink", "Water")
-    channel = next(iter(person("ada").channels))
-    post.errors = [KeyboardInterrupt()]  # as a death: nothing more is written
-    with pytest.raises(KeyboardInterrupt):
-        await deliver.function(id_, channel)
-    assert (await delivery(lab))["state"] == "sending"
-    assert await deliver.function(id_, channel) == "delivered"
-    assert [message.repeat for _, message in post.sent] == [False, True]
-    assert (await delivery(lab))["attempts"] == 2
+    await died(lab, delivery_job(id_), sent=False)
+    (await lab.worker()).fetch()
+    await lab.ends(delivery_job(id_))
+    assert [message.repeat for message in post.to(ADDRESS)] == [True]
+    assert (await delivery(lab))["state"] == "delivered"
 
 
-async def test_a_failure_is_recorded_without_secrets_and_raised(lab: Lab, post: Post) -> None:
+async def test_a_failure_is_recorded_without_secrets_and_tried_again(lab: Lab, post: Post) -> None:
+    post.errors = {ADDRESS: [TransientError(f"{ADDRESS} is busy")]}
+    (await lab.worker()).fetch()
     id_ = await notify("ada", "Drink", "Water")
-    channel = next(iter(person("ada").channels))
-    post.errors = [TransientError(f"{ADDRESS} is busy")]
-    with pytest.raises(TransientError):
-        await deliver.function(id_, channel)
+    await lab.reaches(delivery_job(id_), State.RETRYING)
     row = await delivery(lab)
-    assert row["state"] == "failed"
+    assert (row["state"], row["attempts"]) == ("failed", 1)
     assert "is busy" in row["error"]
     assert TOKEN not in row["error"]
-    assert await deliver.function(id_, channel) == "delivered"
-    assert [message.repeat for _, message in post.sent] == [False, False]
+    await lab.ledger.later("job_live", "eta", 3600)
+    await lab.ends(delivery_job(id_))
+    assert [message.repeat for message in post.to(ADDRESS)] == [False, False]
+    assert await delivery(lab) == {"state": "delivered", "attempts": 2, "error": None}
 
 
 async def test_what_is_gone_is_no_reason_to_try_again(lab: Lab, post: Post) -> None:
-    with pytest.raises(InvalidInput, match="no notification"):
-        await deliver.function(new_id(), "0:https://ada.example/***")
-    id_ = await notify("ada", "Drink", "Water")
-    with pytest.raises(InvalidInput, match="ada no longer has the channel 9:"):
-        await deliver.function(id_, "9:gone")
+    (await lab.worker()).fetch()
+    id_ = await notify("bob", "Drink", "Water")  # has no channel at all
+    for notification, told in ((new_id(), "no notification"), (id_, "bob no longer has the channel 9:")):
+        handle = await deliver.submit(notification, "9:gone")
+        row = await lab.ends(handle.id, State.DEAD)
+        assert told in json.loads(row["error"])["message"]
     assert post.sent == []
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
-import pytest
-from hopyard.errors import UnknownJob
-from hopyard.ledger import notes, readers
-from hopyard.ledger.values import Done, Progress, new_id, utcnow
+from hopyard.ledger import readers
+from hopyard.ledger.values import Done, new_id
 from hopyard.specs import State
 
 
@@ -47,27 +44,3 @@ async def test_jobs_are_found_by_what_they_are(ledger: Any) -> None:
         assert [job["id"] for job in await readers.jobs(ledger.database, **wanted)] == [id_], wanted
     assert await readers.jobs(ledger.database, task="site.a", person="bob") == []
     assert len(await readers.jobs(ledger.database, limit=1)) == 1
-
-
-async def test_one_job_is_told_with_all_that_is_known(ledger: Any) -> None:
-    database, worker = ledger.database, await ledger.worker()
-    due = utcnow() - timedelta(minutes=1)
-    claim = await ledger.running(worker, schedule="s", due=due)
-    await notes.write_progress(database, [Progress(claim.id, 1, 2, "half", utcnow())])
-    await notes.write_checkpoint(database, claim.id, (worker, claim.claim), {"page": 1})
-    job = await readers.job(database, claim.id)
-    assert (job["state"], job["attempt"], job["worker"]) == ("running", 1, worker)
-    assert (job["arguments"], job["due"], job["finished"]) == ({"n": 1}, due.isoformat(), None)
-    assert (job["progress"]["current"], job["progress"]["message"]) == (1, "half")
-    assert json.loads(job["checkpoint"]["data"]) == {"page": 1}
-    await database.finish([Done(claim.id, claim.claim, State.SUCCEEDED, '{"a": 1}', None, None)], worker)
-    job = await readers.job(database, claim.id)
-    assert (job["state"], job["result"], job["error"]) == ("succeeded", {"a": 1}, None)
-    assert job["seconds"] >= 0
-    json.dumps(job)  # JSON-like throughout
-
-
-async def test_a_job_that_is_not_there_is_named(ledger: Any) -> None:
-    id_ = new_id()
-    with pytest.raises(UnknownJob, match=id_):
-        await readers.job(ledger.database, id_)

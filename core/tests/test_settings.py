@@ -31,7 +31,12 @@ def test_without_any_source_the_defaults_hold(read: Load, tmp_path: Path) -> Non
     assert settings.file is None
     assert settings.data == tmp_path / ".hopyard"
     assert (settings.broker_url, settings.database_url, settings.time_zone) == (None, None, "UTC")
-    assert settings.worker.model_dump() == {"lease": 15.0, "heartbeat": 5.0, "grace": 10.0}
+    assert settings.worker.model_dump() == {
+        "lease": 15.0,
+        "heartbeat": 5.0,
+        "grace": 10.0,
+        "cancel_grace": 5.0,
+    }
     assert settings.retention.model_dump() == {"progress_days": 7, "results_days": 30}
     assert settings.plugin("any").on_failure == "quarantine"
 

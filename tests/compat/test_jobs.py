@@ -120,8 +120,9 @@ async def test_a_child_process_runs_and_tells_its_progress(running: Site) -> Non
 async def test_a_killed_child_is_a_resource_error_and_tried_again(running: Site) -> None:
     handle = await running.submit("site.child", n=1, crash_once=True)
     assert (await running.result(handle))["attempt"] == 2
-    (failed,) = (await running.ended(handle.id))["attempts"]
-    assert (failed["category"], failed["kind"]) == ("resource", "ResourceError")
+    failed, succeeded = (await running.ended(handle.id))["attempts"]
+    assert (succeeded["attempt"], succeeded["outcome"]) == (2, "succeeded")
+    assert (failed["category"], failed["kind"]) == ("resource", "ProcessDied")
     assert "SIGKILL" in failed["message"]
 
 
@@ -129,7 +130,11 @@ async def test_a_transient_error_is_retried_with_growing_pauses(running: Site) -
     handle = await running.submit("site.flaky", good_from=3)
     assert await running.result(handle) == 3
     job = await running.ended(handle.id)
-    assert [(a["attempt"], a["category"]) for a in job["attempts"]] == [(1, "transient"), (2, "transient")]
+    assert [(a["attempt"], a["outcome"], a.get("category")) for a in job["attempts"]] == [
+        (1, "failed", "transient"),
+        (2, "failed", "transient"),
+        (3, "succeeded", None),
+    ]
 
 
 async def test_retries_end(running: Site) -> None:

@@ -67,9 +67,7 @@ class Hopyard:
     @property
     def database_url(self) -> str:
         """The ledger's address; without a setting a SQLite file in the data directory."""
-        if self.settings.database_url is not None:
-            return self.settings.database_url.get_secret_value()
-        return f"sqlite:///{self.settings.data / 'hopyard.db'}"
+        return self.settings.ledger_url
 
     @property
     def environment(self) -> dict[str, str]:

@@ -151,7 +151,7 @@ class Floor:
         )
         self._claims += 1
         (claim,) = await self.database.claim([id_], self._worker, self._claims)
-        checkpoint = (await notes.read_checkpoints(self.database, [id_])).get(id_, {})
+        checkpoint = json.loads(claim.checkpoint) if claim.checkpoint else {}
         outcome = await asyncio.create_task(self._outcome(claim, checkpoint))
         if isinstance(outcome, Again):
             assert await self.database.again([outcome], self._worker) == {id_}

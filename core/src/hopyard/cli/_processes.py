@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hopyard.cli._options import globals_of
+from hopyard.redaction import redact
 from hopyard.supervise import ChildSpec, Supervisor
 
 if TYPE_CHECKING:
     from hopyard.settings import Settings
+    from hopyard.supervise.supervisor import OnChange
 
 #: On top of the workers' own grace time: for recording, and for Celery's shutdown.
 _MARGIN = 10.0
 
 
-def child(name: str, arguments: Sequence[str], *, grace: float, log: Path | None = None) -> ChildSpec:
+def child(
+    name: str,
+    arguments: Sequence[str],
+    *,
+    grace: float,
+    log: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> ChildSpec:
     """Return `hopyard <arguments>` as a child, with the global options that this command was given."""
     given = globals_of(click.get_current_context(silent=True))
     options: list[str] = []
@@ -29,7 +40,8 @@ def child(name: str, arguments: Sequence[str], *, grace: float, log: Path | None
         options += ["--data", str(given.data.absolute())]
     for key, value in given.overrides.items():
         options += ["--set", f"{key}={value}"]
-    return ChildSpec(name, [sys.executable, "-m", "hopyard.cli", *options, *arguments], grace=grace, log=log)
+    command = [sys.executable, "-m", "hopyard.cli", *options, *arguments]
+    return ChildSpec(name, command, grace=grace, log=log, env=env or {})
 
 
 def worker_grace(settings: Settings) -> float:
@@ -37,14 +49,52 @@ def worker_grace(settings: Settings) -> float:
     return settings.worker.grace + _MARGIN
 
 
-def supervise(children: Sequence[ChildSpec]) -> None:
-    """Keep children running until Ctrl-C or SIGTERM, telling each unexpected end on standard error."""
-    Supervisor(children, on_exit=tell_exit).run()
+class Keeper:
+    """Keeps children running, tells each unexpected end on standard error, and the ledger how it came.
 
+    The last words of a child are the end of its log, or of the file in `last_words` by its name.
+    """
 
-def tell_exit(name: str, pid: int, returncode: int) -> None:
-    """Say on standard error that a child ended, unless it ended well."""
-    if returncode == 0:
-        return
-    how = f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
-    click.echo(f"{name} (pid {pid}) ended with {how}", err=True)
+    def __init__(
+        self,
+        children: Sequence[ChildSpec],
+        ledger_url: str,
+        last_words: Mapping[str, Path] | None = None,
+        on_change: OnChange | None = None,
+    ) -> None:
+        self._ledger_url = ledger_url
+        self._words = {spec.name: spec.log for spec in children} | dict(last_words or {})
+        self._supervisor = Supervisor(children, on_exit=self._ended, on_change=on_change)
+
+    def run(self) -> None:
+        """As `Supervisor.run`: until Ctrl-C or SIGTERM."""
+        self._supervisor.run()
+
+    def _ended(self, name: str, pid: int, returncode: int) -> None:
+        if returncode != 0:
+            how = f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
+            click.echo(f"{name} (pid {pid}) ended with {how}", err=True)
+        if self._supervisor.stopping:
+            return
+        from hopyard.ledger import crashes
+
+        memory = next(status.memory for status in self._supervisor.status() if status.name == name)
+        seen = crashes.evidence(returncode, memory, crashes.last_words(self._words.get(name)))
+        # Not in this thread, which restarts the child: the ledger may be away.
+        threading.Thread(target=self._record, args=(name, pid, seen), daemon=True).start()
+
+    def _record(self, name: str, pid: int, seen: dict[str, Any]) -> None:
+        from hopyard.ledger.crashes import witness
+        from hopyard.ledger.database import open_database
+
+        async def record() -> None:
+            database = open_database(self._ledger_url)
+            try:
+                await witness(database, pid, seen)
+            finally:
+                await database.close()
+
+        try:
+            asyncio.run(record())
+        except Exception as error:  # noqa: BLE001 - the evidence is lost, nothing else
+            click.echo(redact(f"how {name} (pid {pid}) ended is not recorded: {error}"), err=True)

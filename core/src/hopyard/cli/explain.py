@@ -14,15 +14,22 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("id")
+@click.argument("id", required=False)
+@click.option("--key", help="Explain the job that holds this unique key.")
 @json_option
-def command(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
+def command(id: str | None, key: str | None, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
     """Say why a job is where it is: paused, waiting, without a worker, running …"""
+    if (id is None) == (key is None):
+        raise click.UsageError("say either the job's ID or --key KEY")
 
     async def work(hopyard: Hopyard) -> dict[str, Any]:
-        from hopyard.ledger.explaining import explain
+        from hopyard.ledger import explaining
         from hopyard.ledger.values import job_id
 
-        return {"id": id, "reasons": await explain(hopyard.client().database, job_id(id))}
+        database = hopyard.client().database
+        pools = {name: task.runs_in for name, task in hopyard.tasks.items()}
+        if key is not None:
+            return {"key": key, "reasons": await explaining.explain_key(database, key, pools)}
+        return {"id": id, "reasons": await explaining.explain(database, job_id(str(id)), pools)}
 
     emit(with_hopyard(work), as_json, lambda found: click.echo("\n".join(found["reasons"])))

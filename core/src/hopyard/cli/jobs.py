@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from hopyard.cli._output import emit, json_option, table
 from hopyard.cli._session import with_hopyard
+from hopyard.cli._story import render
 from hopyard.errors import UnknownJob
 from hopyard.specs import State
 
@@ -88,30 +90,15 @@ def _happened(row: dict[str, Any]) -> str:
 @click.argument("id")
 @json_option
 def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
-    """Show one job: arguments, result or error, every failed attempt, progress and checkpoint."""
+    """Show one job: arguments, result or error, every attempt, effects, progress and checkpoint."""
 
     async def work(hopyard: Hopyard) -> dict[str, Any]:
-        from hopyard.ledger import readers
+        from hopyard.ledger import story
         from hopyard.ledger.values import job_id
 
-        return await readers.job(hopyard.client().database, job_id(id))
+        return await story.job(hopyard.client().database, job_id(id))
 
-    emit(with_hopyard(work), as_json, _render_one)
-
-
-def _render_one(found: dict[str, Any]) -> None:
-    import json
-
-    rows = []
-    for name, value in found.items():
-        if value in (None, [], {}):
-            continue
-        if name == "error":
-            value = f"{value.get('kind')} ({value.get('category')}): {value.get('message')}"
-        rows.append((name, value if isinstance(value, str | int | float) else json.dumps(value, indent=1)))
-    table(f"Job {found['id']}", ("", ""), rows)
-    if found["error"] and found["error"].get("traceback"):
-        click.echo(found["error"]["traceback"])
+    emit(with_hopyard(work), as_json, render)
 
 
 @command.command("cancel")
@@ -126,7 +113,7 @@ def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
         from hopyard.ledger.values import job_id
 
         wanted = [job_id(one) for one in ids]
-        told = await cancelling.cancel(hopyard.client().database, wanted, reason)
+        told = await cancelling.cancel(hopyard.client().database, wanted, f"{reason} by {getpass.getuser()}")
         if not told:
             raise UnknownJob(f"none of these jobs is live: {', '.join(ids)}")
         return [{"id": one, "state": told[one].label if one in told else "not live"} for one in wanted]

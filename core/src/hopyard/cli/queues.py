@@ -54,13 +54,15 @@ def _render(rows: list[dict[str, Any]]) -> None:
 
 @command.command("pause")
 @click.argument("queue")
-def pause(queue: str) -> None:
+@click.option("--reason", help="Why, for those who ask later.")
+def pause(queue: str, reason: str | None) -> None:
     """Start no more jobs of QUEUE, on any worker; what runs goes on."""
 
     async def work(hopyard: Hopyard) -> bool:
         from hopyard.ledger import queues
 
-        return await queues.pause(hopyard.client().database, queue, getpass.getuser())
+        by = f"{getpass.getuser()} ({reason})" if reason else getpass.getuser()
+        return await queues.pause(hopyard.client().database, queue, by)
 
     click.echo(f"{queue} is paused" if with_hopyard(work) else f"{queue} was paused before")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hopyard.cli import load_hopyard
-from hopyard.cli._processes import child, tell_exit, worker_grace
+from hopyard.cli._processes import Keeper, child, worker_grace
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -25,7 +25,6 @@ def command(quiet: bool) -> None:
     What the settings do not name is embedded: Valkey and SQLite in the data directory. Ctrl-C stops all.
     """
     from hopyard.local.stack import StackFile
-    from hopyard.supervise import Supervisor
 
     hopyard = load_hopyard()
     hopyard.plugins.check()
@@ -33,12 +32,10 @@ def command(quiet: bool) -> None:
         asyncio.run(hopyard.upgrade())
         children = specs(hopyard)
         stack.write(broker_url=hopyard.broker_url, database_url=hopyard.database_url)
-        supervisor = Supervisor(
-            children, on_exit=tell_exit, on_change=lambda statuses: _write(stack, statuses)
-        )
+        keeper = Keeper(children, hopyard.database_url, on_change=lambda statuses: _write(stack, statuses))
         if not quiet:
             _tell(hopyard, children)
-        supervisor.run()
+        keeper.run()
     if not quiet:
         click.echo("stopped")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import click
 
 from hopyard.cli import load_hopyard
@@ -17,10 +20,13 @@ def command(queues: str | None, name: str, processes: int, single: bool) -> None
     if not single:
         _supervise(queues, name, processes)
         return
+    import faulthandler
+
     from hopyard.monitor import logs
     from hopyard.supervise.leash import watch_leash
 
     watch_leash()
+    faulthandler.enable()  # a segfault says where
     hopyard = load_hopyard("worker")
     hopyard.plugins.check()
     logs.configure(hopyard.settings.log.level, hopyard.settings.log.format)
@@ -40,9 +46,21 @@ def command(queues: str | None, name: str, processes: int, single: bool) -> None
 
 def _supervise(queues: str | None, name: str, processes: int) -> None:
     from hopyard.cli import load_settings
-    from hopyard.cli._processes import child, supervise, worker_grace
+    from hopyard.cli._processes import Keeper, child, worker_grace
+    from hopyard.monitor.logs import LAST_WORDS
 
-    grace = worker_grace(load_settings())
+    settings = load_settings()
     some = ["--queues", queues] if queues else []
     names = [f"{name}-{n}" for n in range(1, processes + 1)]
-    supervise([child(one, ["worker", "--single", *some, "--name", one], grace=grace) for one in names])
+    with TemporaryDirectory(prefix="hopyard-") as folder:
+        words = {one: Path(folder) / f"{n}.log" for n, one in enumerate(names)}
+        children = [
+            child(
+                one,
+                ["worker", "--single", *some, "--name", one],
+                grace=worker_grace(settings),
+                env={LAST_WORDS: str(words[one])},
+            )
+            for one in names
+        ]
+        Keeper(children, settings.ledger_url, words).run()

@@ -53,7 +53,7 @@ class CeleryView:
         if isinstance(outcome, Again):
             self._send("task-retried", running, exception=outcome.reason, traceback="")
         elif outcome.state == State.SUCCEEDED:
-            seconds = time.time() - running.began
+            seconds = time.time() - running.began.timestamp()
             self._send("task-succeeded", running, result=(outcome.result or "")[:200], runtime=seconds)
         elif outcome.state == State.CANCELLED:
             self._send("task-revoked", running, terminated=True, signum=None, expired=False)

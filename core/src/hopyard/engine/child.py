@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import faulthandler
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from hopyard import current, portal
 from hopyard.app import Hopyard
-from hopyard.engine.children import claim_from
+from hopyard.engine.childprocess import resident
+from hopyard.engine.children import CANCEL, claim_from
+from hopyard.errors import JobCancelled
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Progress
@@ -28,7 +34,9 @@ class ChildHost:
         self._hopyard = hopyard
         self._out = out
         self._database: Database | None = None
+        self._told = False
         self.worker = 0
+        self.busy = False
 
     def note(self, progress: Progress) -> None:
         self.say({"progress": [progress.current, progress.total, progress.message]})
@@ -46,7 +54,15 @@ class ChildHost:
         return nullcontext()  # the slot is the process, which is busy
 
     def check(self, id_: str) -> None:
-        """A child is killed, not asked."""
+        """Raise if the job was told to stop."""
+        if self._told:
+            raise JobCancelled(f"job {id_} was cancelled")
+
+    def stop(self, *_: Any) -> None:
+        """Interrupt the job that runs, as a signal's handler; the child is not used again."""
+        self._told = True
+        if self.busy:
+            raise JobCancelled("the job was cancelled")
 
     async def close(self) -> None:
         """Close the connection, on the loop that opened it."""
@@ -70,8 +86,14 @@ def run(hopyard: Hopyard, host: ChildHost, order: dict[str, Any]) -> dict[str, A
         values = task.payload.load(tuple(args), kwargs)
         if task.payload.job_parameter:
             values[task.payload.job_parameter] = job
+        host.say({"memory": resident(os.getpid())})  # its parent looks now and then only
+        host.busy = True
+        host.check(claim.id)
         value = task.function(**values)
-        return {"result": task.payload.dump_result(portal.run(value) if task.is_async else value)}
+        if task.is_async:
+            value = _on_portal(value)
+        host.busy = False
+        return {"result": task.payload.dump_result(value)}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is told to the parent
         verdict = hopyard.plugins.classify(task.name, error) or classify(error)
         return {
@@ -84,7 +106,27 @@ def run(hopyard: Hopyard, host: ChildHost, order: dict[str, Any]) -> dict[str, A
             }
         }
     finally:
+        host.busy = False
         current_job.reset(token)
+
+
+def _on_portal(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on the portal's loop; one that is told to stop may clean up first."""
+    over = threading.Event()
+
+    async def whole() -> Any:
+        try:
+            return await coroutine
+        finally:
+            over.set()
+
+    future = asyncio.run_coroutine_threadsafe(whole(), portal.loop())
+    try:
+        return future.result()
+    except JobCancelled:
+        if future.cancel():
+            over.wait()
+        raise
 
 
 def main() -> None:
@@ -94,6 +136,8 @@ def main() -> None:
     hopyard: Hopyard = current.get()
     hopyard.plugins.start_process("child")
     host = ChildHost(hopyard, out)
+    signal.signal(CANCEL, host.stop)
+    faulthandler.enable()  # a segfault says where, in the parent's log and in the job's history
     for line in sys.stdin.buffer:
         host.say(run(hopyard, host, json.loads(line)))
     hopyard.plugins.stop_process("child")

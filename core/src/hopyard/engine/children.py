@@ -7,15 +7,16 @@ once, with its exit signal, and a time limit or a cancel ends in a kill.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hopyard.errors import HopyardError, ResourceError, TimeLimitExceeded
+from hopyard.engine.childprocess import ChildProcess, ProcessDied
+from hopyard.errors import HopyardError, JobCancelled, StaleFence, TimeLimitExceeded
 from hopyard.ledger.values import Claim, Progress, moment, utcnow
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hopyard.engine")
 
-#: A line carries a job's arguments, result or checkpoint, each up to a megabyte.
-_LINE_BYTES = 8_000_000
+#: Tells a child that its job was cancelled.
+CANCEL = signal.SIGUSR1
 
 
 class RemoteError(HopyardError):
@@ -39,89 +40,109 @@ class RemoteError(HopyardError):
 
 
 class Children:
-    """Idle children are kept for the next job; they are started when first needed."""
+    """Idle children are kept for the next job; they are started when first needed.
 
-    def __init__(self, host: Host, environment: Mapping[str, str]) -> None:
+    A cancelled job has `cancel_grace` seconds to end by itself.
+    """
+
+    def __init__(self, host: Host, environment: Mapping[str, str], cancel_grace: float = 5.0) -> None:
         self._host = host
         self._environment = {**os.environ, **environment}
-        self._idle: list[asyncio.subprocess.Process] = []
+        self._grace = cancel_grace
+        self._idle: list[ChildProcess] = []
 
     async def run(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int, limit: float) -> str:
         """Run a job in a child; return its result as JSON text.
 
-        Raises `RemoteError` for what the task raised, `TimeLimitExceeded`, or `ResourceError` if the child
-        died.
+        Raises `RemoteError` for what the task raised, `TimeLimitExceeded`, or `ProcessDied`. Cancelled, it
+        asks a job that was told to stop, and kills it after the grace time.
         """
-        child = self._take_idle() or await self._start()
+        child = self._take_idle() or await ChildProcess.start(self._environment)
         try:
-            async with asyncio.timeout(limit):
+            async with child.busy(), asyncio.timeout(limit):
                 answer = await self._converse(child, claim, checkpoint, worker)
         except TimeoutError:
-            await _kill(child)
+            await child.kill()
             raise TimeLimitExceeded(f"{claim.task} ran longer than its time limit of {limit:g} s") from None
+        except asyncio.CancelledError:
+            try:
+                await self._ask_to_stop(child, claim)
+            finally:
+                await child.kill()
+            raise
         except BaseException:
-            await _kill(child)
+            await child.kill()
             raise
         self._idle.append(child)
         if "error" in answer:
             raise RemoteError(answer["error"])
         return str(answer["result"])
 
-    def _take_idle(self) -> asyncio.subprocess.Process | None:
+    def _take_idle(self) -> ChildProcess | None:
         """Return an idle child that still lives."""
         while self._idle:
             child = self._idle.pop()
-            if child.returncode is None:
+            if child.process.returncode is None:
                 return child
         return None
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "hopyard.engine.child",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._environment,
-            limit=_LINE_BYTES,
-        )
-
     async def _converse(
-        self, child: asyncio.subprocess.Process, claim: Claim, checkpoint: Mapping[str, Any], worker: int
+        self, child: ChildProcess, claim: Claim, checkpoint: Mapping[str, Any], worker: int
     ) -> dict[str, Any]:
-        assert child.stdin is not None  # noqa: S101 - both were asked for
-        assert child.stdout is not None  # noqa: S101
+        assert child.process.stdin is not None  # noqa: S101 - it was asked for
         order = {"claim": claim._asdict(), "checkpoint": checkpoint, "worker": worker}
         try:
-            child.stdin.write(json.dumps(order, default=str).encode() + b"\n")
-            await child.stdin.drain()
-            while line := await child.stdout.readline():
-                said = json.loads(line)
-                if "progress" in said:
-                    current, total, message = said["progress"]
-                    self._host.note(Progress(claim.id, current, total, message, utcnow()))
-                    continue
-                return dict(said)
+            child.process.stdin.write(json.dumps(order, default=str).encode() + b"\n")
+            await child.process.stdin.drain()
+            answer = await self._answer(child, claim)
+            if answer is not None:
+                return answer
         except ConnectionError as error:
             log.warning("the child of %s closed its pipe: %s", claim.id, error)
-        code = await child.wait()
-        raise ResourceError(f"the process that ran {claim.task} died: {_death(code)}")
+        evidence = await child.death()
+        raise ProcessDied(f"the process that ran {claim.task} died: {evidence['exit']}", evidence)
+
+    async def _answer(self, child: ChildProcess, claim: Claim) -> dict[str, Any] | None:
+        """Take progress until the job's end; return what the child says of that, None if it says nothing."""
+        assert child.process.stdout is not None  # noqa: S101 - it was asked for
+        while line := await child.process.stdout.readline():
+            said = json.loads(line)
+            if "memory" in said:
+                child.memory = said["memory"]
+            elif "progress" in said:
+                current, total, message = said["progress"]
+                self._host.note(Progress(claim.id, current, total, message, utcnow()))
+            else:
+                return dict(said)
+        return None
+
+    async def _ask_to_stop(self, child: ChildProcess, claim: Claim) -> None:
+        """Let a job that was cancelled end by itself; one that was taken away or handed back has no time.
+
+        Raises `CancelledError` with what is to be told of a job that has to be killed.
+        """
+        try:
+            self._host.check(claim.id)
+        except JobCancelled:
+            with contextlib.suppress(ProcessLookupError):
+                child.process.send_signal(CANCEL)
+        except StaleFence:
+            return
+        else:
+            return
+        try:
+            async with asyncio.timeout(self._grace):
+                await self._answer(child, claim)
+        except TimeoutError:
+            raise asyncio.CancelledError(
+                f"it did not stop within {self._grace:g} s: its process was killed"
+            ) from None
 
     async def close(self) -> None:
         """End all idle children."""
         for child in self._idle:
-            await _kill(child)
+            await child.kill()
         self._idle.clear()
-
-
-async def _kill(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        child.kill()
-    await child.wait()
-
-
-def _death(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
 def claim_from(values: dict[str, Any]) -> Claim:

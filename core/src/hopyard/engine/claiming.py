@@ -94,11 +94,11 @@ class Claimer:
             await waiting.rung(self._database, [delivery.id for delivery in foreign if delivery.id in ours])
         return claims
 
-    async def give_back(self, jobs: Sequence[tuple[str, int]], number: int) -> None:
+    async def give_back(self, jobs: Sequence[tuple[str, int]], number: int, entry: str | None = None) -> None:
         """Undo claims, however long the ledger is away; those that are not ours stay as they are."""
         while True:
             try:
-                await waiting.release(self._database, jobs, number)
+                await waiting.release(self._database, jobs, number, entry)
             except LedgerUnavailable as error:
                 log.info("%d jobs cannot be handed back yet: %s", len(jobs), error)
                 await asyncio.sleep(PAUSE)

@@ -103,7 +103,9 @@ class Engine:
         self._telling = Telling(self._database, self._loop)
         slots = sum(lane.slots for lane in self.lanes.values())
         self._host = JobHost(self._database, self._telling, self._running, self._kick)
-        self._children = Children(self._host, self._hopyard.environment)
+        self._children = Children(
+            self._host, self._hopyard.environment, self._hopyard.settings.worker.cancel_grace
+        )
         self._runner = Runner(self._hopyard, self._host, slots, self._children)
         self._follower = Follower(self._hopyard, self._client)
         self._recorder = Recorder(self._database, lambda: self.number, self._kick_all, self._written)
@@ -316,8 +318,8 @@ class Engine:
                 raise JobCancelled(f"job {claim.id} was cancelled")
             checkpoint = json.loads(claim.checkpoint) if claim.checkpoint else {}
             outcome = await self._runner.run(claim, checkpoint, running.worker)
-        except asyncio.CancelledError:
-            outcome = await self._interrupted(running)
+        except asyncio.CancelledError as error:
+            outcome = await self._interrupted(running, str(error))
         except JobCancelled:
             outcome = Done(claim.id, claim.claim, State.CANCELLED, None, None, None)
         except StaleFence as error:
@@ -338,12 +340,13 @@ class Engine:
         if due := self._follower.due(ids):
             self._spawn(self._follower.follow(due))
 
-    async def _interrupted(self, running: Running) -> Done | None:
+    async def _interrupted(self, running: Running, how: str) -> Done | None:
+        """Return what is recorded of a job that was stopped; `how` says what was special about it."""
         claim = running.claim
         if running.why == "cancel":
-            return Done(claim.id, claim.claim, State.CANCELLED, None, None, None)
+            return running.cancelled(how)
         # Also where the lease was lost: it may have been claimed just after its worker was given up.
-        await self._claimer.give_back([(claim.id, claim.claim)], running.worker)
+        await self._claimer.give_back([(claim.id, claim.claim)], running.worker, running.handed_back())
         log.info("job %s is handed back", claim.id)
         return None
 

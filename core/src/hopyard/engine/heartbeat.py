@@ -67,6 +67,7 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         database = self._open()
+        known = set[int]()
         last = time.monotonic()
         try:
             while not self._stop.is_set():
@@ -77,9 +78,11 @@ class Heartbeat:
                         log.error("the lease was lost: others have this worker's jobs")
                         self._on_lost()
                     commands = await workers.commands_since(database, self._seen)
-                    if commands:
-                        self._seen = commands[-1].n
-                        self._on_commands(commands)
+                    new = [command for command in commands if command.n not in known]
+                    known = {command.n for command in commands}
+                    if new:
+                        self._seen = max(self._seen, commands[-1].n)
+                        self._on_commands(new)
                 except LedgerUnavailable as error:
                     log.warning("no heartbeat: %s", error)
                     if time.monotonic() - last > self._lease:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from hopyard.engine.delivery import Delivery
-from hopyard.ledger.values import Claim
+from hopyard.ledger.values import Claim, Done, utcnow
+from hopyard.specs import State
+
+log = logging.getLogger("hopyard.engine")
 
 
 @dataclass(slots=True)
@@ -31,7 +35,7 @@ class Running:
     run: asyncio.Task[None] | None = None
     why: str | None = None
     """Why it was told to stop: `cancel`, `release` or `lost`."""
-    began: float = field(default_factory=time.time)
+    began: datetime = field(default_factory=utcnow)
 
     @property
     def id(self) -> str:
@@ -51,11 +55,32 @@ class Running:
             "args": repr(args) if safe else args,
             "kwargs": repr(kwargs) if safe else kwargs,
             "type": self.claim.task,
-            "time_start": self.began,
+            "time_start": self.began.timestamp(),
             "acknowledged": True,
             "delivery_info": {"exchange": "", "routing_key": self.claim.queue, "redelivered": False},
             "worker_pid": os.getpid(),
         }
+
+    def cancelled(self, how: str) -> Done:
+        """Return what is recorded of a job that was cancelled."""
+        if how:
+            log.warning("job %s was cancelled: %s", self.claim.id, how)
+        told = json.dumps({"kind": "JobCancelled", "category": "cancelled", "message": how}) if how else None
+        return Done(self.claim.id, self.claim.claim, State.CANCELLED, None, told, None)
+
+    def handed_back(self) -> str:
+        """Return what the job's history says of an attempt that is handed back, as JSON text."""
+        why = "its worker lost its lease" if self.why == "lost" else "its worker drains"
+        return json.dumps(
+            {
+                "attempt": self.claim.attempt,
+                "outcome": "handed back",
+                "worker": self.worker,
+                "began": self.began.isoformat(),
+                "at": utcnow().isoformat(),
+                "message": why,
+            }
+        )
 
 
 @dataclass(slots=True)

@@ -15,8 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from hopyard.engine.childprocess import ProcessDied
 from hopyard.engine.children import RemoteError
 from hopyard.errors import JobCancelled, JobFailed, StaleFence, TimeLimitExceeded
+from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.values import Again, Claim, Done, utcnow
 from hopyard.redaction import redact
 from hopyard.specs import Category, State
@@ -60,7 +62,7 @@ class Runner:
         # A task may raise anything, it is classified and recorded. One that asks the process to end fails:
         # let through, that would end the event loop and every other job with it.
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
-            return self._failed(claim, error, time.monotonic() - started)
+            return self._failed(claim, error, time.monotonic() - started, worker)
         return Done(claim.id, claim.claim, State.SUCCEEDED, result, None, None)
 
     async def _result(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int) -> str:
@@ -106,6 +108,10 @@ class Runner:
             call.interrupt(JobCancelled)
             await asyncio.wait([future], timeout=_ABANDON_SECONDS)
             _retrieve(future)
+            if not future.done():
+                raise asyncio.CancelledError(
+                    f"its thread did not stop within {_ABANDON_SECONDS:g} s: it goes on, unheard"
+                ) from None
             raise
         if done:
             return future.result()
@@ -116,14 +122,25 @@ class Runner:
         _retrieve(future)
         raise _over(task, limit)
 
-    def _failed(self, claim: Claim, error: BaseException, seconds: float) -> Done | Again:
+    def _failed(self, claim: Claim, error: BaseException, seconds: float, worker: int) -> Done | Again:
         verdict = self._classify(claim.task, error)
         policy = self._policy(claim.task)
-        wait = delay(policy, verdict, max(1, claim.attempt - claim.crashes))
+        died = isinstance(error, ProcessDied)
+        wait = delay(policy, verdict, claim.attempt if died else max(1, claim.attempt - claim.crashes))
+        if isinstance(error, ProcessDied) and claim.crashes + 1 >= MAX_CRASHES:
+            wait = None
+            error = ProcessDied(f"{error}; {MAX_CRASHES} times what ran it died", error.evidence)
         described = self._describe(error, verdict.category, seconds)
         entry = json.dumps(
-            {"attempt": claim.attempt, "at": utcnow().isoformat(), "seconds": round(seconds, 3)}
+            {
+                "attempt": claim.attempt,
+                "outcome": "failed",
+                "worker": worker,
+                "began": (utcnow() - timedelta(seconds=seconds)).isoformat(),
+                "at": utcnow().isoformat(),
+            }
             | {key: value for key, value in json.loads(described).items() if key != "traceback"}
+            | ({"evidence": error.evidence} if isinstance(error, ProcessDied) else {})
         )
         name, text = type(error).__name__, said(error)
         if wait is None:
@@ -146,7 +163,7 @@ class Runner:
             text,
         )
         reason = f"attempt {claim.attempt} failed: {name}: {text}"[:500]
-        return Again(claim.id, claim.claim, utcnow() + timedelta(seconds=wait), reason, entry)
+        return Again(claim.id, claim.claim, utcnow() + timedelta(seconds=wait), reason, entry, int(died))
 
     def _classify(self, task: str, error: BaseException) -> Verdict:
         return self._hopyard.plugins.classify(task, error) or classify(error)

@@ -40,7 +40,7 @@ async def cancel(database: Database, ids: Sequence[str], reason: str) -> dict[st
         )
         await tx.execute(f"DELETE FROM job_live WHERE id {d.ids('$1')}", database.list(waiting))
         await tx.execute_many(
-            f"INSERT INTO command (kind, target, created) VALUES ('cancel', $1, {d.now})",
-            [(id_,) for id_ in running],
+            f"INSERT INTO command (kind, target, data, created) VALUES ('cancel', $1, $2, {d.now})",
+            [(id_, reason) for id_ in running],
         )
     return dict.fromkeys(running, State.RUNNING) | dict.fromkeys(waiting, State.CANCELLED)

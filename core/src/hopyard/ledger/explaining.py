@@ -3,75 +3,126 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from hopyard.errors import UnknownJob
+from hopyard.ledger import keys
 from hopyard.ledger.database import Database, Row
-from hopyard.ledger.values import moment
+from hopyard.ledger.values import moment, utcnow
 from hopyard.specs import State
 
+#: What becomes of a running job that is told to stop, by how its task runs.
+STOPS: Final = {
+    "loop": "its coroutine is cancelled",
+    "thread": "its thread is asked only: a thread that waits outside of Python cannot be stopped",
+    "process": "its process is asked, and killed if it goes on",
+}
 
-async def explain(database: Database, id_: str) -> list[str]:
-    """Return why a job is where it is, the most telling reason first. Raises `UnknownJob`."""
+
+async def explain(database: Database, id_: str, pools: Mapping[str, str] | None = None) -> list[str]:
+    """Return why a job is where it is, the most telling reason first. Raises `UnknownJob`.
+
+    `pools` says how tasks run, by their names: the keys of `STOPS`.
+    """
     rows = await database.fetch("SELECT * FROM job_live WHERE id = $1", id_)
     if not rows:
         return [await _over(database, id_)]
     job = rows[0]
     state = State(job["state"])
     if state is State.RUNNING:
-        return [await _running(database, job)]
+        return await _running(database, job, (pools or {}).get(job["task"]))
     if state is State.PARKED:
-        return [f"it is parked: {job['reason']}"]
+        return [
+            f"it is parked: {job['reason']}",
+            f"it is queued again by the first worker that starts and knows the task {job['task']}",
+        ]
     if state in (State.SCHEDULED, State.RETRYING):
-        why = f" ({job['reason']})" if job["reason"] else ""
-        return [f"it waits until {_at(job['eta'])}{why}", *await _leader(database)]
+        return [_waits(job), *await _paused(database, job["queue"]), *await _leader(database)]
     return await _queued(database, job)
 
 
+async def explain_key(database: Database, key: str, pools: Mapping[str, str] | None = None) -> list[str]:
+    """Return which job holds a unique key, and why that one is where it is."""
+    id_ = await keys.holder(database, key)
+    if id_ is None:
+        return [f"nobody holds the key {key}: the next job with it is accepted"]
+    (row,) = await database.fetch("SELECT until FROM job_key WHERE key = $1", key)
+    until = f"until {_at(row['until'])}" if row["until"] is not None else "until it is over"
+    try:
+        why = await explain(database, id_, pools)
+    except UnknownJob:  # a key may be held for longer than results are kept
+        why = ["the ledger no longer has that job"]
+    return [f"the key {key} is held by job {id_} {until}", *why]
+
+
+def _waits(job: Row) -> str:
+    eta = moment(job["eta"])
+    seconds = (eta - utcnow()).total_seconds() if eta else 0.0
+    when = f"in {seconds:.0f} s" if seconds >= 1 else "which is due"
+    why = f": {job['reason']}" if job["reason"] else ""
+    kind = "for its next attempt " if job["state"] == State.RETRYING else ""
+    return f"it waits {kind}until {_at(job['eta'])}, {when}{why}"
+
+
 async def _over(database: Database, id_: str) -> str:
-    rows = await database.fetch("SELECT state, finished, error FROM job_history WHERE id = $1", id_)
+    rows = await database.fetch("SELECT state, finished, error, reason FROM job_history WHERE id = $1", id_)
     if not rows:
         raise UnknownJob(f"the ledger has no job {id_}")
     row = rows[0]
     error = json.loads(row["error"] or "{}")
-    why = f": {error['kind']}: {error['message']}" if error.get("kind") else ""
+    why = f": {error['kind']}: {error.get('message')}" if error.get("kind") else ""
+    if row["state"] == State.CANCELLED and row["reason"]:
+        why = f": {row['reason']}"
     return f"it is over: {State(row['state']).label} at {_at(row['finished'])}{why}"
 
 
-async def _running(database: Database, job: Row) -> str:
-    d = database.dialect
-    rows = await database.fetch(
-        f"SELECT name, host, pid, {d.plus('beat', 'lease')} >= {d.clock} AS alive FROM worker WHERE id = $1",
+async def _running(database: Database, job: Row, pool: str | None) -> list[str]:
+    found = await database.fetch(
+        f"SELECT name, host, pid, stopped, beat, lease, {database.dialect.clock} AS clock "
+        "FROM worker WHERE id = $1",
         job["worker"],
     )
-    if not rows:
-        return f"it runs since {_at(job['started'])} on worker {job['worker']}, which nobody knows any more"
-    worker = rows[0]
-    told = ", and was told to stop" if job["cancel"] else ""
-    where = f"{worker['name']} (pid {worker['pid']} on {worker['host']})"
-    alive = "" if worker["alive"] else "; that worker's lease has run out: it will be given to another one"
-    return f"it runs since {_at(job['started'])} on {where}{told}{alive}"
+    since = f"it runs since {_at(job['started'])}"
+    if not found:
+        reasons = [f"{since} on worker {job['worker']}, which nobody knows any more"]
+    else:
+        worker = found[0]
+        reasons = [f"{since} on {worker['name']} (pid {worker['pid']} on {worker['host']})", _lease(worker)]
+    if job["cancel"]:
+        how = f": {STOPS[pool]}" if pool in STOPS else ""
+        reasons.append(f"it was told to stop ({job['reason']}){how}")
+    if len(found) != 1 or found[0]["stopped"] is not None or _left(found[0]) < 0:
+        reasons += await _leader(database)
+    return reasons
+
+
+def _left(worker: Row) -> float:
+    """Return how many seconds a worker's lease lasts yet."""
+    beat, clock = moment(worker["beat"]), moment(worker["clock"])
+    return float(worker["lease"]) - ((clock - beat).total_seconds() if clock and beat else 0.0)
+
+
+def _lease(worker: Row) -> str:
+    left = _left(worker)
+    if worker["stopped"] is not None or left < 0:
+        return "that worker's lease has run out: the job will be given to another one"
+    return f"that worker's lease lasts {left:.0f} s yet; it is renewed while the worker lives"
 
 
 async def _queued(database: Database, job: Row) -> list[str]:
-    queue, reasons = job["queue"], list[str]()
-    paused = await database.fetch(
-        "SELECT paused, paused_by FROM queue_state WHERE queue = $1 AND paused IS NOT NULL", queue
-    )
-    if paused:
-        reasons.append(f"queue {queue} was paused by {paused[0]['paused_by']} at {_at(paused[0]['paused'])}")
+    queue = job["queue"]
+    paused = await _paused(database, queue)
     workers = await _workers(database)
-    serving = [worker for worker in workers if queue in json.loads(worker["queues"])]
-    plugin = job["task"].split(".", 1)[0]
-    if not serving:
-        reasons.append(f"no live worker works on queue {queue} ({len(workers)} are alive)")
-    elif not any(plugin in json.loads(worker["plugins"]) for worker in serving):
-        names = ", ".join(worker["name"] for worker in serving)
-        reasons.append(f"no live worker of queue {queue} has plugin {plugin} ({names} have not)")
-    running, before = await _counts(database, job)
-    if serving and not paused:
-        reasons.append(f"{running} jobs of queue {queue} run now and {before} wait before it")
+    unserved = _unserved(job, workers)
+    reasons = [*paused, *unserved]
+    running, before, oldest = await _counts(database, job)
+    behind = f"{running} jobs of queue {queue} run now and {before} wait before it"
+    if before and oldest:
+        behind += f", the oldest for {(utcnow() - oldest).total_seconds():.0f} s"
+    if not reasons or before:
+        reasons.append(behind)
     rung = await database.fetch("SELECT created FROM job_outbox WHERE id = $1", job["id"])
     if rung:
         reasons.append(f"nobody has rung for it yet (accepted at {_at(rung[0]['created'])})")
@@ -79,26 +130,48 @@ async def _queued(database: Database, job: Row) -> list[str]:
     return reasons
 
 
-async def _counts(database: Database, job: Row) -> tuple[int, int]:
+def _unserved(job: Row, workers: Sequence[Row]) -> list[str]:
+    """Say that no live worker can run the job, and what those do that live."""
+    queue, plugin = job["queue"], job["task"].split(".", 1)[0]
+    if not workers:
+        return [f"no live worker works on queue {queue}: none is alive at all"]
+    serving = [worker for worker in workers if queue in json.loads(worker["queues"])]
+    if not serving:
+        told = "; ".join(f"{w['name']} works on {', '.join(json.loads(w['queues']))}" for w in workers)
+        return [f"no live worker works on queue {queue} ({len(workers)} are alive: {told})"]
+    if not any(plugin in json.loads(worker["plugins"]) for worker in serving):
+        told = "; ".join(f"{w['name']} has {', '.join(json.loads(w['plugins'])) or 'none'}" for w in serving)
+        return [f"no live worker of queue {queue} has plugin {plugin} ({told})"]
+    return []
+
+
+async def _paused(database: Database, queue: str) -> list[str]:
+    rows = await database.fetch(
+        "SELECT paused, paused_by FROM queue_state WHERE queue = $1 AND paused IS NOT NULL", queue
+    )
+    return [f"queue {queue} was paused by {row['paused_by']} at {_at(row['paused'])}" for row in rows]
+
+
+async def _counts(database: Database, job: Row) -> tuple[int, int, datetime | None]:
+    """Return how many jobs of the queue run, how many wait before this one, and since when the oldest."""
+    ahead = f"state = {State.QUEUED:d} AND (priority > $2 OR (priority = $2 AND id < $3))"
     rows = await database.fetch(
         f"SELECT sum(CASE WHEN state = {State.RUNNING:d} THEN 1 ELSE 0 END) AS running, "
-        f"sum(CASE WHEN state = {State.QUEUED:d} AND (priority > $2 OR (priority = $2 AND id < $3)) "
-        "THEN 1 ELSE 0 END) AS before FROM job_live WHERE queue = $1",
+        f"sum(CASE WHEN {ahead} THEN 1 ELSE 0 END) AS before, "
+        f"min(CASE WHEN {ahead} THEN created END) AS oldest FROM job_live WHERE queue = $1",
         job["queue"],
         job["priority"],
         str(job["id"]),
     )
-    return int(rows[0]["running"] or 0), int(rows[0]["before"] or 0)
+    return int(rows[0]["running"] or 0), int(rows[0]["before"] or 0), moment(rows[0]["oldest"])
 
 
-async def _workers(database: Database) -> list[Any]:
+async def _workers(database: Database) -> Sequence[Row]:
     d = database.dialect
-    return [
-        *await database.fetch(
-            "SELECT name, queues, plugins FROM worker "
-            f"WHERE stopped IS NULL AND role = 'worker' AND {d.plus('beat', 'lease')} >= {d.clock}"
-        )
-    ]
+    return await database.fetch(
+        "SELECT name, queues, plugins FROM worker "
+        f"WHERE stopped IS NULL AND role = 'worker' AND {d.plus('beat', 'lease')} >= {d.clock} ORDER BY id"
+    )
 
 
 async def _leader(database: Database) -> list[str]:

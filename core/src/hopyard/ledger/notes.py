@@ -24,19 +24,20 @@ async def write_progress(database: Database, progress: Sequence[Progress]) -> No
         )
 
 
-async def check_held(tx: Connection, d: Dialect, id_: str, fence: tuple[int, int]) -> None:
-    """Hold a running job's row until the transaction ends.
+async def check_held(tx: Connection, d: Dialect, id_: str, fence: tuple[int, int]) -> int:
+    """Hold a running job's row until the transaction ends; return the attempt's number.
 
     Raises `StaleFence` where (worker, claim) is no longer what runs it.
     """
     held = await tx.fetch(
-        f"SELECT 1 AS yes FROM job_live WHERE id = $1 AND worker = $2 AND claim = $3 "
+        f"SELECT attempt FROM job_live WHERE id = $1 AND worker = $2 AND claim = $3 "
         f"AND state = {State.RUNNING:d} {d.for_update}",
         id_,
         *fence,
     )
     if not held:
         raise StaleFence(f"job {id_} was taken away from this worker; what it wrote was not stored")
+    return int(held[0]["attempt"])
 
 
 async def write_checkpoint(

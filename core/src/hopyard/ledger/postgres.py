@@ -61,7 +61,7 @@ SELECT id FROM gone"""
 # `state` stands in no index: the primary key is the only way to the rows, whatever the statistics say.
 _CLAIM: Final = f"""
 UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = $2, claim = $3,
-       started = now(), reason = NULL
+       started = now(), reason = CASE WHEN cancel THEN reason END
  WHERE id = ANY($1::uuid[]) AND state = {State.QUEUED:d}
    AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
@@ -85,10 +85,10 @@ RETURNING id"""
 
 _AGAIN: Final = f"""
 UPDATE job_live j SET state = {State.RETRYING:d}, worker = NULL, eta = u.eta, reason = u.reason,
-       attempts = {appended("u.entry")}
-  FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[])
-    AS u(id, claim, eta, reason, entry)
- WHERE j.id = u.id AND j.claim = u.claim AND j.worker = $6 AND j.state = {State.RUNNING:d}
+       attempts = {appended("u.entry")}, crashes = j.crashes + u.crashes
+  FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::smallint[])
+    AS u(id, claim, eta, reason, entry, crashes)
+ WHERE j.id = u.id AND j.claim = u.claim AND j.worker = $7 AND j.state = {State.RUNNING:d}
 RETURNING j.id"""
 
 
@@ -249,7 +249,7 @@ class PostgresDatabase(Database):
         return {str(row[0]) for row in rows}  # type: ignore[index]  # a record is a tuple as well
 
     async def again(self, jobs: Sequence[Again], worker: int) -> set[str]:
-        rows = await self.fetch(_AGAIN, *_columns(jobs, 5), worker)
+        rows = await self.fetch(_AGAIN, *_columns(jobs, 6), worker)
         return {str(row[0]) for row in rows}  # type: ignore[index]
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from hopyard.errors import UnknownJob
-from hopyard.ledger import effects
 from hopyard.ledger.database import Database, Row
 from hopyard.ledger.values import moment
 from hopyard.specs import State
 
 _COLUMNS = (
     "id, task, queue, priority, state, attempt, crashes, worker, created, eta, started, attempts, reason, "
-    "schedule, due, parent, root, person, replay_of, body"
+    "schedule, due, parent, root, person, replay_of, body, claim, cancel, job_group"
 )
-_LIVE = (
+LIVE = (
     f"SELECT {_COLUMNS}, CAST(NULL AS timestamptz) AS finished, CAST(NULL AS text) AS result, "
     "CAST(NULL AS text) AS error FROM job_live"
 )
-_HISTORY = f"SELECT {_COLUMNS}, finished, result, error FROM job_history"
+HISTORY = f"SELECT {_COLUMNS}, finished, result, error FROM job_history"
 
 
 def describe(row: Row) -> dict[str, Any]:
@@ -47,6 +45,7 @@ def describe(row: Row) -> dict[str, Any]:
         "due": at("due"),
         "parent": str(row["parent"]) if row["parent"] else None,
         "root": str(row["root"]) if row["root"] else None,
+        "group": str(row["job_group"]) if row["job_group"] else None,
         "replay_of": str(row["replay_of"]) if row["replay_of"] else None,
         "created": at("created"),
         "eta": at("eta"),
@@ -86,33 +85,9 @@ async def jobs(
         conditions.append("state IN (" + ", ".join(str(int(state)) for state in states) + ")")
     where = " WHERE " + " AND ".join(conditions) if conditions else ""
     order = f" ORDER BY id DESC LIMIT {int(limit)}"
-    parts = [
-        f"SELECT * FROM ({source}{where}{order}) AS part{n}" for n, source in enumerate((_LIVE, _HISTORY))
-    ]
+    parts = [f"SELECT * FROM ({source}{where}{order}) AS part{n}" for n, source in enumerate((LIVE, HISTORY))]
     rows = await database.fetch(" UNION ALL ".join(parts) + order, *given.values())
     return [describe(row) for row in rows]
-
-
-async def job(database: Database, id_: str) -> dict[str, Any]:
-    """Return one job with its progress, checkpoint and effects. Raises `UnknownJob`."""
-    rows = await database.fetch(f"{_LIVE} WHERE id = $1 UNION ALL {_HISTORY} WHERE id = $1", id_)
-    if not rows:
-        raise UnknownJob(f"the ledger has no job {id_}")
-    found = describe(rows[0])
-    for name, table, columns in (
-        ("progress", "job_progress", "current, total, message, updated"),
-        ("checkpoint", "job_checkpoint", "data, updated"),
-    ):
-        more = await database.fetch(f"SELECT {columns} FROM {table} WHERE job_id = $1", id_)
-        found[name] = _note(more[0]) if more else None
-    found["effects"] = await effects.listed(database, id_)
-    return found
-
-
-def _note(row: Row) -> dict[str, Any]:
-    values: Mapping[str, Any] = {key: row[key] for key in row.keys()}  # noqa: SIM118 - a sqlite3.Row iterates values
-    updated = moment(values["updated"])
-    return {**values, "updated": updated.isoformat() if updated else None}
 
 
 async def notifications(

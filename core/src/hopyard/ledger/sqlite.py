@@ -38,7 +38,7 @@ _OUTBOX: Final = "INSERT INTO job_outbox (id, created) VALUES (?1, hopyard_now()
 
 _CLAIM: Final = f"""
 UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = ?2, claim = ?3,
-       started = hopyard_now(), reason = NULL
+       started = hopyard_now(), reason = CASE WHEN cancel THEN reason END
  WHERE id IN (SELECT value FROM json_each(?1)) AND state = {State.QUEUED:d}
    AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
@@ -57,8 +57,8 @@ _GONE: Final = "DELETE FROM job_live WHERE id = ?1"
 
 _AGAIN: Final = f"""
 UPDATE job_live SET state = {State.RETRYING:d}, worker = NULL, eta = ?3, reason = ?4,
-       attempts = {appended("?5")}
- WHERE id = ?1 AND claim = ?2 AND worker = ?6 AND state = {State.RUNNING:d}"""
+       attempts = {appended("?5")}, crashes = crashes + ?6
+ WHERE id = ?1 AND claim = ?2 AND worker = ?7 AND state = {State.RUNNING:d}"""
 
 
 def boot_micros() -> int:

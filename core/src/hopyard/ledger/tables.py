@@ -278,7 +278,7 @@ delivery = Table(
     metadata,
     Column("notification_id", Id, primary_key=True),
     Column("channel", Text, primary_key=True),  # masked address
-    Column("state", Text, nullable=False),  # sending | delivered | failed
+    Column("state", Text, nullable=False),  # delivered | failed
     Column("attempts", Integer, nullable=False),
     Column("error", Text),
     Column("updated", Moment, nullable=False),

@@ -136,13 +136,17 @@ class Done(NamedTuple):
 
 
 class Again(NamedTuple):
-    """A job to be tried again at `eta`; `entry` describes the failed attempt as JSON text."""
+    """A job to be tried again at `eta`; `entry` describes the failed attempt as JSON text.
+
+    `crashes` is 1 where the process that ran it died.
+    """
 
     id: str
     claim: int
     eta: datetime
     reason: str
     entry: str
+    crashes: int = 0
 
 
 class Ring(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from hopyard.ledger.database import Connection, Database, Row
+from hopyard.ledger.database import Connection, Database, Row, appended
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import RUNG, Ring, moment
 from hopyard.specs import State
@@ -142,17 +142,24 @@ async def unpark(database: Database, tasks: Iterable[str]) -> int:
     return len(rows)
 
 
-async def release(database: Database, jobs: Sequence[tuple[str, int]], worker: int) -> None:
-    """Hand running jobs back (pairs of id and claim); the attempt does not count."""
+async def release(
+    database: Database, jobs: Sequence[tuple[str, int]], worker: int, entry: str | None = None
+) -> None:
+    """Hand running jobs back (pairs of id and claim); the attempt does not count.
+
+    `entry` tells of it in the job's history, as JSON text; without one nothing ran.
+    """
     d = database.dialect
+    kept = "" if entry is None else f", attempts = {appended('$4')}"
     async with database.transaction() as tx:
         rows: list[Any] = []
         for id_, claim in jobs:  # at shutdown only, as many as were running
             rows += await tx.fetch(
-                f"UPDATE job_live SET state = {State.QUEUED:d}, worker = NULL, attempt = attempt - 1 "
+                f"UPDATE job_live SET state = {State.QUEUED:d}, worker = NULL, attempt = attempt - 1{kept} "
                 f"WHERE id = $1 AND claim = $2 AND worker = $3 AND state = {State.RUNNING:d} RETURNING id",
                 id_,
                 claim,
                 worker,
+                *([] if entry is None else [entry]),
             )
         await _outbox(tx, d, rows)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
-from hopyard.ledger import following
-from hopyard.ledger.columns import moved
+from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import RUNG, Ring
+from hopyard.ledger.values import Ring, utcnow
 from hopyard.specs import State
 
-#: A job whose worker died this often is not tried again: it may be what kills them.
-MAX_CRASHES = 3
+#: How far back commands are read again.
+_OVERLAP: Final = 1000
+_OVERLAP_SECONDS: Final = 60
 
 
 class Command(NamedTuple):
@@ -67,7 +67,7 @@ async def leave(database: Database, worker: int) -> None:
     d = database.dialect
     async with database.transaction() as tx:
         await tx.execute(f"UPDATE worker SET stopped = {d.now} WHERE id = $1 AND stopped IS NULL", worker)
-        await _requeue(tx, d, "worker = $1", worker)
+        await _requeue(tx, d, "its worker left", "worker = $2", worker)
 
 
 async def orphans(database: Database) -> int:
@@ -77,13 +77,16 @@ async def orphans(database: Database) -> int:
     """
     gone = "NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = job_live.worker AND w.stopped IS NULL)"
     async with database.transaction() as tx:
-        return await _requeue(tx, database.dialect, gone)
+        return await _requeue(tx, database.dialect, "its worker was given up before it began", gone)
 
 
-async def _requeue(tx: Connection, d: Dialect, which: str, *parameters: Any) -> int:
+async def _requeue(tx: Connection, d: Dialect, why: str, which: str, *parameters: Any) -> int:
+    rest = json.dumps({"outcome": "handed back", "at": utcnow().isoformat(), "message": why})[1:]
+    entry = "'{\"attempt\": ' || attempt || ', \"worker\": ' || worker || ', ' || $1"
     rows = await tx.fetch(
-        f"UPDATE job_live SET state = {State.QUEUED:d}, worker = NULL, attempt = attempt - 1 "
-        f"WHERE state = {State.RUNNING:d} AND {which} RETURNING id",
+        f"UPDATE job_live SET state = {State.QUEUED:d}, worker = NULL, attempt = attempt - 1, "
+        f"attempts = {appended(entry)} WHERE state = {State.RUNNING:d} AND {which} RETURNING id",
+        rest,
         *parameters,
     )
     await tx.execute_many(
@@ -99,7 +102,16 @@ async def last_command(database: Database) -> int:
 
 
 async def commands_since(database: Database, n: int) -> list[Command]:
-    rows = await database.fetch("SELECT n, kind, target FROM command WHERE n > $1 ORDER BY n", n)
+    """Return the commands after `n`, and those of the last minute among the thousand before it.
+
+    Their numbers need not become visible in order: a transaction that took a lower one may commit later.
+    """
+    d = database.dialect
+    rows = await database.fetch(
+        f"SELECT n, kind, target FROM command WHERE n > $1 - {_OVERLAP} "
+        f"AND (n > $1 OR created > {d.plus(d.now, f'-{_OVERLAP_SECONDS}')}) ORDER BY n",
+        n,
+    )
     return [Command(int(row["n"]), row["kind"], row["target"]) for row in rows]
 
 
@@ -130,58 +142,10 @@ async def rescue(database: Database) -> Rescued:
         dead = 0
         for number in numbers:  # few: one per process that died since the last look
             await tx.execute(f"UPDATE worker SET stopped = {d.now} WHERE id = $1", number)
-            entry = json.dumps(
-                {"worker": names[number], "error": "the worker was lost", "kind": "WorkerLost"}
-            )
-            gone, again = await _take_back(tx, database, number, entry)
+            gone, again = await take_back(tx, d, number, names[number])
             dead += gone
             requeued += again
     return Rescued(numbers, requeued, dead)
-
-
-async def _take_back(tx: Connection, database: Database, worker: int, entry: str) -> tuple[int, list[Ring]]:
-    """Requeue a lost worker's running jobs; those that crashed too often end dead.
-
-    Returns how many ended, and those that wait again.
-    """
-    d = database.dialect
-    error = json.dumps(
-        {
-            "kind": "WorkerLost",
-            "category": "resource",
-            "message": f"its worker died {MAX_CRASHES} times while it ran",
-        }
-    )
-    # Locked and listed first: until it hears of its loss, the worker may still finish jobs and claim others.
-    held = await tx.fetch(
-        f"SELECT id, crashes FROM job_live WHERE worker = $1 AND state = {State.RUNNING:d} "
-        f"ORDER BY id {d.for_update}",
-        worker,
-    )
-    last = database.list(str(row["id"]) for row in held if row["crashes"] + 1 >= MAX_CRASHES)
-    others = database.list(str(row["id"]) for row in held if row["crashes"] + 1 < MAX_CRASHES)
-    kept = moved("crashes", "attempts")
-    await following.mark(tx, d, f"id {d.ids('$1')}", last)
-    gone = await tx.execute(
-        f"INSERT INTO job_history ({kept}, crashes, state, error, attempts, finished) "
-        f"SELECT {kept}, crashes + 1, {State.DEAD:d}, $2, {appended('$3')}, {d.now} "
-        f"FROM job_live WHERE id {d.ids('$1')}",
-        last,
-        error,
-        entry,
-    )
-    await tx.execute(f"DELETE FROM job_live WHERE id {d.ids('$1')}", last)
-    rows: Sequence[Any] = await tx.fetch(
-        f"UPDATE job_live SET state = {State.QUEUED:d}, crashes = crashes + 1, worker = NULL, "
-        f"attempts = {appended('$2')} WHERE id {d.ids('$1')} RETURNING {RUNG}",
-        others,
-        entry,
-    )
-    await tx.execute_many(
-        f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING",
-        [(str(row["id"]),) for row in rows],
-    )
-    return gone, [Ring.of(row) for row in rows]
 
 
 async def living(database: Database) -> set[int]:

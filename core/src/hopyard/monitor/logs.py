@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+from collections import deque
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from hopyard.redaction import redact
+
+LAST_WORDS: Final = "HOPYARD_INTERNAL_LAST_WORDS"
+"""Environment variable with the path of the file for `LastWords`."""
+_FILE_BYTES: Final = 100_000
+_LINE_BYTES: Final = 2_000
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
@@ -49,12 +56,45 @@ class TextFormatter(logging.Formatter):
         return redact(text)
 
 
+class LastWords(logging.Handler):
+    """Keeps the last lines in a small file, where who finds this process dead can read them.
+
+    What was written is the kernel's at once: it outlives a kill.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._file = open(path, "wb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 - for as long as the process lives
+        self._lines: deque[bytes] = deque(maxlen=50)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; begin anew with those kept where the file has grown."""
+        try:
+            line = self.format(record).encode(errors="replace")[:_LINE_BYTES] + b"\n"
+            self._lines.append(line)
+            if self._file.tell() > _FILE_BYTES:
+                self._file.seek(0)
+                self._file.truncate()
+                line = b"".join(self._lines)
+            self._file.write(line)
+        except Exception:  # noqa: BLE001 - as every handler: logging must not fail
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
 def configure(level: str, style: str) -> None:
-    """Send all logs to standard error, as `json` or `text`."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    """Send all logs to standard error, as `json` or `text`; to where the supervisor wants them, too."""
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [logging.StreamHandler(sys.stderr)]
+    last_words = os.environ.pop(LAST_WORDS, None)
+    if last_words is not None:
+        root.handlers.append(LastWords(last_words))
+    for handler in root.handlers:
+        handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root.setLevel(level)
     # Its own log lines repeat what the ledger records.
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from hopyard import current
-from hopyard.errors import InvalidInput
+from hopyard.errors import InvalidInput, LedgerUnavailable, StaleFence
 from hopyard.notify import channels
 from hopyard.notify.people import person
 from hopyard.redaction import redact
 from hopyard.specs import Category, Message, RetryPolicy
-from hopyard.tasks import task
+from hopyard.tasks import Job, task
 
 _SAVE = (
     "INSERT INTO delivery (notification_id, channel, state, attempts, error, updated) "
     "VALUES ($1, $2, $3, 1, $4, {now}) ON CONFLICT (notification_id, channel) DO UPDATE SET "
     "state = excluded.state, error = excluded.error, updated = excluded.updated, "
-    "attempts = delivery.attempts + CASE WHEN excluded.state = 'sending' THEN 1 ELSE 0 END"
+    "attempts = delivery.attempts + 1"
 )
 
 
@@ -31,7 +32,7 @@ _SAVE = (
     ),
     time_limit=60,
 )
-async def deliver(notification: str, channel: str) -> str:
+async def deliver(job: Job, notification: str, channel: str) -> str:
     """Deliver a stored notification over one of its person's channels, unless that was done already."""
     hopyard = current.get()
     database = hopyard.client().database
@@ -42,24 +43,24 @@ async def deliver(notification: str, channel: str) -> str:
     address = person(stored["person"]).channels.get(channel)
     if address is None:
         raise InvalidInput(f"{stored['person']} no longer has the channel {channel}")
-    before = await database.fetch(
-        "SELECT state FROM delivery WHERE notification_id = $1 AND channel = $2", notification, channel
-    )
-    if before and before[0]["state"] == "delivered":
-        return "delivered before"
-    # Left at `sending` by a worker that died: the message may have arrived.
-    repeat = bool(before) and before[0]["state"] == "sending"
-    await _note(database, notification, channel, "sending", None)
-    message = Message(
-        id=notification,
-        person=stored["person"],
-        title=stored["title"],
-        body=stored["body"],
-        data=json.loads(stored["data"]),
-        repeat=repeat,
-    )
-    try:
+
+    async def send(repeat: bool = False) -> str:
+        message = Message(
+            id=notification,
+            person=stored["person"],
+            title=stored["title"],
+            body=stored["body"],
+            data=json.loads(stored["data"]),
+            repeat=repeat,
+        )
         await channels.deliver(address, message, hopyard.plugins.notifiers, hopyard.egress)
+        return "delivered"
+
+    try:
+        # Where a worker died in between it may have arrived: better twice, and said so, than never.
+        await job.effect("delivery", send, repeat_if_unknown=partial(send, repeat=True))
+    except (StaleFence, LedgerUnavailable):
+        raise  # says nothing of the delivery; another attempt does
     except Exception as error:
         await _note(database, notification, channel, "failed", redact(str(error))[:500])
         raise

@@ -133,11 +133,16 @@ class PersonEntry(Section):
 
 
 class WorkerSection(Section):
-    """Seconds. The heartbeat is a third of the lease unless given."""
+    """Seconds. The heartbeat is a third of the lease unless given.
+
+    `grace` is what running jobs have to end when the worker stops, `cancel_grace` what a cancelled job in a
+    process of its own has before it is killed.
+    """
 
     lease: PositiveDuration = 15.0
     heartbeat: PositiveDuration = Field(default_factory=lambda data: data.get("lease", 15.0) / 3)
     grace: Duration = 10.0
+    cancel_grace: Duration = 5.0
 
     @model_validator(mode="after")
     def _heartbeat_within_lease(self) -> WorkerSection:
@@ -203,6 +208,13 @@ class Settings(Section):
     def file(self) -> Path | None:
         """The settings file that was read; None if there was none."""
         return self._file
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's address; without a setting a SQLite file in the data directory."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data / 'hopyard.db'}"
 
     @property
     def site(self) -> Path | None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ class ChildStatus:
     restarts: int
     returncode: int | None
     """How it ended the last time, negative for a signal; None before the first end."""
+    memory: int | None
+    """Its largest resident memory in bytes until that end."""
 
 
 class Child:
@@ -62,6 +65,7 @@ class Child:
         self.spec = spec
         self.restarts = 0
         self.returncode: int | None = None
+        self.memory: int | None = None
         self.due = 0.0
         self._pause = FIRST_PAUSE
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,7 +83,9 @@ class Child:
 
     def status(self) -> ChildStatus:
         started = self._started_at if self.running else None
-        return ChildStatus(self.spec.name, self.pid or None, started, self.restarts, self.returncode)
+        return ChildStatus(
+            self.spec.name, self.pid or None, started, self.restarts, self.returncode, self.memory
+        )
 
     def start(self, leash: int) -> None:
         """Start the process in a session of its own. Raises OSError."""
@@ -115,7 +121,11 @@ class Child:
         if process is None or not _ended(process):
             return False
         _kill_group(process.pid)
-        self.returncode = process.wait()
+        if process.returncode is None:  # as `process.wait()`, which does not tell what the process used
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self.returncode = process.returncode
         self._process = None
         return True
 

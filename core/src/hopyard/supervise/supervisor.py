@@ -60,6 +60,11 @@ class Supervisor:
         """Return what is known of each child, in the order of starting."""
         return [child.status() for child in self._children]
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the children are being stopped: their ends are no accidents."""
+        return self._stops > 0
+
     def stop(self) -> None:
         """Have `run` stop the children and return; called a second time, have it kill them.
 

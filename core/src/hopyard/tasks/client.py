@@ -88,6 +88,8 @@ class Client:
         id_, new = await submit_unique(self.database, job, unique)
         if new and job.state == State.QUEUED:
             await self.ring([Ring(*job[:6])])
+        if not new:
+            log.info("%s was not stored beside job %s, which holds the key %s", job.task, id_, unique.key)
         return id_
 
     async def _flush(self) -> None:

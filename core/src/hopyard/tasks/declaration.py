@@ -91,6 +91,13 @@ class Task(Generic[P, R]):
         return inspect.iscoroutinefunction(self.function)
 
     @property
+    def runs_in(self) -> Literal["loop", "thread", "process"]:
+        """What runs it in a worker."""
+        if self.pool == "process":
+            return "process"
+        return "loop" if self.is_async else "thread"
+
+    @property
     def summary(self) -> str:
         """The first line of its docstring."""
         return self.doc.split("\n", 1)[0]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hopyard import portal
-from hopyard.errors import EffectUnknown
+from hopyard.errors import EffectUnknown, JobCancelled, TimeLimitExceeded
 from hopyard.ledger.values import Claim, Progress, utcnow
 from hopyard.specs import Effect, Reconciled
 from hopyard.tasks.payload import checked
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from hopyard.ledger.database import Database
+    from hopyard.ledger.effects import Begun
 
 T = TypeVar("T")
 
@@ -113,40 +115,59 @@ class Job:
         self.checkpoint = data
 
     async def effect(
-        self, name: str, action: Callable[..., Awaitable[T]], *, repeat_if_unknown: bool = False, **data: Any
+        self,
+        name: str,
+        action: Callable[..., Awaitable[T]],
+        *,
+        repeat_if_unknown: bool | Callable[..., Awaitable[T]] = False,
+        **data: Any,
     ) -> T:
         """Do something outside at most once, across retries and crashes.
 
         `await job.effect("mail", send, to=user)` calls `send(to=user)`; what it returns (JSON-like) is kept
         and returned to every later attempt.
         If it raises, it did not happen, and a later attempt does it again. Where an attempt died in between,
-        `reconcile_effect` is asked; without an answer it is repeated only with `repeat_if_unknown`.
+        `reconcile_effect` is asked; without an answer it is repeated only with `repeat_if_unknown`. That may
+        be another action that does it, for instance one that says that it may be a repeat.
 
         Raises `EffectUnknown` where nobody can say, `StaleFence` if the job was given to another worker.
         """
-        from hopyard.ledger import effects
-
-        self._host.check(self.id)
-        database, fence = self._host.held(self.id, self._claim.claim)
-        begun = await effects.begin(database, self.id, fence, name, data)
-        if begun.standing == "unknown":
-            found = await self._reconcile(name, data)
-            if found is not None and found.happened:
-                await effects.end(database, self.id, fence, name, "done", found.outcome)
-                return found.outcome  # type: ignore[no-any-return]
-            if found is None and not repeat_if_unknown:
-                raise EffectUnknown(
-                    f"{self.task}: effect `{name}` was begun by an attempt that died: unknown"
-                )
+        begun, end = await self._begin_effect(name, data, bool(repeat_if_unknown))
         if begun.standing == "done":
             return begun.outcome  # type: ignore[no-any-return]
+        if begun.standing == "unknown" and callable(repeat_if_unknown):
+            action = repeat_if_unknown
         try:
             outcome = await action(**data)
         except Exception:
-            await effects.end(database, self.id, fence, name, "failed")
+            await end("failed")
             raise
-        await effects.end(database, self.id, fence, name, "done", outcome)
+        await end("done", outcome)
         return outcome
+
+    async def _begin_effect(
+        self, name: str, data: Mapping[str, Any], repeat: bool
+    ) -> tuple[Begun, Callable[..., Coroutine[Any, Any, None]]]:
+        """Return where an effect stands, `unknown` only if it is to be repeated, and what records its end."""
+        from hopyard.ledger import effects
+
+        self._host.check(self.id)
+        # Held from here on: what is done is recorded also where the job was told to stop meanwhile.
+        database, fence = self._host.held(self.id, self._claim.claim)
+        end = partial(effects.end, database, self.id, fence, name)
+        begun = await effects.begin(database, self.id, fence, name, data)
+        if begun.standing == "unknown":
+            found = await self._reconcile(name, data)
+            if found is None and not repeat:
+                raise EffectUnknown(
+                    f"{self.task}: effect `{name}` was begun by an attempt that died: unknown"
+                )
+            if found is not None and found.happened:
+                await end("done", found.outcome)
+                begun = effects.Begun("done", found.outcome)
+            elif found is not None:
+                begun = effects.Begun("new", None)
+        return begun, end
 
     async def _reconcile(self, name: str, data: Mapping[str, Any]) -> Reconciled | None:
         from hopyard import current
@@ -178,3 +199,31 @@ class JobSync:
     def save(self, **values: Any) -> None:
         """As `Job.save`."""
         portal.run(self._job.save(**values))
+
+    def effect(
+        self,
+        name: str,
+        action: Callable[..., T],
+        *,
+        repeat_if_unknown: bool | Callable[..., T] = False,
+        **data: Any,
+    ) -> T:
+        """As `Job.effect`; `action` is a plain function and runs in the task's own thread.
+
+        One that is interrupted (a cancel, the time limit) may have happened: it stays unknown.
+        """
+        job = self._job
+        begun, end = portal.run(job._begin_effect(name, data, bool(repeat_if_unknown)))
+        if begun.standing == "done":
+            return begun.outcome  # type: ignore[no-any-return]
+        if begun.standing == "unknown" and callable(repeat_if_unknown):
+            action = repeat_if_unknown
+        try:
+            outcome = action(**data)
+        except (JobCancelled, TimeLimitExceeded):
+            raise
+        except Exception:
+            portal.run(end("failed"))
+            raise
+        portal.run(end("done", outcome))
+        return outcome

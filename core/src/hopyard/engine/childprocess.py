@@ -1,0 +1,98 @@
+"""One child process as its parent sees it: its pipes, its last words, its memory at last sight, its death."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hopyard.errors import ResourceError
+from hopyard.ledger import crashes
+
+#: A line carries a job's arguments, result or checkpoint, each up to a megabyte.
+_LINE_BYTES: Final = 8_000_000
+_LOOK_SECONDS: Final = 1.0
+#: What is left in the pipe of a dead child is read within so long: what it started may hold the other end.
+_REST_SECONDS: Final = 1.0
+
+
+class ProcessDied(ResourceError):
+    """The process that ran a job died. `evidence` is what `crashes.evidence` returns."""
+
+    def __init__(self, message: str, evidence: dict[str, Any]) -> None:
+        self.evidence = evidence
+        super().__init__(message)
+
+
+class ChildProcess:
+    """A child and a reader of its standard error, which goes on to the worker's own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self._words = b""
+        self.memory: int | None = None
+        """Resident bytes at last sight, or as the child said itself."""
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(cls, environment: Mapping[str, str]) -> ChildProcess:
+        """Start a child with these variables."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "hopyard.engine.child",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+            limit=_LINE_BYTES,
+        )
+        return cls(process)
+
+    async def _listen(self) -> None:
+        assert self.process.stderr is not None  # noqa: S101 - it was asked for
+        while chunk := await self.process.stderr.read(65536):
+            self._words = (self._words + chunk)[-crashes.READ_BYTES :]
+            with contextlib.suppress(OSError):  # the worker's own log is gone: nobody to tell
+                while chunk:
+                    chunk = chunk[os.write(2, chunk) :]
+
+    @contextlib.asynccontextmanager
+    async def busy(self) -> Any:
+        """Watch the child's memory while it runs a job; its words are that job's from now on."""
+        self._words, self.memory = b"", None
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.memory = resident(self.process.pid) or self.memory
+
+    async def death(self) -> dict[str, Any]:
+        """Wait until the child is dead; return the evidence."""
+        code = await self.process.wait()
+        await asyncio.wait([self._listening], timeout=_REST_SECONDS)
+        return crashes.evidence(code, self.memory, self._words)
+
+    async def kill(self) -> None:
+        """Kill the child and wait until it is gone."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        await asyncio.wait([self._listening], timeout=_REST_SECONDS)
+
+
+def resident(pid: int) -> int | None:
+    """Return a process' resident memory in bytes; None where the kernel does not say."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") or None
+    except (OSError, IndexError):
+        return None
