@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import derived_id
-from hopyard.ledger.workers import MAX_CRASHES
 from hopyard.specs import State
 
 WAITING = (State.SCHEDULED, State.QUEUED, State.RETRYING, State.PARKED)
@@ -138,7 +138,8 @@ class Model:
         for id_ in {*ids}:
             job = self.live.get(id_)
             if job is not None and job.state == State.QUEUED and job.queue not in self.paused:
-                job.state, job.worker, job.claim, job.reason = State.RUNNING, worker, claim, None
+                job.state, job.worker, job.claim = State.RUNNING, worker, claim
+                job.reason = job.reason if job.cancel else None
                 job.attempt += 1
                 taken.add(id_)
         return taken
@@ -163,7 +164,8 @@ class Model:
             if self.ours(id_, fence):
                 self._give_back(id_)
 
-    def _give_back(self, id_: str) -> None:
+    def _give_back(self, id_: str, entry: bool = False) -> None:
+        self.live[id_].entries += entry
         self.live[id_].worker = None
         self.live[id_].attempt -= 1
         self._queue(id_)
@@ -182,12 +184,12 @@ class Model:
     def leave(self, worker: int) -> None:
         self.workers[worker].stopped = True
         for id_ in self.held(lambda job: job.worker == worker):
-            self._give_back(id_)
+            self._give_back(id_, entry=True)
 
     def orphans(self) -> int:
         found = self.held(lambda job: job.worker not in self.workers or self.workers[job.worker].stopped)
         for id_ in found:
-            self._give_back(id_)
+            self._give_back(id_, entry=True)
         return len(found)
 
     def rescue(self) -> tuple[set[int], int, int]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from hopyard.errors import LedgerUnavailable, StaleFence
 from hopyard.ledger import cancelling, keys, queues, waiting, workers
+from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.database import Database, open_database, sqlite_path
 from hopyard.ledger.values import Again, Done, NewJob, utcnow
 from hopyard.specs import State
@@ -175,7 +176,7 @@ class World:
                 assert past[id_]["state"] == state, "a terminal state changed"
                 assert claim is None or past[id_]["claim"] == claim, "a stale outcome was accepted"
         for id_, row in {**live, **past}.items():
-            assert row["crashes"] <= workers.MAX_CRASHES
+            assert row["crashes"] <= MAX_CRASHES
             assert (row["state"] == State.RUNNING) <= (row["worker"] is not None)
             again = self.returned[id_] + self.requeued
             assert self.grants[id_] <= 1 + again, "a job was given to two workers"

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import pytest
 from hopyard.errors import StaleFence, UnknownJob
 from hopyard.ledger import cancelling, deadletters, effects, keys, notes, queues, waiting, workers
+from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.database import Database, open_database
 from hopyard.ledger.values import Again, Done, NewJob, utcnow
 from hopyard.specs import State
@@ -448,10 +449,10 @@ class Machine(RuleBasedStateMachine):
         assert {*live, *past} == self.model.accepted(), "a job is lost"
         for row in past.values():
             assert row["state"].final
-            assert row["crashes"] <= workers.MAX_CRASHES
+            assert row["crashes"] <= MAX_CRASHES
         for row in live.values():
             assert not row["state"].final
-            assert row["crashes"] < workers.MAX_CRASHES
+            assert row["crashes"] < MAX_CRASHES
             assert (row["worker"] is not None) == (row["state"] == State.RUNNING)
         for id_, row in self.over.items():
             assert past.get(id_) == row, "a terminal row changed"

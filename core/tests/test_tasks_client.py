@@ -79,11 +79,11 @@ class Counted:
         self.errors: list[BaseException] = []
         original = getattr(database, name)
 
-        async def call(*arguments: Any) -> Any:
+        async def call(*arguments: Any, **options: Any) -> Any:
             self.calls.append(arguments)
             if self.errors:
                 raise self.errors.pop(0)
-            return await original(*arguments)
+            return await original(*arguments, **options)
 
         monkeypatch.setattr(database, name, call)
 

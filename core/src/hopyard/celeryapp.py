@@ -135,14 +135,14 @@ def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
     check = collection is None or collection.check
     job = canvas.linked(call.job(tuple(args or ()), kwargs or {}, check=check), options)
     if collection is None:
-        portal.run(_submit(job), within_loop=True)
+        portal.run(_submit(job, fresh=not id_), within_loop=True)
     else:
         collection.jobs.append(job)
     return AsyncResult(job.id, app=current.get().celery, task_name=task.name)
 
 
-async def _submit(job: NewJob) -> None:
-    await current.get().client().submit([job])
+async def _submit(job: NewJob, *, fresh: bool) -> None:
+    await current.get().client().submit([job], fresh=fresh)
 
 
 def build(hopyard: Hopyard) -> Celery:
