@@ -139,14 +139,14 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         return
     say = terminalreporter.write_line
     say(f"\nfault suite, {plan.MODE}, lease {plan.LEASE:g} s, seed {plan.SEED}, break {plan.BREAK or 'none'}")
-    for one in _installed:
-        say(f"processes run {one.what}, built and installed in {one.seconds:.0f} s; {_versions()}")
+    for made in _installed:
+        say(f"processes run {made.what}, built and installed in {made.seconds:.0f} s; {_versions()}")
     for siege in _sieges:
         say(f"{siege.pair}: {_shown(siege.numbers)}")
-        for fault in siege.rounds.values():
-            say(f"  {fault.fault:11} rounds {fault.run:>4} of {fault.planned:<4}  {_shown(fault.numbers)}")
-    for fault in _others:
-        say(f"{fault.pair}: {fault.fault} rounds {fault.run} of {fault.planned}  {_shown(fault.numbers)}")
+        for one in siege.rounds.values():
+            say(f"  {one.fault:11} rounds {one.run:>4} of {one.planned:<4}  {_shown(one.numbers)}")
+    for one in _others:
+        say(f"{one.pair}: {one.fault} rounds {one.run} of {one.planned}  {_shown(one.numbers)}")
     for (fault, pair), why in sorted(plan.SKIPS.items()):
         if pair in plan.pairs():
             say(f"{fault:11} {pair:18} skipped: {why}")
@@ -158,9 +158,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     reports = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = len(reports.stats.get("skipped", ())) if reports else 0
-    declared = sum(fault == "T0" and pair in plan.pairs() for fault, pair in plan.SKIPS)
+    declared = sum(name == "T0" and pair in plan.pairs() for name, pair in plan.SKIPS)
     rounds = [fault for siege in _sieges for fault in siege.rounds.values()] + _others
     short = [(fault.fault, fault.pair) for fault in rounds if fault.run < fault.planned]
-    if session.exitstatus == 0 and (short or skipped > declared or not rounds):
+    if reports and session.exitstatus == 0 and (short or skipped > declared or not rounds):
         session.exitstatus = 3
         reports.write_line(f"RED: rounds not run: {short}; skipped {skipped}, declared {declared}")

@@ -59,6 +59,8 @@ class Fleet:
             for n, process in enumerate(self.processes):
                 if process.poll() is not None:
                     self.ended[process.pid] = process.returncode
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)  # its children, as the supervisor does
                     self.processes[n] = self._hire()
             await asyncio.sleep(0.1)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from chaos import breaks, crashpoints, poison
@@ -30,7 +28,7 @@ def _run(job: Job, what: str, **more: Any) -> dict[str, Any]:
 
 
 #: The process of the worker: a fault that hits it hits its children too.
-_WORKER = os.getppid() if Path(sys.argv[0]).name == "child.py" else os.getpid()
+_WORKER = int(os.environ.setdefault("HOPYARD_INTERNAL_WORKER", str(os.getpid())))
 
 
 @task("site.step", retry=_SOON)

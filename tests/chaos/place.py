@@ -222,13 +222,13 @@ class Place(Site):
             if pid not in hit and log.exists() and _STARVED in log.read_text():
                 yield Hit(pid, "starved", 0.0)
 
-    async def leave(self) -> list[int]:
+    async def leave(self) -> list[str]:
         """End the workers in an orderly way; return processes that are left over."""
         ending = self.workers.end() + self.beats.end()
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and any(p.poll() is None for p in ending):
             await asyncio.sleep(0.05)
-        return [pid for pid in _processes_of(self.folder) if pid != self._sink.pid]
+        return [str(one) for one in _processes_of(self.folder) if one.pid != self._sink.pid]
 
     def end(self) -> None:
         """Kill what is left and remove what is outside of the folder."""
@@ -236,12 +236,12 @@ class Place(Site):
         shutil.rmtree(self._short, ignore_errors=True)
 
 
-def _processes_of(folder: Path) -> Iterator[int]:
+def _processes_of(folder: Path) -> Iterator[psutil.Process]:
     """Yield the processes, other than this one, that were started in a folder."""
     for process in psutil.process_iter():
         try:
             if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                yield process.pid
+                yield process
         except psutil.Error:
             continue
 

@@ -48,13 +48,10 @@ async def kills(siege: Siege) -> None:
 
 async def _settled(siege: Siege) -> bool:
     """Say whether no job of a lost worker waits: what strikes next would delay it."""
+    living = ", ".join(map(str, siege.place.workers.pids()))
     return not await siege.place.rows(
-        "SELECT 1 FROM job_live WHERE crashes > 0 AND state = 1 LIMIT 1"
-    ) and not (
-        await siege.place.rows(
-            "SELECT 1 FROM job_live j JOIN worker w ON w.id = j.worker WHERE j.state = 2 AND w.pid NOT IN "
-            f"({', '.join(map(str, siege.place.workers.pids()))}) LIMIT 1"
-        )
+        "SELECT 1 FROM job_live j LEFT JOIN worker w ON w.id = j.worker "
+        f"WHERE (j.state = 1 AND j.crashes > 0) OR (j.state = 2 AND w.pid NOT IN ({living})) LIMIT 1"
     )
 
 
