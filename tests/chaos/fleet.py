@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,8 @@ class Fleet:
         """Of all that ever were, by process."""
         self.ended: dict[int, int] = {}
         """Exit statuses of those that are no more."""
-        self.environment: dict[str, str] = {}
-        """For those that are hired from now on."""
+        self.wired = False
+        """Those that are hired from now on reach their servers over wires of their own."""
         self._keeper: asyncio.Task[None] | None = None
 
     def man(self, count: int) -> None:
@@ -50,7 +51,13 @@ class Fleet:
     def _hire(self) -> subprocess.Popen[bytes]:
         name = f"{self._role[0]}{len(self._place.processes)}"
         named = [*self._arguments, *(["-n", name] if self._role == "worker" else [])]
-        process = self._place.start("hopyard", self._role, *named, log=name, more=self.environment)
+        more: Mapping[str, str] = {}
+        wires = None
+        if self.wired:
+            wires, more = self._place.exchange.wires()
+        process = self._place.start("hopyard", self._role, *named, log=name, more=more)
+        if wires:
+            self._place.wires[process.pid] = wires
         self.names[process.pid] = name
         return process
 

@@ -81,6 +81,32 @@ async def busy(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+@task("site.ticking", queue="site.paged", retry=_SOON)
+async def ticking(job: Job, seconds: float) -> dict[str, Any]:
+    """Say every half second that it still runs."""
+    fence = _fence(job)
+    await tell(**_run(job, "start", task="site.ticking"))
+    for _ in range(int(seconds * 2)):
+        await asyncio.sleep(0.5)
+        await tell(what="ticks", job=job.id, fence=fence, pid=_WORKER)
+    await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
+    return {"fence": fence}
+
+
+@task("site.stepwise", queue="site.paged", retry=_SOON)
+async def stepwise(job: Job, steps: int) -> dict[str, Any]:
+    """Half a second and a checkpoint for each step; without steps a tenth of a second."""
+    fence = _fence(job)
+    await tell(**_run(job, "start", task="site.stepwise"))
+    await asyncio.sleep(0 if steps else 0.1)
+    for page in range(job.checkpoint.get("page", 0), steps):
+        await tell(**_run(job, "page", page=page))
+        await asyncio.sleep(0.5)
+        await job.save(page=page + 1)
+    await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
+    return {"fence": fence}
+
+
 _PAGES = 5
 
 
@@ -116,7 +142,7 @@ class Site(Plugin[PluginSettings]):
 
     @hookimpl
     def register_queues(self) -> Iterable[Queue]:
-        slots = {"site": 8, "site.ticks": 8, "site.poison": 2, "site.busy": 2, "site.paged": 4}
+        slots = {"site": 8, "site.ticks": 8, "site.poison": 2, "site.busy": 2, "site.paged": 12}
         return [Queue(name, slots=count) for name, count in slots.items()]
 
     @hookimpl

@@ -23,6 +23,7 @@ from chaos.checker import Evidence
 from chaos.fleet import Fleet, Hit
 from chaos.sink import Reports, read_lines
 from chaos.wheels import Installation
+from chaos.wires import Exchange, Wires
 from hopyard import current, portal
 from hopyard.app import Hopyard
 from hopyard.supervise import die_with_parent
@@ -57,6 +58,9 @@ class Place(Site):
         shutil.copy(installation.path / "chaos" / "hopfile.py", folder)
         self.hopyard = Hopyard.load(config=folder / "hopyard.toml")
         assert "site.step" in self.hopyard.tasks, [r.reason for r in self.hopyard.plugins.records]
+        self.exchange = Exchange(broker, database)
+        self.wires: dict[int, Wires] = {}
+        """By worker, of those that have some."""
         self.workers = Fleet(self, "worker", "--single")
         self.beats = Fleet(self, "beat")
         # A unix socket's path is short.
@@ -197,7 +201,7 @@ class Place(Site):
     async def evidence(self) -> Evidence:
         """Let the work end; return everything that the checker compares."""
         seconds = await self.quiet()
-        columns = "id, task, state, attempt, crashes, worker, claim, schedule, due"
+        columns = "id, task, state, attempt, crashes, worker, claim, schedule, due, created"
         history = await self.rows(f"SELECT {columns}, result, error, attempts, finished FROM job_history")
         live = await self.rows(f"SELECT {columns}, reason, attempts FROM job_live")
         hits = [*self.hits, *self._starved()]
@@ -233,6 +237,7 @@ class Place(Site):
     def end(self) -> None:
         """Kill what is left and remove what is outside of the folder."""
         self.stop()
+        self.exchange.end()
         shutil.rmtree(self._short, ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from hopyard.specs import Rule, Schedule
 
 SCHEDULERS = 3
 _SCHEDULES = 3
+_OFFSETS = ("+10m", "-10m", "+1d", "-1d")
 
 
 async def schedule(place: Place) -> None:
@@ -58,6 +60,40 @@ async def leaders(siege: Siege) -> None:
         return []
 
     siege.judges.append(judge)
+
+
+async def clocks(siege: Siege) -> None:
+    """T9: a scheduler whose clock is wrong comes to lead; nothing fires early, twice or never."""
+    place, fault = siege.place, siege.round("T9")
+    offsets = itertools.cycle(fault.rng.sample(_OFFSETS, len(_OFFSETS)))
+    for _ in range(fault.planned):
+        await asyncio.sleep(fault.rng.uniform(1.0, 3.0))
+        async with siege.schedulers():
+            name = f"wrong-{len(place.processes)}"
+            clock = {"LD_PRELOAD": str(plan.faketime()), "FAKETIME": next(offsets)}
+            clock["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+            wrong = place.start("hopyard", "beat", log=name, more=clock)
+            right = [*place.beats.processes]
+            hits = [place.strike(beat, "T9", signal.SIGSTOP) for beat in right]
+
+            async def leads(pid: int = wrong.pid) -> bool:
+                return await _holder(place) == pid
+
+            await place.until(leads, "the one with the wrong clock leads", plan.FAILOVER + 20)
+            await asyncio.sleep(fault.rng.uniform(2.0, 4.0))
+            place.strike(wrong, "T9")
+            for hit in hits:
+                place.revive(hit)
+            await _leader(place)
+        fault.done()
+
+    def judge(e: Evidence) -> list[str]:
+        early = [(row["created"] - row["due"]).total_seconds() for row in e.history if row["due"] is not None]
+        fault.numbers["earliest_s"] = round(min(early, default=0.0), 1)
+        return [f"T9: fired {-s:.0f} s before it was due" for s in early if s < -0.5][:5]
+
+    if fault.planned:
+        siege.judges.append(judge)
 
 
 async def _holder(place: Place) -> int:

@@ -58,18 +58,20 @@ async def _settled(siege: Siege) -> bool:
 async def zombies(siege: Siege) -> None:
     """T7: a worker is stopped until others have its jobs, and changes nothing when it goes on."""
     place, fault = siege.place, siege.round("T7")
-    for n in range(fault.planned):
+    while fault.run < fault.planned:
         async with siege.workers():
             await place.workers.ready(2)
-            order = place.orders / _STOPS[n % len(_STOPS)]
+            order = place.orders / _STOPS[fault.run % len(_STOPS)]
             order.write_text(f"{int(signal.SIGSTOP)} noted")
             hit = await place.obeyed(order, "T7")
-        await place.until(lambda hit=hit: _given_up(siege, hit), "a stopped worker is given up", plan.AGAIN)  # type: ignore[misc]
+        if not await _given_up(siege, hit):
+            place.revive(hit)
+            continue
         # It goes on while others run its jobs; of one that was its third death nobody runs anything.
         deadline = time.monotonic() + 5
         while not _taken_over(siege, hit) and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
-        if n % 3 == 2:
+        if fault.run % 3 == 2:
             await asyncio.sleep(2 * plan.LEASE)
         place.revive(hit)
         fault.done()
@@ -84,8 +86,22 @@ async def zombies(siege: Siege) -> None:
 
 
 async def _given_up(siege: Siege, hit: Hit) -> bool:
-    rows = await siege.place.rows("SELECT 1 FROM worker WHERE pid = $1 AND stopped IS NULL", hit.pid)
-    return not rows
+    """Wait until others have given up a stopped worker.
+
+    False where none can: on SQLite one that was stopped while its heartbeat wrote holds the lock of the one
+    file. That is reported, and another one is stopped instead.
+    """
+    fault = siege.round("T7")
+    deadline = time.monotonic() + plan.AGAIN
+    while time.monotonic() < deadline:
+        query = "SELECT 1 FROM worker WHERE pid = $1 AND stopped IS NULL"
+        if not await siege.place.rows(query, hit.pid):
+            return True
+        await asyncio.sleep(0.1)
+    locked = fault.numbers["stopped_with_lock"] = fault.numbers.get("stopped_with_lock", 0) + 1
+    siege.expect("sqlite" in siege.pair, f"T7: a stopped worker was not given up after {plan.AGAIN:g} s")
+    assert locked <= 3, "T7: no stopped worker is ever given up"
+    return False
 
 
 def _taken_over(siege: Siege, hit: Hit) -> bool:
@@ -137,20 +153,24 @@ async def pages(siege: Siege) -> None:
 
     def judge(e: Evidence) -> list[str]:
         saved: dict[str, int] = {}
-        resumed, found = 0, []
-        for line in e.sink:
-            if line["job"] not in ids:
-                continue
-            if line["what"] == "saved":
-                saved[line["job"]] = line["page"]
-            elif line["what"] == "start" and line["job"] in saved:
-                # A death between the save and its report leaves one more page than was reported.
-                right = line["from_page"] - saved[line["job"]] in (0, 1)
-                resumed += right
-                found += [] if right else [f"T1-page: {line} although {saved[line['job']]} pages were saved"]
-        fault.numbers |= {"jobs": len(ids), "resumed_there": resumed}
-        if resumed < len(ids):
-            found.append(f"T1-page: {len(ids)} jobs were killed, {resumed} resumed")
+        dead = {row["id"] for row in e.history if row["state"] == State.DEAD}
+        killed, right, found = 0, 0, []
+        for id_ in ids:
+            death = None
+            for line in (one for one in e.sink if one["job"] == id_):
+                if line["what"] == "saved":
+                    saved[id_] = line["page"]
+                elif line["what"] in ("dies", "fail"):
+                    death = line
+                    killed += 1
+                elif line["what"] == "start" and death:
+                    there = line["from_page"] == saved[id_]
+                    right += there
+                    found += [] if there else [f"T1-page: {line} although {saved[id_]} pages were saved"]
+                    death = None
+            if death and id_ not in dead:
+                found.append(f"T1-page: {id_} never resumed")
+        fault.numbers |= {"jobs": len(ids), "killed": killed, "resumed_there": right}
         return found
 
     siege.judges.append(judge)

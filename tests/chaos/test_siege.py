@@ -13,7 +13,9 @@ from chaos import plan
 from chaos.checker import check, figures
 from chaos.siege import Siege
 from chaos.strikes_clients import cancels, messages, producers
-from chaos.strikes_schedulers import SCHEDULERS, leaders, schedule
+from chaos.strikes_deploy import deployments
+from chaos.strikes_network import delays, partitions
+from chaos.strikes_schedulers import SCHEDULERS, clocks, leaders, schedule
 from chaos.strikes_servers import servers
 from chaos.strikes_workers import kills, pages, poisons, steps, zombies
 
@@ -21,9 +23,9 @@ Strikes = Callable[[Siege], Awaitable[None]]
 
 #: The schedulers are struck beside the first three acts.
 _ACTS: tuple[tuple[str, tuple[Strikes, ...]], ...] = (
-    ("clients", (messages, producers, cancels)),
+    ("clients", (messages, producers, cancels, delays, deployments)),
     ("workers", (kills, zombies)),
-    ("steps", (steps, pages, poisons)),
+    ("steps", (steps, pages, poisons, partitions)),
     ("servers", (servers,)),
 )
 #: Jobs a second: so few that none waits, also while workers start.
@@ -36,13 +38,14 @@ async def test_a_site_under_siege(siege: Siege) -> None:
     begun = time.monotonic()
     took: dict[str, float] = {}
     await schedule(place)
+    place.workers.wired = True
     place.workers.man(plan.WORKERS)
     place.beats.man(SCHEDULERS)
     load = place.produce(10_000_000, rate=_RATE, long=3.0)
     await place.workers.ready(plan.WORKERS)
     took["start"] = time.monotonic() - begun
 
-    struck = asyncio.create_task(leaders(siege))
+    struck = asyncio.gather(leaders(siege), clocks(siege))
     for name, strikes in _ACTS:
         if name == "servers":
             await struck
