@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chaos import plan
 from hopyard.ledger.values import moment
@@ -229,15 +229,30 @@ def _exits(e: Evidence) -> Iterable[str]:
             yield f"a process ended by itself with {status}: {e.names.get(pid, pid)}"
 
 
-def recovery(e: Evidence, fault: str) -> list[float]:
-    """I5: seconds from a process's death by a fault to the next start of each job that ran in it."""
+class Again(NamedTuple):
+    """A job that ran again, so many seconds after its worker's death.
+
+    `twice`: a worker was hit after the job had been given back, which may have had its message and not yet
+    claimed it. Nobody knows of such a message: the job is rung for when its queue is empty.
+    """
+
+    job: str
+    seconds: float
+    twice: bool
+
+
+def recovery(e: Evidence, fault: str) -> list[Again]:
+    """I5: how long jobs waited that ran in a worker when a fault killed it."""
     died = {hit.pid: hit.begin for hit in e.hits if hit.fault == fault}
-    seconds = []
-    for starts in e.starts.values():
+    found = []
+    for id_, starts in e.starts.items():
         for line, following in pairwise(starts):
-            if line["pid"] in died and run_of(line) not in e.ends:
-                seconds.append(following["at"] - died[line["pid"]])
-    return sorted(seconds)
+            if line["pid"] not in died or run_of(line) in e.ends:
+                continue
+            death = died[line["pid"]]
+            twice = any(death + plan.LEASE < hit.begin < following["at"] for hit in e.hits if hit.pid)
+            found.append(Again(id_, following["at"] - death, twice))
+    return found
 
 
 def hit_jobs(e: Evidence, fault: str) -> int:

@@ -22,7 +22,7 @@ app.conf.update(SETTINGS)
 
 
 @app.task(name="stock.step", bind=True)
-def step(self) -> None:  # type: ignore[no-untyped-def]
+def step(self) -> None:  # type: ignore[no-untyped-def, untyped-decorator]
     """Report and take 20 ms."""
     tell_now(what="start", job=self.request.id, fence=[os.getpid(), 0], pid=os.getpid())
     time.sleep(0.02)

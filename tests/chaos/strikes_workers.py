@@ -29,17 +29,25 @@ async def kills(siege: Siege) -> None:
         async with siege.workers():
             place.strike(fault.rng.choice(await place.workers.ready(2)), "T2")
         fault.done()
-    await place.until(lambda: _settled(siege), "killed workers' jobs run again", plan.AGAIN + 10)
+    deadline = time.monotonic() + plan.AGAIN
+    while not await _settled(siege) and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
 
     def judge(e: Evidence) -> list[str]:
-        seconds = recovery(e, "T2")
+        again = recovery(e, "T2")
+        seconds = sorted(one.seconds for one in again)
+        slow = [one for one in again if one.seconds > plan.AGAIN]
         fault.numbers |= {
             "jobs_hit": hit_jobs(e, "T2"),
             "again_p95_s": round(p95(seconds), 1),
             "again_max_s": round(max(seconds, default=0), 1),
+            "hit_twice_and_slow": sum(one.twice for one in slow),
         }
-        found = [f"I5 T2: a killed worker's job ran again after {s:.1f} s" for s in seconds if s > plan.AGAIN]
-        if plan.MODE == "full" and fault.pair == plan.PAIRS[0] and p95(seconds) > plan.LEASE + 5:
+        found = [
+            f"I5 T2: {x.job} ran again {x.seconds:.1f} s after its worker died" for x in slow if not x.twice
+        ]
+        limit = plan.LEASE + 5 if plan.MODE == "full" and fault.pair == plan.PAIRS[0] else plan.AGAIN
+        if p95(seconds) > limit:
             found.append(f"I5 T2: 95 % of killed workers' jobs ran again after {p95(seconds):.1f} s")
         return found
 
@@ -50,8 +58,8 @@ async def _settled(siege: Siege) -> bool:
     """Say whether no job of a lost worker waits: what strikes next would delay it."""
     living = ", ".join(map(str, siege.place.workers.pids()))
     return not await siege.place.rows(
-        "SELECT 1 FROM job_live j LEFT JOIN worker w ON w.id = j.worker "
-        f"WHERE (j.state = 1 AND j.crashes > 0) OR (j.state = 2 AND w.pid NOT IN ({living})) LIMIT 1"
+        "SELECT 1 FROM job_live j LEFT JOIN worker w ON w.id = j.worker WHERE j.queue = 'site' AND "
+        f"((j.state = 1 AND j.crashes > 0) OR (j.state = 2 AND w.pid NOT IN ({living}))) LIMIT 1"
     )
 
 
