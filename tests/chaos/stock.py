@@ -21,8 +21,8 @@ app = Celery("stock", broker=os.environ.get("HOPYARD_INTERNAL_STOCK", "memory://
 app.conf.update(SETTINGS)
 
 
-@app.task(name="stock.step", bind=True)
-def step(self) -> None:  # type: ignore[no-untyped-def, untyped-decorator]
+@app.task(name="stock.step", bind=True)  # type: ignore[untyped-decorator]
+def step(self) -> None:  # type: ignore[no-untyped-def]
     """Report and take 20 ms."""
     tell_now(what="start", job=self.request.id, fence=[os.getpid(), 0], pid=os.getpid())
     time.sleep(0.02)

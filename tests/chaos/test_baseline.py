@@ -46,5 +46,6 @@ async def test_stock_celery_is_measured(baseline: Round, place: Place) -> None:
         await asyncio.sleep(1)
     for process in fleet:
         place.strike(process, "T0")
+        await asyncio.to_thread(process.wait)
     lost, again = len(accepted - {*ended}), len(ended) - len({*ended})
     baseline.numbers = {"tasks": len(accepted), "lost": lost, "again": again, "settings": stock.SETTINGS}
