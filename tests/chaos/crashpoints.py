@@ -49,12 +49,13 @@ def install(folder: str) -> None:
     roles = {"worker", "beat"} & {*sys.argv}
     if not folder or not roles:
         return
-    from hopyard.engine import celeryview
+    from hopyard.broker.popper import Popper
     from hopyard.ledger import effects, notes, waiting
     from hopyard.ledger.postgres import PostgresDatabase
     from hopyard.ledger.sqlite import SqliteDatabase
     from hopyard.schedule.scheduler import Scheduler
     from hopyard.tasks.client import Client
+    from kombu.message import Message
 
     orders = Path(folder)
 
@@ -87,6 +88,16 @@ def install(folder: str) -> None:
 
         setattr(owner, name, wrapped)
 
+    def acknowledging(name: str, owner: Any) -> None:
+        call: Callable[..., Any] = getattr(owner, name)
+
+        def acknowledged(*args: Any) -> None:
+            die_at("ack.before", args)
+            call(*args)
+            die_at("ack.after", args)
+
+        setattr(owner, name, acknowledged)
+
     if "beat" in roles:
         around(Scheduler, "_insert", "", "fire.inserted", busy=True)
         around(Client, "ring", "fire.committed", "", busy=True)
@@ -102,14 +113,8 @@ def install(folder: str) -> None:
     around(waiting, "unrung", "", "relay.found", busy=True)
     around(waiting, "rung", "relay.rung", "", busy=True)
 
-    acknowledge = celeryview.acknowledge
-
-    def acknowledged(*args: Any) -> None:
-        die_at("ack.before", args)
-        acknowledge(*args)
-        die_at("ack.after", args)
-
-    celeryview.acknowledge = acknowledged  # type: ignore[assignment]
+    acknowledging("done", Popper)
+    acknowledging("ack_log_error", Message)
 
 
 def _ids(values: Any) -> Iterable[str]:
