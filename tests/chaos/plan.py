@@ -21,8 +21,8 @@ ONLY: Final = frozenset(filter(None, os.environ.get("HOPYARD_INTERNAL_ONLY", "")
 LEASE: Final = 15.0 if MODE == "full" else 5.0
 #: Seconds that a worker which is asked to end gives its jobs.
 GRACE: Final = 5.0
-#: Workers of a site.
-WORKERS: Final = 3
+#: Workers of a site: so many that some strikes may take one away each, at the same time.
+WORKERS: Final = 5 if MODE == "full" else 3
 #: A killed worker's job runs again within so many seconds: 30 s at a lease of 15 s.
 AGAIN: Final = LEASE + 15.0
 #: All workers consume again within so many seconds after the broker or the database is back.
@@ -59,7 +59,7 @@ FAULTS: Final = {
     "T8": Fault("kill or stop of the leading scheduler of three", 60, (5, 3)),
     "T9": Fault("the leading scheduler's clock is wrong by ten minutes or a day", 30, (2, 0)),
     "T10": Fault("poisonous jobs, one of each kind a round", 10, (1, 1)),
-    "T11": Fault("rolling deployment: each worker drained (SIGTERM) and replaced in turn", 30, (1, 1)),
+    "T11": Fault("rolling deployment: a worker drained (SIGTERM) and replaced, the oldest first", 30, (3, 3)),
     "T12": Fault("bursts of messages doubled, reordered and dropped", 200, (12, 8)),
     "T13": Fault("kill -9 of a producer between commit and ring", 200, (12, 8)),
     "T14": Fault("cancel at a random moment", 1000, (60, 40)),

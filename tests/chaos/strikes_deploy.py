@@ -19,21 +19,20 @@ async def deployments(siege: Siege) -> None:
     place, fault = siege.place, siege.round("T11")
     ids: set[str] = set()
     for _ in range(fault.planned):
-        for _ in range(plan.WORKERS):
-            async with siege.workers():
-                able = await place.workers.ready(plan.WORKERS)
-                handles = [await place.submit("site.stepwise", steps=steps) for steps in _STEPS]
-                ids |= {handle.id for handle in handles}
-                await asyncio.sleep(fault.rng.uniform(0.5, 1.5))
-                oldest = min(able, key=lambda p: place.processes.index(p))
-                place.strike(oldest, "T11", signal.SIGTERM)
+        async with siege.workers():
+            able = await place.workers.ready(plan.WORKERS)
+            handles = [await place.submit("site.stepwise", steps=steps) for steps in _STEPS]
+            ids |= {handle.id for handle in handles}
+            await asyncio.sleep(fault.rng.uniform(0.5, 1.5))
+            oldest = min(able, key=place.processes.index)
+            place.strike(oldest, "T11", signal.SIGTERM)
 
-                async def gone(pid: int = oldest.pid) -> bool:
-                    return pid in place.workers.ended
+            async def gone(pid: int = oldest.pid) -> bool:
+                return pid in place.workers.ended
 
-                await place.until(gone, "a drained worker ends", plan.GRACE + 40)
-                status = place.workers.ended[oldest.pid]
-                siege.expect(status == 0, f"T11: {place.workers.names[oldest.pid]} drained with {status}")
+            await place.until(gone, "a drained worker ends", plan.GRACE + 40)
+            status = place.workers.ended[oldest.pid]
+            siege.expect(status == 0, f"T11: {place.workers.names[oldest.pid]} drained with {status}")
         fault.done()
     place.accepted |= ids
 

@@ -16,7 +16,8 @@ from chaos.wires import Wire, Wires
 _WHERE = ("database", "both", "broker")
 _HOW = ("cut", "half open", "up", "down")
 _SECONDS = (3.0, 10.0, 40.0) if plan.MODE == "full" else (3.0, 8.0)
-_DELAYS = ((0.2, 300.0 if plan.MODE == "full" else 8.0), (plan.LEASE / 15, 2 * plan.LEASE))
+#: Seconds of delay, and for how many seconds.
+_DELAYS = ((0.2, 60.0 if plan.MODE == "full" else 8.0), (plan.LEASE / 15, 2 * plan.LEASE))
 #: A worker that cannot reach the ledger stops its jobs when its lease ends, within so many seconds.
 _MARGIN = 5.0
 

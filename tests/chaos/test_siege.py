@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from chaos import plan
 from chaos.checker import check, figures
@@ -19,12 +20,12 @@ from chaos.strikes_schedulers import SCHEDULERS, clocks, leaders, schedule
 from chaos.strikes_servers import servers
 from chaos.strikes_workers import kills, pages, poisons, steps, zombies
 
-Strikes = Callable[[Siege], Awaitable[None]]
+Strikes = Callable[[Siege], Coroutine[Any, Any, None]]
 
-#: The schedulers are struck beside the first three acts.
+#: The schedulers are struck beside the first three acts, zombies rise beside the second and third.
 _ACTS: tuple[tuple[str, tuple[Strikes, ...]], ...] = (
     ("clients", (messages, producers, cancels, delays, deployments)),
-    ("workers", (kills, zombies)),
+    ("workers", (kills,)),
     ("steps", (steps, pages, poisons, partitions)),
     ("servers", (servers,)),
 )
@@ -45,10 +46,12 @@ async def test_a_site_under_siege(siege: Siege) -> None:
     await place.workers.ready(plan.WORKERS)
     took["start"] = time.monotonic() - begun
 
-    struck = asyncio.gather(leaders(siege), clocks(siege))
+    beside = [asyncio.create_task(strike(siege)) for strike in (leaders, clocks)]
     for name, strikes in _ACTS:
-        if name == "servers":
-            await struck
+        if name == "workers":
+            beside.append(asyncio.create_task(zombies(siege)))
+        elif name == "servers":
+            await asyncio.gather(*beside)
         begun = time.monotonic()
         await asyncio.gather(*(strike(siege) for strike in strikes))
         took[name] = time.monotonic() - begun
