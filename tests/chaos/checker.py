@@ -26,6 +26,8 @@ Line = dict[str, Any]
 
 _EFFECT_UNKNOWN = "EffectUnknown"
 _WORKER_LOST = "WorkerLost"
+#: Of the worker, or of the child process that ran it.
+_DEATHS = (_WORKER_LOST, "ProcessDied")
 _CRASHES = 3
 #: A fault hits what ran so many seconds before: its outcome may not have been stored yet.
 _SLACK = plan.LEASE
@@ -149,13 +151,14 @@ def _reasons(e: Evidence) -> Iterable[str]:
         if row["state"] == State.CANCELLED and row["id"] in e.cancelled:
             continue
         error = json.loads(row["error"] or "{}")
-        entries = [x for x in json.loads(row["attempts"] or "[]") if x.get("kind") == _WORKER_LOST]
+        entries = [x for x in json.loads(row["attempts"] or "[]") if x.get("kind") in _DEATHS]
         hit = any(map(e.hits_of, e.starts[row["id"]])) or entries
         if error.get("kind") == _EFFECT_UNKNOWN and hit:
             continue
         # Also one that only shared its worker with something poisonous: each of its workers was hit.
-        if error.get("kind") == _WORKER_LOST and len(entries) >= _CRASHES:
-            unhit = [x["worker"] for x in entries if not e.hits_of_worker(x["worker"])]
+        if error.get("kind") in _DEATHS and len(entries) >= _CRASHES:
+            lost = [x["name"] for x in entries if x["kind"] == _WORKER_LOST]
+            unhit = [name for name in lost if not e.hits_of_worker(name)]
             if unhit:
                 yield f"I1 wrong end: {row['id']} was charged with the loss of {unhit}, which nothing hit"
             continue

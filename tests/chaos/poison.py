@@ -18,7 +18,7 @@ _POISON = "site.poison"
 #: By kind, which is the task's name behind `site.`: what the ledger must say when it has ended dead.
 EVIDENCE = {
     "segfault": "SIGSEGV",
-    "killer": "its worker died 3 times",
+    "killer": "died 3 times",
     "oom": "SIGKILL",
     "deaf": "time limit",
     "forkbomb": "Resource temporarily unavailable",

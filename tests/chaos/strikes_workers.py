@@ -215,9 +215,9 @@ async def poisons(siege: Siege) -> None:
             if kind is None:
                 continue
             message = json.loads(row["error"] or "{}").get("message", "")
-            tries = [entry.get("kind") for entry in json.loads(row["attempts"] or "[]")]
+            tries = [x["kind"] for x in json.loads(row["attempts"] or "[]") if x.get("kind")]
             lost = tries.count("WorkerLost")
-            evident = poison.EVIDENCE[kind] in message or (lost == 3 and "its worker died 3" in message)
+            evident = poison.EVIDENCE[kind] in message or (lost == 3 and "died 3 times" in message)
             if row["state"] != State.DEAD or not evident or len(tries) - lost > 3 or lost > 3:
                 found.append(f"T10 {kind}: {State(row['state']).label} after {tries}: {message}")
         ended = [r for r in e.history if r["state"] == State.DEAD and r["id"] not in given]
