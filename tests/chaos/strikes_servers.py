@@ -55,4 +55,4 @@ async def _hurt(siege: Siege, fault: Round) -> None:
     if fault.fault == "T3-amnesia":
         machine.forget()
     await asyncio.sleep(down)
-    await asyncio.to_thread(machine.start)
+    machine.start()  # in this thread: a server ends with the thread that started it (`die_with_parent`)
