@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hopyard.ledger import cancelling, crashes, leader, notes, retention, waiting, workers
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger import cancelling, crashes, leader, notes, postgres, retention, waiting, workers
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Claim, Done, Progress, utcnow
 from hopyard.specs import State
@@ -50,6 +51,28 @@ async def test_the_jobs_of_a_lost_worker_are_queued_again(ledger: Any) -> None:
     assert await ledger.outbox() == {claim.id for claim in claims}
     assert (await ledger.row(other.id))["state"] == State.RUNNING
     assert await workers.rescue(database) == ([], [], 0)
+
+
+async def test_a_process_frozen_in_a_transaction_blocks_nobody_for_long(
+    ledger: Any, connect: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its locks end with its session: PostgreSQL's own time limit, for TCP would keep it for hours."""
+    if ledger.database.dialect.name != "postgresql":
+        pytest.skip("SQLite has one lock, which a frozen process holds")
+    monkeypatch.setattr(postgres, "IDLE_SECONDS", 0.5)
+    worker = await ledger.worker(lease=3)
+    claim = await ledger.running(worker)
+    await lose(ledger, worker, 4)
+
+    async def freeze() -> None:
+        async with connect().transaction() as frozen:
+            await frozen.execute("UPDATE job_live SET priority = 1 WHERE id = $1", claim.id)
+            assert (await workers.rescue(ledger.database)).workers == [worker]
+            await frozen.execute("SELECT 1")
+
+    with pytest.raises(LedgerUnavailable):  # so it hears of it when it goes on
+        await freeze()
+    assert (await ledger.row(claim.id))["state"] == State.QUEUED
 
 
 async def test_a_beat_renews_a_lease_and_fails_after_the_rescue(ledger: Any) -> None:

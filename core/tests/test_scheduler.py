@@ -122,6 +122,22 @@ async def test_what_is_not_due_does_not_fire(hopyard: Hopyard) -> None:
     assert await fired(hopyard) == []
 
 
+@pytest.mark.parametrize("days", [1, -1])
+async def test_a_wrong_clock_fires_nothing_early_and_forgets_nothing(
+    hopyard: Hopyard, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """What is due is the ledger's word."""
+    due = utcnow() - timedelta(seconds=1)
+    rule = Rule(every=60.0, anchor=utcnow() - timedelta(days=2, seconds=30))
+    await put(hopyard, replace(mine(misfire="all", overlap="allow"), rule=rule), due=due)
+    monkeypatch.setattr(scheduler_module, "utcnow", lambda: utcnow() + timedelta(days=days))
+    await Scheduler(hopyard).tick()
+    assert await fired(hopyard) == [(due, True)]
+    following = (await get(hopyard, "mine")).next_due
+    assert following
+    assert utcnow() - timedelta(seconds=60) < following <= utcnow() + timedelta(seconds=60)
+
+
 async def test_two_schedulers_at_once_fire_once(hopyard: Hopyard) -> None:
     for n in range(20):
         await put(hopyard, replace(mine(), name=f"mine{n}"), due=utcnow() - timedelta(seconds=1))

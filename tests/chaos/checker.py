@@ -1,184 +1,268 @@
-"""Comparing what producers were promised, what runs reported and what the ledger says."""
+"""Comparing what producers were promised, what runs reported and what the ledger says.
+
+Many faults strike one installation one after another; the checker says which of them hit which run, and a
+run again, or an end without success, must have one that did.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chaos import plan
+from hopyard.ledger.values import moment
 from hopyard.specs import State
+
+if TYPE_CHECKING:
+    from chaos.fleet import Hit
 
 Line = dict[str, Any]
 
-#: Ends that a fault may give to a job: the ledger then says why.
 _EFFECT_UNKNOWN = "EffectUnknown"
 _WORKER_LOST = "WorkerLost"
+#: Of the worker, or of the child process that ran it.
+_DEATHS = (_WORKER_LOST, "ProcessDied")
 _CRASHES = 3
+#: A fault hits what ran so many seconds before: its outcome may not have been stored yet.
+_SLACK = plan.LEASE
 
 
 @dataclass
 class Evidence:
     """Everything that is compared, taken when nothing was going on any more."""
 
-    journal: list[Line]
-    sink: list[Line]
-    history: list[Line]
-    live: list[Line]
-    hit: set[int]
+    journal: Sequence[Line]
+    sink: Sequence[Line]
+    history: Sequence[Line]
+    live: Sequence[Line]
+    hits: Sequence[Hit]
+    names: Mapping[int, str]
+    ended: Mapping[int, int]
+    accepted: set[str]
     quiet: float
-    numbers: dict[str, Any] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    """Jobs that somebody asked to cancel."""
+    poison: set[str] = field(default_factory=set)
+    """Jobs whose end has a judge of its own."""
 
     def __post_init__(self) -> None:
         for row in (*self.history, *self.live):
             row["id"] = str(row["id"])
+        self.accepted |= {line["id"] for line in self.journal if line["outcome"] == "accepted"}
         self.starts: dict[str, list[Line]] = defaultdict(list)
         self.effects: dict[str, list[Line]] = defaultdict(list)
         self.fails: set[tuple[str, int, int]] = set()
+        self.ends: dict[tuple[str, int, int], float] = {}
         for line in self.sink:
             if line["what"] == "start":
                 self.starts[line["job"]].append(line)
             elif line["what"] == "effect":
                 self.effects[line["job"]].append(line)
-            elif line["what"] == "fail":
-                self.fails.add((line["job"], *line["fence"]))
+            elif line["what"] in ("fail", "end"):
+                self.ends[run_of(line)] = line["at"]
+                if line["what"] == "fail":
+                    self.fails.add(run_of(line))
+        self._by_pid: dict[int | None, list[Hit]] = defaultdict(list)
+        for hit in self.hits:
+            self._by_pid[hit.pid].append(hit)
+        self._followed = {
+            run_of(one): following["at"] for s in self.starts.values() for one, following in pairwise(s)
+        }
+        """When the next run of the same job began: the latest moment at which a fault can have hit it."""
+        self._pids = {name: pid for pid, name in self.names.items()}
 
-    def accepted(self) -> set[str]:
-        """Ids of acknowledged submissions."""
-        return {line["id"] for line in self.journal if line["outcome"] == "accepted"}
+    def hits_of(self, start: Line) -> list[str]:
+        """Return the faults that hit a run, by what it reported at its start."""
+        until = self.ends.get(run_of(start), self._followed.get(run_of(start), math.inf))
+        near = (*self._by_pid[start["pid"]], *self._by_pid[None])
+        return [h.fault for h in near if start["at"] <= h.end + _SLACK and until >= h.begin - _SLACK]
+
+    def hits_of_worker(self, name: str) -> list[str]:
+        """Return the faults that hit a worker at any time, by its name in the ledger."""
+        near = (*self._by_pid[self._pids.get(name.partition("@")[0])], *self._by_pid[None])
+        return [hit.fault for hit in near]
 
 
-def check(evidence: Evidence, *, all_hit: bool = False, cancelled: bool = False) -> list[str]:
-    """Return every violation of the invariants, each as one line.
+def run_of(line: Line) -> tuple[str, int, int]:
+    """Return what names a run: the job and its claim."""
+    return (line["job"], *line["fence"])
 
-    `all_hit`: the fault hit every process (the database was killed), so that a second run needs no reason.
-    `cancelled`: jobs may end cancelled.
-    """
-    e = evidence
-    found = [*_once_over(e), *_ghosts(e), *_reasons(e, all_hit, cancelled), *_stale(e)]
-    found += [] if e.sink else ["nothing ran: there is nothing to compare"]
-    found += [*_runs(e, all_hit), *_effects(e), *_pages(e), *_fires(e)]
-    e.numbers |= {
-        "jobs": len(e.accepted()) or len(e.history),
+
+def check(e: Evidence) -> list[str]:
+    """Return every violation of the invariants, each as one line."""
+    found = [] if e.sink else ["nothing ran: there is nothing to compare"]
+    parts = (_once_over, _ghosts, _reasons, _stale, _runs, _effects, _pages, _fires, _exits)
+    return found + [line for part in parts for line in part(e)]
+
+
+def figures(e: Evidence) -> dict[str, Any]:
+    """Return the numbers of the whole."""
+    again: Counter[str] = Counter()
+    for id_, starts in e.starts.items():
+        for line in starts[:-1]:
+            why = ["its own failure"] if (id_, *line["fence"]) in e.fails else sorted({*e.hits_of(line)})
+            again[" or ".join(why) or "NO FAULT"] += 1
+    lost = [row for row in e.history if row["state"] == State.DEAD and row["id"] not in e.poison]
+    kinds = Counter(json.loads(row["error"] or "{}").get("kind") for row in lost)
+    return {
+        "jobs": len(e.accepted),
+        "fires": sum(row["schedule"] is not None for row in e.history),
         "runs": sum(map(len, e.starts.values())),
-        "again": sum(len(starts) > 1 for starts in e.starts.values()),
-        "dead": sum(row["state"] == State.DEAD for row in e.history),
+        "again": dict(again.most_common()),
+        "dead": dict(kinds),
+        "refused": sum(line["outcome"] == "refused" for line in e.journal),
+        "rolled_back": sum(line["outcome"] == "rolled back" for line in e.journal),
+        "starved_workers": sum(hit.fault == "starved" for hit in e.hits),
         "quiet_s": round(e.quiet, 1),
     }
-    return found
 
 
-def _once_over(e: Evidence) -> list[str]:
+def _once_over(e: Evidence) -> Iterable[str]:
     """I1: every acknowledged job is in history once, and no longer live."""
     over = Counter(row["id"] for row in e.history)
     live = {row["id"]: row for row in e.live}
-    found = [
-        f"I1 lost: {id_} was accepted and is nowhere" for id_ in e.accepted() - over.keys() - live.keys()
-    ]
-    found += [f"I1 stuck: {row['id']} {State(row['state']).label}: {row['reason']}" for row in e.live]
-    found += [f"I1 twice: {id_} is live and over" for id_ in live.keys() & over.keys()]
-    return found + [f"I1 twice: {id_} is over {n} times" for id_, n in over.items() if n > 1]
+    yield from (
+        f"I1 lost: {id_} was accepted and is nowhere" for id_ in e.accepted - over.keys() - live.keys()
+    )
+    for row in e.live:
+        yield f"I1 stuck: {row['id']} {row['task']} {State(row['state']).label}: {row['reason']}"
+    yield from (f"I1 twice: {id_} is live and over" for id_ in live.keys() & over.keys())
+    yield from (f"I1 twice: {id_} is over {n} times" for id_, n in over.items() if n > 1)
 
 
-def _ghosts(e: Evidence) -> list[str]:
+def _ghosts(e: Evidence) -> Iterable[str]:
     """I2: what was rolled back has no row and never ran."""
     back = {line["id"] for line in e.journal if line["outcome"] == "rolled back"}
     rows = {row["id"] for row in (*e.history, *e.live)}
-    return [f"I2 ghost: {id_} was rolled back" for id_ in back & (rows | e.starts.keys())]
+    return (f"I2 ghost: {id_} was rolled back" for id_ in back & (rows | e.starts.keys()))
 
 
-def _reasons(e: Evidence, all_hit: bool, cancelled: bool) -> list[str]:
+def _reasons(e: Evidence) -> Iterable[str]:
     """A job ends without success only for a reason that a fault explains."""
-    found = []
     for row in e.history:
-        if row["state"] == State.SUCCEEDED or row["task"] in ("site.segfault", "site.killer"):
+        if row["state"] == State.SUCCEEDED or row["id"] in e.poison:
             continue
-        if row["state"] == State.CANCELLED and cancelled:
+        if row["state"] == State.CANCELLED and row["id"] in e.cancelled:
             continue
         error = json.loads(row["error"] or "{}")
-        entries = json.loads(row["attempts"] or "[]")
-        lost = sum(entry.get("kind") == _WORKER_LOST for entry in entries)
-        hit = all_hit or lost or any(line["pid"] in e.hit for line in e.starts[row["id"]])
+        entries = [x for x in json.loads(row["attempts"] or "[]") if x.get("kind") in _DEATHS]
+        hit = any(map(e.hits_of, e.starts[row["id"]])) or entries
         if error.get("kind") == _EFFECT_UNKNOWN and hit:
             continue
-        if error.get("kind") == _WORKER_LOST and lost >= _CRASHES:
+        # Also one that only shared its worker with something poisonous: each of its workers was hit.
+        if error.get("kind") in _DEATHS and len(entries) >= _CRASHES:
+            lost = [x["name"] for x in entries if x["kind"] == _WORKER_LOST]
+            unhit = [name for name in lost if not e.hits_of_worker(name)]
+            if unhit:
+                yield f"I1 wrong end: {row['id']} was charged with the loss of {unhit}, which nothing hit"
             continue
-        found.append(f"I1 wrong end: {row['id']} {State(row['state']).label}: {error.get('message')}")
-    return found
+        label = State(row["state"]).label
+        yield f"I1 wrong end: {row['id']} {row['task']} {label}: {error.get('kind')}: {error.get('message')}"
 
 
-def _stale(e: Evidence) -> list[str]:
+def _stale(e: Evidence) -> Iterable[str]:
     """I3: the outcome in the ledger is that of the claim that held the job."""
-    found = []
     for row in e.history:
         result = json.loads(row["result"] or "null")
         if isinstance(result, dict) and result.get("fence") != [row["worker"], row["claim"]]:
-            found.append(
-                f"I3 stale write: {row['id']} has the result of {result.get('fence')}, "
-                f"held by {[row['worker'], row['claim']]}"
-            )
-    return found
+            held = [row["worker"], row["claim"]]
+            yield f"I3 stale write: {row['id']} has the result of {result.get('fence')}, held by {held}"
 
 
-def _runs(e: Evidence, all_hit: bool) -> list[str]:
+def _runs(e: Evidence) -> Iterable[str]:
     """I4: a second run needs a fault that hit the first, or its own failure; no claim runs twice."""
-    found = []
     for id_, starts in e.starts.items():
         fences = Counter(tuple(line["fence"]) for line in starts)
-        found += [f"I4 one claim, {n} runs: {id_} {fence}" for fence, n in fences.items() if n > 1]
+        yield from (f"I4 one claim, {n} runs: {id_} {fence}" for fence, n in fences.items() if n > 1)
         for line in starts[:-1]:
-            failed = (id_, *line["fence"]) in e.fails
-            if not failed and line["pid"] not in e.hit and not all_hit:
-                found.append(f"I4 run again without a fault: {id_} {line['fence']}")
-    return found
+            if run_of(line) not in e.fails and not e.hits_of(line):
+                yield f"I4 run again without a fault: {id_} {line['task']} {line['fence']}"
 
 
-def _effects(e: Evidence) -> list[str]:
+def _effects(e: Evidence) -> Iterable[str]:
     """I4: a guarded effect never twice; a job that succeeded did it."""
-    found = [f"I4 effect {len(lines)} times: {id_}" for id_, lines in e.effects.items() if len(lines) > 1]
-    return found + [
-        f"I1 effect never done: {row['id']} succeeded"
-        for row in e.history
-        if row["task"] == "site.step" and row["state"] == State.SUCCEEDED and row["id"] not in e.effects
-    ]
+    yield from (f"I4 effect {len(lines)} times: {id_}" for id_, lines in e.effects.items() if len(lines) > 1)
+    for row in e.history:
+        done = row["task"] != "site.step" or row["state"] != State.SUCCEEDED or row["id"] in e.effects
+        if not done:
+            yield f"I1 effect never done: {row['id']} succeeded"
 
 
-def _pages(e: Evidence) -> list[str]:
+def _pages(e: Evidence) -> Iterable[str]:
     """A run goes on at the last checkpoint: it repeats at most the last page that was begun before it."""
     last: dict[str, int] = {}
     floor: dict[tuple[str, int, int], int] = {}
-    found = []
     for line in e.sink:
-        run = (line["job"], *line["fence"])
+        run = (line["job"], *line.get("fence", (0, 0)))
         if line["what"] == "start":
             floor[run] = last.get(line["job"], 0)
         elif line["what"] == "page":
             if line["page"] < floor.get(run, 0):
-                found.append(f"checkpoint lost: {line['job']} went back to page {line['page']}")
+                yield f"checkpoint lost: {line['job']} went back to page {line['page']}"
             last[line["job"]] = max(line["page"], last.get(line["job"], 0))
+
+
+def _fires(e: Evidence) -> Iterable[str]:
+    """I7: one job for each due time of a schedule, and none between the first and the last is missing."""
+    rows = [row for row in (*e.history, *e.live) if row["schedule"] is not None]
+    fires = Counter((row["schedule"], row["due"]) for row in rows)
+    yield from (f"I7 {n} jobs for {schedule} due {due}" for (schedule, due), n in fires.items() if n > 1)
+    dues: dict[str, set[datetime]] = defaultdict(set)
+    for row in rows:
+        due = moment(row["due"])
+        if due:
+            dues[row["schedule"]].add(due)
+    for name, times in dues.items():
+        for one, following in pairwise(sorted(times)):
+            if following - one > timedelta(seconds=1.001):
+                yield f"I7 missed: {name} between {one} and {following}"
+
+
+def _exits(e: Evidence) -> Iterable[str]:
+    """No process ends by itself."""
+    hit = {one.pid for one in e.hits}
+    for pid, status in e.ended.items():
+        if pid not in hit:
+            yield f"a process ended by itself with {status}: {e.names.get(pid, pid)}"
+
+
+class Again(NamedTuple):
+    """A job that ran again, so many seconds after its worker's death.
+
+    `twice`: a worker was hit after the job had been given back, which may have had its message and not yet
+    claimed it. Nobody knows of such a message: the job is rung for when its queue is empty.
+    """
+
+    job: str
+    seconds: float
+    twice: bool
+
+
+def recovery(e: Evidence, fault: str) -> list[Again]:
+    """I5: how long jobs waited that ran in a worker when a fault killed it."""
+    died = {hit.pid: hit.begin for hit in e.hits if hit.fault == fault}
+    found = []
+    for id_, starts in e.starts.items():
+        for line, following in pairwise(starts):
+            if line["pid"] not in died or run_of(line) in e.ends:
+                continue
+            death = died[line["pid"]]
+            twice = any(death + plan.LEASE < hit.begin < following["at"] for hit in e.hits if hit.pid)
+            found.append(Again(id_, following["at"] - death, twice))
     return found
 
 
-def _fires(e: Evidence) -> list[str]:
-    """I7: one job for each due time of a schedule."""
-    fires = Counter(
-        (row["schedule"], row["due"]) for row in (*e.history, *e.live) if row["schedule"] is not None
-    )
-    return [f"I7 {n} jobs for {schedule} due {due}" for (schedule, due), n in fires.items() if n > 1]
+def hit_jobs(e: Evidence, fault: str) -> int:
+    """Return how many jobs a fault hit while they ran."""
+    return sum(any(fault in e.hits_of(line) for line in starts) for starts in e.starts.values())
 
 
-def recovery(evidence: Evidence, struck: dict[int, float]) -> list[float]:
-    """I5: seconds from the death of a process to the next start of each job that ran in it."""
-    ended = {(line["job"], *line["fence"]) for line in evidence.sink if line["what"] in ("end", "fail")}
-    seconds = []
-    for id_, starts in evidence.starts.items():
-        for line, following in pairwise(starts):
-            if line["pid"] in struck and (id_, *line["fence"]) not in ended:
-                seconds.append(following["at"] - struck[line["pid"]])
-    return sorted(seconds)
-
-
-def p95(seconds: list[float]) -> float:
+def p95(seconds: Sequence[float]) -> float:
     """The 95th percentile of sorted values; 0 of none."""
     return seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))] if seconds else 0.0

@@ -1,8 +1,8 @@
-"""Steps of the engine at which a process can be told to die: a file of the step's name is the order.
+"""Steps of the product at which a process can be told to die: a file of the step's name is the order.
 
-Who meets the file removes it and kills itself, so that each order costs one process; a number in the file is
-another signal. Installed by the suite's
-`hopfile.py`; the product knows nothing of it.
+Who meets the file renames it to `STEP.by-PID` and kills itself, so that each order costs one process and says
+which. A number in the file is another signal; `noted` behind it waits for a job that said `note`. Installed
+by the suite's `hopfile.py`, in workers and schedulers only; the product knows nothing of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,40 +30,78 @@ POINTS: Final = (
     "finish.after",
     "again.after",
     "promote.after",
+    "relay.found",
+    "relay.rung",
+    "fire.inserted",
+    "fire.committed",
 )
+
+_noted: set[str] = set()
+
+
+def note(job: str) -> None:
+    """Make a job one that orders for noted jobs mean."""
+    _noted.add(job)
 
 
 def install(folder: str) -> None:
     """Wrap the named steps; `folder` is where orders lie. Nothing without a folder."""
-    if not folder:
+    roles = {"worker", "beat"} & {*sys.argv}
+    if not folder or not roles:
         return
-    from hopyard.engine import celeryview
+    from hopyard.broker.popper import Popper
     from hopyard.ledger import effects, notes, waiting
     from hopyard.ledger.postgres import PostgresDatabase
     from hopyard.ledger.sqlite import SqliteDatabase
+    from hopyard.schedule.scheduler import Scheduler
+    from hopyard.tasks.client import Client
+    from kombu.message import Message
 
     orders = Path(folder)
 
-    def die_at(point: str) -> None:
+    def die_at(point: str, values: Any) -> None:
+        order = orders / point
         try:
-            number = int((orders / point).read_text() or signal.SIGKILL)
-            (orders / point).unlink()
+            number, _, which = order.read_text().partition(" ")
         except FileNotFoundError:
             return
-        os.kill(os.getpid(), number)
+        if which == "noted" and not _noted & {*_ids(values)}:
+            return
+        try:
+            order.rename(orders / f"{point}.by-{os.getpid()}")
+        except FileNotFoundError:  # another process was quicker
+            return
+        os.kill(os.getpid(), int(number or signal.SIGKILL))
 
-    def around(owner: Any, name: str, before: str, after: str) -> None:
+    def around(owner: Any, name: str, before: str, after: str, *, busy: bool = False) -> None:
+        """`busy`: a call that has nothing to do is no such step."""
         call: Callable[..., Any] = getattr(owner, name)
 
         @functools.wraps(call)
         async def wrapped(*args: Any, **kwargs: Any) -> Any:
-            die_at(before)
+            if before and (args[-1] or not busy):
+                die_at(before, args)
             answer = await call(*args, **kwargs)
-            die_at(after)
+            if after and (answer or not busy):
+                die_at(after, args)
             return answer
 
         setattr(owner, name, wrapped)
 
+    def acknowledging(name: str, owner: Any) -> None:
+        call: Callable[..., Any] = getattr(owner, name)
+
+        def acknowledged(*args: Any) -> None:
+            die_at("ack.before", args)
+            call(*args)
+            die_at("ack.after", args)
+
+        setattr(owner, name, acknowledged)
+
+    if "beat" in roles:
+        around(Scheduler, "_insert", "", "fire.inserted", busy=True)
+        around(Client, "ring", "fire.committed", "", busy=True)
+        return
     for database in (PostgresDatabase, SqliteDatabase):
         around(database, "claim", "claim.before", "claim.after")
         around(database, "finish", "finish.before", "finish.after")
@@ -70,13 +109,19 @@ def install(folder: str) -> None:
     around(effects, "begin", "effect.before", "effect.intent")
     around(effects, "end", "effect.action", "effect.after")
     around(notes, "write_checkpoint", "save.before", "save.after")
-    around(waiting, "promote", "promote.before", "promote.after")
+    around(waiting, "promote", "", "promote.after", busy=True)
+    around(waiting, "unrung", "", "relay.found", busy=True)
+    around(waiting, "rung", "relay.rung", "", busy=True)
 
-    acknowledge = celeryview.acknowledge
+    acknowledging("done", Popper)
+    acknowledging("ack_log_error", Message)
 
-    def acknowledged(*args: Any) -> None:
-        die_at("ack.before")
-        acknowledge(*args)
-        die_at("ack.after")
 
-    celeryview.acknowledge = acknowledged  # type: ignore[assignment]
+def _ids(values: Any) -> Iterable[str]:
+    """Yield the job ids among a call's arguments."""
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list | tuple):
+            for one in value:
+                yield str(getattr(one, "id", one))

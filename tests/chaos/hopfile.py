@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterable
 from typing import Any
 
-from chaos import breaks, crashpoints
+from chaos import breaks, crashpoints, poison
 from chaos.sink import tell, tell_now
 from hopyard import Job, Plugin, PluginSettings, Queue, RetryPolicy, Task, hookimpl, task
 from hopyard.specs import Effect, Reconciled
@@ -23,14 +24,20 @@ def _fence(job: Job) -> list[int]:
 
 def _run(job: Job, what: str, **more: Any) -> dict[str, Any]:
     fence = _fence(job)
-    return {"what": what, "job": job.id, "fence": fence, "pid": os.getpid(), "attempt": job.attempt, **more}
+    return {"what": what, "job": job.id, "fence": fence, "pid": _WORKER, "attempt": job.attempt, **more}
+
+
+#: The process of the worker: a fault that hits it hits its children too.
+_WORKER = int(os.environ.setdefault("HOPYARD_INTERNAL_WORKER", str(os.getpid())))
 
 
 @task("site.step", retry=_SOON)
 async def step(job: Job, n: int = 0, seconds: float = 0.02) -> dict[str, Any]:
     """Two pages with checkpoints, an effect, an end. Every seventh fails at its first attempt."""
     fence = _fence(job)
-    await tell(**_run(job, "start", task="site.step"))
+    if seconds >= 1:
+        crashpoints.note(job.id)
+    await tell(**_run(job, "start", task="site.step", long=seconds >= 1))
     for page in range(job.checkpoint.get("page", 0), 2 if n % 3 == 0 else 0):
         await tell(**_run(job, "page", page=page))
         await job.save(page=page + 1)
@@ -52,10 +59,10 @@ async def step(job: Job, n: int = 0, seconds: float = 0.02) -> dict[str, Any]:
 @task("site.plain", retry=_SOON)
 def plain(job: Job, n: int = 0, seconds: float = 0.02) -> dict[str, Any]:
     """In a thread."""
-    import time
-
     fence = _fence(job)
-    tell_now(**_run(job, "start", task="site.plain"))
+    if seconds >= 1:
+        crashpoints.note(job.id)
+    tell_now(**_run(job, "start", task="site.plain", long=seconds >= 1))
     time.sleep(seconds)
     tell_now(what="end", job=job.id, fence=fence, pid=os.getpid())
     return {"fence": fence}
@@ -68,17 +75,66 @@ async def tick(job: Job) -> dict[str, Any]:
     return {"fence": _fence(job)}
 
 
-@task("site.segfault", queue="site.poison", pool="process", retry=RetryPolicy(max_retries=2, backoff=0.1))
-def segfault() -> None:
-    """Die as a broken library makes a process die."""
-    os.kill(os.getpid(), signal.SIGSEGV)
+@task("site.busy", queue="site.busy", retry=_SOON)
+async def busy(seconds: float) -> None:
+    """Keep a queue from ever being empty."""
+    await asyncio.sleep(seconds)
 
 
-@task("site.killer", queue="site.poison", retry=_SOON)
-async def killer(job: Job) -> None:
-    """Take the whole worker down."""
-    await tell(**_run(job, "start", task="site.killer"))
-    os._exit(1)
+@task("site.ticking", queue="site.paged", retry=_SOON)
+async def ticking(job: Job, seconds: float) -> dict[str, Any]:
+    """Say every half second that it still runs."""
+    fence = _fence(job)
+    await tell(**_run(job, "start", task="site.ticking"))
+    for _ in range(int(seconds * 2)):
+        await asyncio.sleep(0.5)
+        await tell(what="ticks", job=job.id, fence=fence, pid=_WORKER)
+    await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
+    return {"fence": fence}
+
+
+@task("site.stepwise", queue="site.paged", retry=_SOON)
+async def stepwise(job: Job, steps: int) -> dict[str, Any]:
+    """Half a second and a checkpoint for each step; without steps a tenth of a second."""
+    fence = _fence(job)
+    await tell(**_run(job, "start", task="site.stepwise"))
+    await asyncio.sleep(0 if steps else 0.1)
+    for page in range(job.checkpoint.get("page", 0), steps):
+        await tell(**_run(job, "page", page=page))
+        await asyncio.sleep(0.5)
+        await job.save(page=page + 1)
+    await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
+    return {"fence": fence}
+
+
+_PAGES = 5
+
+
+async def _paged(job: Job, victim: int, death: str) -> dict[str, Any]:
+    """Five pages, each a checkpoint; the process dies right after `victim` of them were saved."""
+    from_page = job.checkpoint.get("page", 0)
+    await tell(**_run(job, "start", task=job.task, from_page=from_page))
+    for page in range(from_page, _PAGES):
+        await tell(**_run(job, "page", page=page))
+        await job.save(page=page + 1)
+        await tell(**_run(job, "saved", page=page + 1))
+        if page + 1 == victim:
+            await tell(**_run(job, death))
+            os.kill(os.getpid(), signal.SIGKILL)
+    await tell(what="end", job=job.id, fence=_fence(job), pid=os.getpid())
+    return {"fence": _fence(job)}
+
+
+@task("site.paged", queue="site.paged", retry=_SOON)
+async def paged(job: Job, victim: int) -> dict[str, Any]:
+    """On the worker's loop: the whole worker dies."""
+    return await _paged(job, victim, "dies")
+
+
+@task("site.paged_child", queue="site.paged", pool="process", retry=_SOON)
+async def paged_child(job: Job, victim: int) -> dict[str, Any]:
+    """In a child process, which dies alone: to the worker that is a failure of the job."""
+    return await _paged(job, victim, "fail")
 
 
 class Site(Plugin[PluginSettings]):
@@ -86,11 +142,13 @@ class Site(Plugin[PluginSettings]):
 
     @hookimpl
     def register_queues(self) -> Iterable[Queue]:
-        return [Queue("site", slots=8), Queue("site.ticks", slots=8), Queue("site.poison", slots=2)]
+        slots = {"site": 8, "site.ticks": 8, "site.poison": 2, "site.busy": 2, "site.paged": 12}
+        return [Queue(name, slots=count) for name, count in slots.items()]
 
     @hookimpl
     def register_tasks(self) -> Iterable[Task[..., Any]]:
-        return [value for value in globals().values() if isinstance(value, Task)]
+        found = [*globals().values(), *vars(poison).values()]
+        return [value for value in found if isinstance(value, Task)]
 
     @hookimpl
     def reconcile_effect(self, effect: Effect) -> Reconciled | None:

@@ -55,6 +55,14 @@ class Machine:
             assert time.monotonic() < deadline, f"{self._argv[0]} does not answer"
             time.sleep(0.05)
 
+    def forget(self) -> None:
+        """Delete what a dead server left on disk: it comes back empty."""
+        for path in self._folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "server.log":
+                path.unlink()
+
     def kill(self) -> None:
         """Kill -9, with all its processes."""
         assert self._process is not None
@@ -76,13 +84,13 @@ def _kill(process: psutil.Process) -> None:
 
 
 @contextmanager
-def redis_machine(program: str, folder: Path, *, persistent: bool) -> Iterator[Machine]:
-    """Redis or Valkey; `persistent` writes each command to disk before it answers."""
+def redis_machine(program: str, folder: Path) -> Iterator[Machine]:
+    """Redis or Valkey that writes each command to disk before it answers."""
     folder.mkdir()
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     argv = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
-    argv += ["--appendonly", "yes", "--appendfsync", "always"] if persistent else []
+    argv += ["--appendonly", "yes", "--appendfsync", "always"]
     machine = Machine(url, argv, folder, lambda: broker.answers(url))
     machine.start()
     try:

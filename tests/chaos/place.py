@@ -1,4 +1,4 @@
-"""An installation under fire: workers that are started again when they die, producers, the sink."""
+"""An installation under fire: its processes, what hits them, and what they leave as evidence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,41 +20,52 @@ from typing import Any
 import psutil
 from chaos import plan
 from chaos.checker import Evidence
-from chaos.sink import read_lines
+from chaos.fleet import Fleet, Hit
+from chaos.sink import Reports, read_lines
+from chaos.wheels import Installation
+from chaos.wires import Exchange, Wires
 from hopyard import current, portal
 from hopyard.app import Hopyard
 from hopyard.supervise import die_with_parent
 from sites import Site
 
-_TESTS = Path(__file__).parent.parent
+#: What a worker says that was given up although nobody hit it: the machine was too slow for its lease.
+_STARVED = "the lease was lost"
 
 
 class Place(Site):
-    """A `Site` with the fault suite's tasks, a sink, and processes that may be killed."""
+    """A `Site` of installed wheels with the fault suite's tasks, a sink, and processes that may be killed."""
 
-    def __init__(self, folder: Path, *, broker: str, database: str, rng: random.Random) -> None:
-        self.folder, self.broker, self.rng = folder, broker, rng
+    def __init__(
+        self, folder: Path, *, installation: Installation, broker: str, database: str, rng: random.Random
+    ) -> None:
+        self.folder, self.broker, self.rng, self._installation = folder, broker, rng, installation
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.hit: set[int] = set()
-        """Processes that a fault hit: what ran in them may have run again."""
-        self.fleet: list[subprocess.Popen[bytes]] = []
-        self._keeper: asyncio.Task[None] | None = None
-        self._first = 0
+        self.hits: list[Hit] = []
+        self.accepted: set[str] = set()
+        """What the suite itself submitted, beside the producers' journals."""
+        self.failures: list[str] = []
+        """Promises that were seen broken on the way."""
         self.stock = ""
-        self._read = 0
-        self._started: dict[int, float] = {}
+        self._first = 0
         self.orders = folder / "orders"
         self.orders.mkdir()
         (folder / "hopyard.toml").write_text(
             f'broker_url = "{broker}"\ndatabase_url = "{database}"\ndata = "{folder / "data"}"\n'
-            f'[plugins]\nallow = ["site"]\n[worker]\nlease = {plan.LEASE}\ngrace = 5\n'
+            f'[plugins]\nallow = ["site"]\n[worker]\nlease = {plan.LEASE}\ngrace = {plan.GRACE}\n'
             '[log]\nformat = "text"\n'
         )
-        shutil.copy(Path(__file__).with_name("hopfile.py"), folder)
+        shutil.copy(installation.path / "chaos" / "hopfile.py", folder)
         self.hopyard = Hopyard.load(config=folder / "hopyard.toml")
         assert "site.step" in self.hopyard.tasks, [r.reason for r in self.hopyard.plugins.records]
+        self.exchange = Exchange(broker, database)
+        self.wires: dict[int, Wires] = {}
+        """By worker, of those that have some."""
+        self.workers = Fleet(self, "worker", "--single")
+        self.beats = Fleet(self, "beat")
         # A unix socket's path is short.
         self._short = Path(tempfile.mkdtemp(prefix="chaos-"))
+        self.reports = Reports(folder / "sink.jsonl")
         self._sink = self._python("chaos.sink", str(self._short / "sink"), str(folder / "sink.jsonl"))
         deadline = time.monotonic() + 30
         while not (self._short / "sink").exists():
@@ -64,14 +74,17 @@ class Place(Site):
 
     @property
     def environment(self) -> dict[str, str]:
+        """By what processes find this site and the installation; nothing of the checkout is in it."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("HOPYARD_")}
         return {
-            **os.environ,
+            **clean,
             "HOPYARD_CONFIG": str(self.folder / "hopyard.toml"),
+            "HOPYARD_INTERNAL_CHAOS": plan.MODE,
             "HOPYARD_INTERNAL_SINK": str(self._short / "sink"),
             "HOPYARD_INTERNAL_CRASH": str(self.orders),
             "HOPYARD_INTERNAL_BREAK": plan.BREAK,
             "HOPYARD_INTERNAL_STOCK": self.stock,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(_TESTS), os.environ.get("PYTHONPATH")))),
+            "PYTHONPATH": str(self._installation.path),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -80,90 +93,60 @@ class Place(Site):
         latest = sorted(self.folder.glob("*.log"), key=lambda p: p.stat().st_mtime)[-4:]
         return "\n".join(f"== {p.name}\n{p.read_text()[-2500:]}" for p in latest)
 
-    def _python(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{module}.log").open("ab") as log:
+    def start(
+        self, *arguments: str, log: str | None = None, more: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a program of the installation; it dies with the tests."""
+        with (self.folder / f"{log or arguments[0]}.log").open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [str(self._installation.bin / arguments[0]), *arguments[1:]],
                 cwd=self.folder,
-                env=self.environment,
+                env={**self.environment, **(more or {})},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGKILL),
             )
         self.processes.append(process)
         return process
 
-    # --- the fleet
+    def _python(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        return self.start("python", "-m", module, *arguments, log=module)
 
-    async def man(self, workers: int = plan.WORKERS) -> None:
-        """Start workers, and from now on another one for each that ends."""
-        self.fleet = [self._hire() for _ in range(workers)]
-        await self.until(self._all_beat, f"{workers} workers are registered")
-        self._keeper = asyncio.create_task(self._keep())
+    async def upgrade(self) -> None:
+        """Make the ledger's tables, in a loop of their own."""
+        await asyncio.to_thread(lambda: asyncio.run(self.hopyard.upgrade()))
 
-    def _hire(self) -> subprocess.Popen[bytes]:
-        name = f"w{len(self.processes)}"
-        return self.start("hopyard", "worker", "--single", "-n", name, log=name)
+    # --- faults
 
-    async def _keep(self) -> None:
-        while True:
-            for n, process in enumerate(self.fleet):
-                if process.poll() is not None:
-                    self.hit.add(process.pid)
-                    self.fleet[n] = self._hire()
-            await asyncio.sleep(0.1)
-
-    async def _all_beat(self) -> bool:
-        try:
-            rows = await self.rows("SELECT pid FROM worker WHERE stopped IS NULL AND role = 'worker'")
-        except Exception:  # the database may be what was killed
-            return False
-        return {process.pid for process in self.fleet} <= {row["pid"] for row in rows}
-
-    async def one_up(self) -> subprocess.Popen[bytes]:
-        """Wait until a worker of the fleet, not hit before, has run something; return one of those."""
-
-        async def up() -> Any:
-            pids = self.started_since(0.0)
-            return [p for p in self.fleet if p.pid in pids and p.poll() is None and p.pid not in self.hit]
-
-        found: list[subprocess.Popen[bytes]] = await self.until(up, "a worker runs jobs")
-        return self.rng.choice(found)
-
-    async def loaded(self, jobs: int = 20) -> None:
-        """Wait until so many jobs have been accepted and some run."""
-
-        async def both() -> bool:
-            return len(self.journal()) >= jobs and bool(self.started_since(0.0))
-
-        await self.until(both, "there is a load")
-
-    def started_since(self, moment: float) -> set[int]:
-        """Return the processes that started a job after `moment`; reads only what is new in the sink."""
-        with (self.folder / "sink.jsonl").open("rb") as file:
-            file.seek(self._read)
-            new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
-            report = json.loads(line)
-            if report["what"] == "start":
-                self._started[report["pid"]] = report["at"]
-        return {pid for pid, at in self._started.items() if at > moment}
-
-    async def all_beat(self, within: float = 60) -> float:
-        """Wait until every worker of the fleet is registered; return the seconds it took."""
-        begun = time.monotonic()
-        await self.until(self._all_beat, "all workers are registered", within)
-        return time.monotonic() - begun
-
-    def strike(self, process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
+    def strike(self, process: subprocess.Popen[bytes], fault: str, number: int = signal.SIGKILL) -> Hit:
         """Send a signal to a process and all that it started."""
-        self.hit.add(process.pid)
+        hit = Hit(process.pid, fault, time.time())
+        self.hits.append(hit)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
+        return hit
+
+    def revive(self, hit: Hit) -> None:
+        """Let a stopped process go on."""
+        assert hit.pid is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(hit.pid, signal.SIGCONT)
+        hit.end = time.time()
+
+    async def obeyed(self, order: Path, fault: str) -> Hit:
+        """Wait until somebody met an order; return who was hit by it."""
+
+        async def met() -> int | None:
+            done = next(iter(self.orders.glob(f"{order.name}.by-*")), None)
+            return int(done.name.rpartition("-")[2]) if done else None
+
+        pid: int = await self.until(met, f"somebody obeys at {order.name}", 90)
+        (self.orders / f"{order.name}.by-{pid}").unlink()
+        hit = Hit(pid, fault, time.time() - 0.1)
+        self.hits.append(hit)
+        return hit
 
     # --- producers
 
@@ -172,7 +155,6 @@ class Place(Site):
         order = {
             "journal": str(self.folder / f"journal-{len(self.processes)}.jsonl"),
             "count": count,
-            "rate": 40.0,
             "first": self._first,
         } | order
         self._first += count
@@ -199,14 +181,11 @@ class Place(Site):
         """All submissions, as their producers saw them."""
         return [line for file in sorted(self.folder.glob("journal-*.jsonl")) for line in read_lines(file)]
 
-    def sunk(self) -> list[dict[str, Any]]:
-        """All that runs reported, in order."""
-        return read_lines(self.folder / "sink.jsonl")
-
-    async def quiet(self, without: float = 60) -> float:
+    async def quiet(self, without: float = 90) -> float:
         """Wait until no job is live; return the seconds it took.
 
-        Gives up once nothing has ended for so many seconds: stuck jobs are for the checker to find.
+        Gives up once nothing has ended for so many seconds, which is longer than the ledger waits between two
+        rings for the same job: stuck jobs are for the checker to find.
         """
         begun = moved = time.monotonic()
         left = -1
@@ -222,37 +201,52 @@ class Place(Site):
     async def evidence(self) -> Evidence:
         """Let the work end; return everything that the checker compares."""
         seconds = await self.quiet()
-        columns = "id, task, state, attempt, crashes, worker, claim, schedule, due"
+        columns = "id, task, state, attempt, crashes, worker, claim, schedule, due, created"
         history = await self.rows(f"SELECT {columns}, result, error, attempts, finished FROM job_history")
-        live = await self.rows(f"SELECT {columns}, reason FROM job_live")
+        live = await self.rows(f"SELECT {columns}, reason, attempts FROM job_live")
+        hits = [*self.hits, *self._starved()]
+        hits += [Hit(x["pid"], "poison", x["at"]) for x in self.reports.look().lines if x["what"] == "dies"]
         return Evidence(
-            journal=self.journal(), sink=self.sunk(), history=history, live=live, hit=self.hit, quiet=seconds
+            journal=self.journal(),
+            sink=self.reports.lines,
+            history=history,
+            live=live,
+            hits=hits,
+            names=self.workers.names,
+            ended={**self.workers.ended, **self.beats.ended},
+            accepted=self.accepted,
+            quiet=seconds,
         )
 
-    async def leave(self) -> list[int]:
+    def _starved(self) -> Iterator[Hit]:
+        """Yield workers that lost their lease although nobody hit them."""
+        hit = {one.pid for one in self.hits}
+        for pid, name in self.workers.names.items():
+            log = self.folder / f"{name}.log"
+            if pid not in hit and log.exists() and _STARVED in log.read_text():
+                yield Hit(pid, "starved", 0.0)
+
+    async def leave(self) -> list[str]:
         """End the workers in an orderly way; return processes that are left over."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-        for process in self.fleet:
-            self.strike(process, signal.SIGCONT)
-            process.terminate()
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and any(p.poll() is None for p in self.fleet):
+        ending = self.workers.end() + self.beats.end()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and any(p.poll() is None for p in ending):
             await asyncio.sleep(0.05)
-        return [pid for pid in _processes_of(self.folder) if pid != self._sink.pid]
+        return [str(one) for one in _processes_of(self.folder) if one.pid != self._sink.pid]
 
     def end(self) -> None:
         """Kill what is left and remove what is outside of the folder."""
         self.stop()
+        self.exchange.end()
         shutil.rmtree(self._short, ignore_errors=True)
 
 
-def _processes_of(folder: Path) -> Iterator[int]:
+def _processes_of(folder: Path) -> Iterator[psutil.Process]:
     """Yield the processes, other than this one, that were started in a folder."""
     for process in psutil.process_iter():
         try:
             if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                yield process.pid
+                yield process
         except psutil.Error:
             continue
 

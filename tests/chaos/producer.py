@@ -39,7 +39,8 @@ class Journal:
 
 def _task(n: int, order: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     name = "site.plain" if n % 5 == 4 else "site.step"
-    return name, {"n": n, "seconds": order.get("seconds", 0.02)}
+    # Some last so long that they still run when somebody comes back from the dead.
+    return name, {"n": n, "seconds": order["long"] if n % 11 == 5 and "long" in order else 0.02}
 
 
 async def plain(order: dict[str, Any], journal: Journal) -> None:
@@ -58,7 +59,7 @@ async def plain(order: dict[str, Any], journal: Journal) -> None:
                 return
             name, kwargs = _task(order["first"] + n, order)
             id_ = new_id()
-            call = hopyard.task(name).options(id=id_, priority=order.get("priority"))
+            call = hopyard.task(name).options(id=id_)
             try:
                 await call.submit(**kwargs)
             except LedgerUnavailable:
@@ -82,7 +83,7 @@ async def silent(order: dict[str, Any], journal: Journal) -> None:
 
     client.ring = ring
     calls = [_task(order["first"] + n, order)[1] for n in range(order["count"])]
-    await hopyard.task("site.step").options(priority=9).submit_many(calls)
+    await hopyard.task("site.step").options(priority=9, queue="site.busy").submit_many(calls)
 
 
 async def session(order: dict[str, Any], journal: Journal) -> None:
@@ -101,7 +102,8 @@ async def session(order: dict[str, Any], journal: Journal) -> None:
     for n in range(order["count"]):
         name, kwargs = _task(order["first"] + n, order)
         async with AsyncSession(engine) as own:
-            handle = await hopyard.task(name).options(session=own, priority=9).submit(**kwargs)
+            options = hopyard.task(name).options(session=own, priority=9, queue="site.busy")
+            handle = await options.submit(**kwargs)
             if n % 3 == 2:
                 await own.rollback()
                 journal.write("rolled back", [handle.id])

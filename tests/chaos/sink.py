@@ -108,5 +108,38 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().split("\n")[:-1]]
 
 
+class Reports:
+    """What a sink's file says, read as it grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read = 0
+        self.lines: list[dict[str, Any]] = []
+        self.starts: dict[str, list[dict[str, Any]]] = {}
+        """By job, in order."""
+        self.jobs: dict[int, set[str]] = {}
+        """By process, what it started."""
+        self.latest: dict[int, float] = {}
+        """By process, when it last started something."""
+
+    def look(self) -> Reports:
+        """Read what is new."""
+        if not self._file.exists():
+            return self
+        with self._file.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for text in whole.splitlines():
+            line = json.loads(text)
+            self.lines.append(line)
+            if line["what"] == "start":
+                self.starts.setdefault(line["job"], []).append(line)
+                self.jobs.setdefault(line["pid"], set()).add(line["job"])
+                self.latest[line["pid"]] = line["at"]
+        return self
+
+
 if __name__ == "__main__":
     Sink(sys.argv[1], sys.argv[2]).serve()

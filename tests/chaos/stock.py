@@ -21,7 +21,7 @@ app = Celery("stock", broker=os.environ.get("HOPYARD_INTERNAL_STOCK", "memory://
 app.conf.update(SETTINGS)
 
 
-@app.task(name="stock.step", bind=True)
+@app.task(name="stock.step", bind=True)  # type: ignore[untyped-decorator]
 def step(self) -> None:  # type: ignore[no-untyped-def]
     """Report and take 20 ms."""
     tell_now(what="start", job=self.request.id, fence=[os.getpid(), 0], pid=os.getpid())

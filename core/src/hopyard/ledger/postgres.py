@@ -106,6 +106,9 @@ _POOLER: Final = (
     "a connection pooler stands in front of PostgreSQL: in transaction mode, as PgBouncer's, "
     f"database_url must end in ?{STATEMENTS}=0"
 )
+#: A process that is frozen or cut off inside a transaction keeps its locks for so long, not until TCP gives
+#: up: its jobs are to be taken back, and the leader must not wait for it.
+IDLE_SECONDS: Final = 10.0
 #: Statements under way are given so long when the connections are closed.
 _CLOSE_SECONDS: Final = 2.0
 
@@ -199,6 +202,7 @@ class PostgresDatabase(Database):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Connection]:
         async with self._connection() as raw, raw.transaction():
+            await raw.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}")
             yield _Connection(raw)
 
     @asynccontextmanager

@@ -99,10 +99,9 @@ class Scheduler:
             if not await leader.leads(tx, d, DUTY, self._holder, term):
                 self._term = None
                 return 0
-            found = await store.due(tx, d, _BATCH)
+            found, now = await store.due(tx, d, _BATCH)
             if not found:
                 return 0
-            now = utcnow()
             busy = await self._busy(tx, [s.schedule.name for s in found if s.schedule.overlap != "allow"])
             cancelled: list[str] = []
             steps: list[tuple[str, datetime | None, datetime | None]] = []

@@ -201,12 +201,18 @@ async def declare(tx: Connection, d: Dialect, schedules: Mapping[str, tuple[Sche
     )
 
 
-async def due(tx: Connection, d: Dialect, limit: int) -> list[Stored]:
-    """Return the schedules whose next due time has come."""
+async def due(tx: Connection, d: Dialect, limit: int) -> tuple[list[Stored], datetime]:
+    """Return the schedules whose next due time has come, and the ledger's time by which that was so.
+
+    The scheduler goes on by that time: its own clock may be wrong, and would fire what is not due yet.
+    """
     rows: Sequence[Row] = await tx.fetch(
-        f"SELECT {_COLUMNS} FROM schedule WHERE next_due <= {d.now} ORDER BY next_due LIMIT $1", limit
+        f"SELECT {_COLUMNS}, {d.now} AS now FROM schedule WHERE next_due <= {d.now} "
+        "ORDER BY next_due LIMIT $1",
+        limit,
     )
-    return [_stored(row) for row in rows]
+    now = moment(rows[0]["now"]) if rows else None
+    return [_stored(row) for row in rows], now or utcnow()
 
 
 async def followed(tx: Connection, d: Dialect, limit: int) -> list[tuple[Stored, datetime]]:

@@ -1,0 +1,84 @@
+"""What all strikes on one installation share: rounds of each fault, and who judges them at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from chaos import plan
+from chaos.checker import Evidence
+from chaos.machines import Machine
+from chaos.place import Place
+
+Judge = Callable[[Evidence], list[str]]
+
+
+class Round:
+    """What is done of one fault on one pair."""
+
+    def __init__(self, fault: str, pair: str) -> None:
+        self.fault, self.pair = fault, pair
+        self.planned = plan.rounds(fault, pair)
+        self.rng = random.Random(f"{plan.SEED}:{fault}:{pair}")
+        self.run = 0
+        self.numbers: dict[str, Any] = {}
+
+    def done(self) -> None:
+        """Count a round that was run."""
+        self.run += 1
+
+    def longest(self, name: str, seconds: float) -> None:
+        """Keep the greatest of some seconds."""
+        self.numbers[name] = max(round(seconds, 1), self.numbers.get(name, 0.0))
+
+
+class Siege:
+    """One installation and all that strikes it."""
+
+    def __init__(
+        self, place: Place, pair: str, database: Machine | None, broker: Machine, empty: Callable[[], None]
+    ) -> None:
+        self.place, self.pair, self.database, self.broker, self.empty = place, pair, database, broker, empty
+        self.rounds = {
+            fault: Round(fault, pair)
+            for fault in plan.FAULTS
+            if (fault, pair) not in plan.SKIPS and fault != "T0" and (not plan.ONLY or fault in plan.ONLY)
+        }
+        self.judges: list[Judge] = []
+        """Of single faults, over the evidence."""
+        self.cancelled: set[str] = set()
+        self.poison: set[str] = set()
+        self.numbers: dict[str, Any] = {}
+        """Of the whole, for the report."""
+        self._schedulers, self._workers = asyncio.Lock(), asyncio.Lock()
+
+    def round(self, fault: str) -> Round:
+        """Return a fault's rounds; of one that is left out here, with none planned."""
+        return self.rounds.get(fault) or Round(fault, self.pair)
+
+    @asynccontextmanager
+    async def schedulers(self) -> AsyncIterator[None]:
+        """Alone with the schedulers: two strikes at once would have no time limit in common."""
+        async with self._schedulers:
+            yield
+
+    @asynccontextmanager
+    async def workers(self) -> AsyncIterator[None]:
+        """Alone with the workers: one that can work is left whatever the others do."""
+        async with self._workers:
+            yield
+
+    def expect(self, held: bool, what: str) -> None:
+        """Note a promise that was seen broken."""
+        if not held:
+            self.place.failures.append(what)
+
+    def verdict(self, violations: list[str]) -> None:
+        """Fail with every violation."""
+        self.numbers["violations"] = len(violations)
+        shown = "\n".join(violations[:30])
+        more = f"\n… and {len(violations) - 30} more" if len(violations) > 30 else ""
+        assert not violations, f"{self.pair}, seed {plan.SEED}: {len(violations)} violations\n{shown}{more}"

@@ -1,0 +1,110 @@
+"""T8: of three schedulers the leading one is killed or stopped, with schedules of one second."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import subprocess
+import time
+from typing import Any
+
+from chaos import plan
+from chaos.checker import Evidence, p95
+from chaos.place import Place
+from chaos.siege import Siege
+from hopyard.schedule import store
+from hopyard.specs import Rule, Schedule
+
+SCHEDULERS = 3
+_SCHEDULES = 3
+_OFFSETS = ("+10m", "-10m", "+1d", "-1d")
+
+
+async def schedule(place: Place) -> None:
+    """Store the schedules: every second, none to be missed."""
+    database = place.hopyard.client().database
+    async with database.transaction() as tx:
+        for n in range(_SCHEDULES):
+            one = Schedule(f"site.tick-{n}", "site.tick", Rule(every=1.0), misfire="all", overlap="allow")
+            await store.put(tx, database.dialect, one)
+
+
+async def leaders(siege: Siege) -> None:
+    """Each due time fires once whoever leads; the checker looks for doubled and missed ones."""
+    place, fault = siege.place, siege.round("T8")
+    failovers = []
+    for n in range(fault.planned):
+        await asyncio.sleep(fault.rng.uniform(1.0, 3.0))
+        number = signal.SIGSTOP if n % 2 else signal.SIGKILL
+        async with siege.schedulers():
+            leader = await _leader(place)
+            hit = place.strike(leader, "T8", number)
+            while await _holder(place) == leader.pid and time.time() < hit.begin + plan.FAILOVER:
+                await asyncio.sleep(0.05)
+            failovers.append(time.time() - hit.begin)
+            if number == signal.SIGSTOP:
+                # What the old leader was about to commit arrives when another one has fired.
+                await asyncio.sleep(fault.rng.uniform(0.5, 2.0))
+                place.revive(hit)
+        siege.expect(failovers[-1] < plan.FAILOVER, f"T8: none other led after {plan.FAILOVER:g} s")
+        fault.done()
+
+    def judge(e: Evidence) -> list[str]:
+        failovers.sort()
+        fault.numbers |= {
+            "fires": sum(row["schedule"] is not None for row in e.history),
+            "failover_p95_s": round(p95(failovers), 1),
+            "failover_max_s": round(max(failovers, default=0), 1),
+        }
+        return []
+
+    siege.judges.append(judge)
+
+
+async def clocks(siege: Siege) -> None:
+    """T9: a scheduler whose clock is wrong comes to lead; nothing fires early, twice or never."""
+    place, fault = siege.place, siege.round("T9")
+    offsets = itertools.cycle(fault.rng.sample(_OFFSETS, len(_OFFSETS)))
+    for _ in range(fault.planned):
+        await asyncio.sleep(fault.rng.uniform(1.0, 3.0))
+        async with siege.schedulers():
+            name = f"wrong-{len(place.processes)}"
+            clock = {"LD_PRELOAD": str(plan.faketime()), "FAKETIME": next(offsets)}
+            clock["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+            wrong = place.start("hopyard", "beat", log=name, more=clock)
+            right = [*place.beats.processes]
+            hits = [place.strike(beat, "T9", signal.SIGSTOP) for beat in right]
+
+            async def leads(pid: int = wrong.pid) -> bool:
+                return await _holder(place) == pid
+
+            await place.until(leads, "the one with the wrong clock leads", plan.FAILOVER + 20)
+            await asyncio.sleep(fault.rng.uniform(2.0, 4.0))
+            place.strike(wrong, "T9")
+            for hit in hits:
+                place.revive(hit)
+            await _leader(place)
+        fault.done()
+
+    def judge(e: Evidence) -> list[str]:
+        early = [(row["created"] - row["due"]).total_seconds() for row in e.history if row["due"] is not None]
+        fault.numbers["earliest_s"] = round(min(early, default=0.0), 1)
+        return [f"T9: fired {-s:.0f} s before it was due" for s in early if s < -0.5][:5]
+
+    if fault.planned:
+        siege.judges.append(judge)
+
+
+async def _holder(place: Place) -> int:
+    rows = await place.rows("SELECT holder FROM leader WHERE name = 'schedule'")
+    return int(rows[0]["holder"].split(":")[1]) if rows else 0
+
+
+async def _leader(place: Place) -> subprocess.Popen[bytes]:
+    async def leads() -> Any:
+        pid = await _holder(place)
+        return next((beat for beat in place.beats.processes if beat.pid == pid), None)
+
+    found: subprocess.Popen[bytes] = await place.until(leads, "a scheduler leads")
+    return found

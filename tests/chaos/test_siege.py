@@ -1,0 +1,70 @@
+"""One installation of a pair, under load, struck by many faults of many kinds; the checker at the end.
+
+Faults that do not disturb each other strike at the same time, those that do have an act of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from chaos import plan
+from chaos.checker import check, figures
+from chaos.siege import Siege
+from chaos.strikes_clients import cancels, messages, producers
+from chaos.strikes_deploy import deployments
+from chaos.strikes_network import delays, partitions
+from chaos.strikes_schedulers import SCHEDULERS, clocks, leaders, schedule
+from chaos.strikes_servers import servers
+from chaos.strikes_workers import kills, pages, poisons, steps, zombies
+
+Strikes = Callable[[Siege], Coroutine[Any, Any, None]]
+
+#: The schedulers are struck beside the first three acts, zombies rise beside the second and third.
+_ACTS: tuple[tuple[str, tuple[Strikes, ...]], ...] = (
+    ("clients", (messages, producers, cancels, delays, deployments)),
+    ("workers", (kills,)),
+    ("steps", (steps, pages, poisons, partitions)),
+    ("servers", (servers,)),
+)
+#: Jobs a second: so few that none waits, also while workers start.
+_RATE = 8.0
+
+
+async def test_a_site_under_siege(siege: Siege) -> None:
+    """Whatever is killed, every accepted job ends once, every effect and every fire happens once."""
+    place = siege.place
+    begun = time.monotonic()
+    took: dict[str, float] = {}
+    await schedule(place)
+    place.workers.wired = True
+    place.workers.man(plan.WORKERS)
+    place.beats.man(SCHEDULERS)
+    load = place.produce(10_000_000, rate=_RATE, long=3.0)
+    await place.workers.ready(plan.WORKERS)
+    took["start"] = time.monotonic() - begun
+
+    beside = [asyncio.create_task(strike(siege)) for strike in (leaders, clocks)]
+    for name, strikes in _ACTS:
+        if name == "workers":
+            beside.append(asyncio.create_task(zombies(siege)))
+        elif name == "servers":
+            await asyncio.gather(*beside)
+        begun = time.monotonic()
+        await asyncio.gather(*(strike(siege) for strike in strikes))
+        took[name] = time.monotonic() - begun
+
+    begun = time.monotonic()
+    place.enough()
+    await place.produced(load)
+    for process in place.beats.end():
+        await asyncio.to_thread(process.wait, 30)
+    evidence = await place.evidence()
+    evidence.cancelled, evidence.poison = siege.cancelled, siege.poison
+    took["quiet"] = time.monotonic() - begun
+    siege.numbers = figures(evidence) | {"seconds": {name: round(s) for name, s in took.items()}}
+    violations = [*place.failures, *check(evidence)]
+    violations += [line for judge in siege.judges for line in judge(evidence)]
+    siege.verdict(violations)
