@@ -216,6 +216,8 @@ def _settings(hopyard: Hopyard) -> dict[str, Any]:
             "visibility_timeout": 300,  # messages are acknowledged as soon as their job is claimed
             "queue_order_strategy": "priority",
             "socket_keepalive": True,
+            "socket_connect_timeout": 5,
+            "socket_timeout": 15,  # or a connection that was cut off holds the main thread for ever
             "health_check_interval": 25,
         },
         "beat_max_loop_interval": 1,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from hopyard.broker.popper import Popper
 from hopyard.engine import claiming
 from hopyard.engine.delivery import Delivery, from_envelope
-from hopyard.errors import BrokerError
+from hopyard.errors import BrokerError, LedgerUnavailable
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -79,7 +79,7 @@ class Batches:
                 await self._popper.open()
                 failures = 0
                 await self._consume()
-            except BrokerError as error:
+            except (BrokerError, LedgerUnavailable) as error:
                 log.warning("no messages can be taken: %s", error)
                 await self._pause(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import threading
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +47,8 @@ log = logging.getLogger("hopyard.engine")
 
 #: What the reconciler or the intake is at may take so long, at the end of the worker.
 _ENDING_SECONDS: Final = 5.0
+#: A worker that is to end and has not is ended after so long.
+_HANGING_SECONDS: Final = 20.0
 
 
 class Engine:
@@ -220,6 +224,10 @@ class Engine:
         if not task.cancelled() and task.exception() is not None:
             log.critical("a part of the engine died; the worker ends", exc_info=task.exception())
             worker_state.should_terminate = 1
+            # Celery's thread may hang in the broker's connection: what cannot end is ended.
+            timer = threading.Timer(_HANGING_SECONDS, os._exit, (1,))
+            timer.daemon = True
+            timer.start()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a piece of the engine's own work; the loop itself would not keep it alive."""

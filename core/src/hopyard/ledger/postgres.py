@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -13,6 +14,8 @@ from hopyard.ledger.database import STATEMENTS, Database, Row, appended, kept_st
 from hopyard.ledger.dialect import POSTGRES
 from hopyard.ledger.values import Again, Claim, Done, NewJob
 from hopyard.specs import State
+
+log = logging.getLogger("hopyard.ledger")
 
 _JOB_TYPES: Final = {
     "id": "uuid",
@@ -109,6 +112,8 @@ _POOLER: Final = (
 #: A process that is frozen or cut off inside a transaction keeps its locks for so long, not until TCP gives
 #: up: its jobs are to be taken back, and the leader must not wait for it.
 IDLE_SECONDS: Final = 10.0
+#: A statement that has no answer after so long has none: the server hangs, or the way there is cut.
+_ANSWER_SECONDS: Final = 10.0
 #: Statements under way are given so long when the connections are closed.
 _CLOSE_SECONDS: Final = 2.0
 
@@ -174,7 +179,7 @@ class PostgresDatabase(Database):
                     min_size=0,
                     max_size=self._size,
                     reset=_no_reset,
-                    command_timeout=30,
+                    command_timeout=_ANSWER_SECONDS,
                     **self._options,
                 )
         return self._pool
@@ -185,8 +190,14 @@ class PostgresDatabase(Database):
 
         try:
             pool = self._pool or await self._open()
-            async with pool.acquire(timeout=30) as raw:
-                yield raw
+            async with pool.acquire(timeout=_ANSWER_SECONDS) as raw:
+                try:
+                    yield raw
+                except TimeoutError:
+                    # The way there may be cut: neither this connection nor the others are waited for again.
+                    raw.terminate()
+                    await pool.expire_connections()
+                    raise
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
             raise LedgerUnavailable(f"PostgreSQL cannot be used now: {error!r}") from error
         except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
@@ -201,9 +212,16 @@ class PostgresDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Connection]:
-        async with self._connection() as raw, raw.transaction():
-            await raw.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}")
-            yield _Connection(raw)
+        async with self._connection() as raw:
+            # In one exchange, and within the transaction, as poolers want it.
+            idle = int(IDLE_SECONDS * 1000)
+            await raw.execute(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}")
+            try:
+                yield _Connection(raw)
+            except BaseException:
+                await _roll_back(raw)
+                raise
+            await raw.execute("COMMIT")
 
     @asynccontextmanager
     async def _single(self) -> AsyncIterator[Any]:
@@ -255,6 +273,16 @@ class PostgresDatabase(Database):
     async def again(self, jobs: Sequence[Again], worker: int) -> set[str]:
         rows = await self.fetch(_AGAIN, *_columns(jobs, 6), worker)
         return {str(row[0]) for row in rows}  # type: ignore[index]
+
+
+async def _roll_back(raw: Any) -> None:
+    import asyncpg
+
+    try:
+        await raw.execute("ROLLBACK")
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        log.info("a transaction ends with its connection: %s", error)
+        raw.terminate()
 
 
 async def _no_reset(connection: Any) -> None:
