@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
-
-from celery.worker import state as worker_state
 
 from hopyard import portal
 from hopyard.broker.popper import put_back
 from hopyard.engine import adoption
+from hopyard.engine.background import Background
 from hopyard.engine.batches import Batches
 from hopyard.engine.celeryview import CeleryView
 from hopyard.engine.children import Children
@@ -47,8 +44,7 @@ log = logging.getLogger("hopyard.engine")
 
 #: What the reconciler or the intake is at may take so long, at the end of the worker.
 _ENDING_SECONDS: Final = 5.0
-#: A worker that is to end and has not is ended after so long.
-_HANGING_SECONDS: Final = 20.0
+_SETTLING_SECONDS: Final = 10.0
 
 
 class Engine:
@@ -70,8 +66,7 @@ class Engine:
         self._running: dict[str, Running] = {}
         #: Jobs to cancel that were not running here when the order came, while claims were on their way.
         self._cancel_early: set[str] = set()
-        self._own: set[asyncio.Task[None]] = set()
-        self._background: list[asyncio.Task[None]] = []
+        self._background = Background()
         self.number = 0
         self._draining = False
         self._rejoining = False
@@ -120,9 +115,9 @@ class Engine:
         )
         self._claimer = Claimer(self._hopyard, self._database, lambda: self.number)
         self._intake = Intake(
-            self.lanes, self._main, take=self._take, closed=lambda: self._closed, spawn=self._spawn
+            self.lanes, self._main, take=self._take, closed=lambda: self._closed, spawn=self._background.spawn
         )
-        self._work(self._reconciler.run())
+        self._background.vital(self._reconciler.run())
         if self._wants_batches:
             self._batches = Batches(
                 self._celery_worker.app,
@@ -134,7 +129,7 @@ class Engine:
                 divert=self._divert,
                 put_back=lambda own: self._put_back_batches(except_for=own),
             )
-            self._work(self._batches.run())
+            self._background.vital(self._batches.run())
         unparked = await waiting.unpark(self._database, self._hopyard.tasks)
         if unparked:
             log.info("%d parked jobs can run now", unparked)
@@ -165,12 +160,9 @@ class Engine:
         self._reconciler.end()
         if self._batches is not None:
             self._batches.end()
-        for task in (await asyncio.wait(self._background, timeout=_ENDING_SECONDS))[1]:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.ended(_ENDING_SECONDS)
         self._intake.forget()  # not acknowledged: the broker gives them to others
-        if self._own:
-            await asyncio.wait([*self._own], timeout=10)  # claims on their way
+        await self._background.settled(_SETTLING_SECONDS)  # claims on their way
         if self._running:
             log.info("waiting up to %g s for %d running jobs", grace, len(self._running))
             await asyncio.wait([r.run for r in self._running.values() if r.run], timeout=grace)
@@ -181,8 +173,7 @@ class Engine:
             await asyncio.wait([running.run for running in left if running.run], timeout=10)
         await self._telling.flush()
         await self._recorder.drained()
-        if self._own:
-            await asyncio.wait([*self._own], timeout=10)  # what follows the last jobs
+        await self._background.settled(_SETTLING_SECONDS)  # what follows the last jobs
 
     async def _leave(self) -> None:
         try:
@@ -213,33 +204,6 @@ class Engine:
     def _soon(self, call: Any, *args: Any) -> None:
         self._loop.call_soon_threadsafe(call, *args)
 
-    def _work(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run what a worker cannot be without."""
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._background_ended)
-        self._background.append(task)
-
-    def _background_ended(self, task: asyncio.Task[None]) -> None:
-        """A worker whose reconciler or intake died of a bug must not go on as if nothing were."""
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("a part of the engine died; the worker ends", exc_info=task.exception())
-            worker_state.should_terminate = 1
-            # Celery's thread may hang in the broker's connection: what cannot end is ended.
-            timer = threading.Timer(_HANGING_SECONDS, os._exit, (1,))
-            timer.daemon = True
-            timer.start()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a piece of the engine's own work; the loop itself would not keep it alive."""
-        task = asyncio.create_task(work)
-        self._own.add(task)
-        task.add_done_callback(self._worked)
-
-    def _worked(self, task: asyncio.Task[None]) -> None:
-        self._own.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("the engine's own work failed; its messages come back", exc_info=task.exception())
-
     # --- intake
 
     def receive(self, message: Any) -> None:
@@ -254,7 +218,7 @@ class Engine:
             await adoption.park(self._database, delivery)
             self._main.soon(delivery.acknowledge)
 
-        self._soon(self._spawn, set_aside())
+        self._soon(self._background.spawn, set_aside())
 
     def _delivery(self, message: Any) -> Delivery:
         queue = str((message.delivery_info or {}).get("routing_key") or "hopyard")
@@ -346,7 +310,7 @@ class Engine:
 
     def _written(self, ids: Sequence[str]) -> None:
         if due := self._follower.due(ids):
-            self._spawn(self._follower.follow(due))
+            self._background.spawn(self._follower.follow(due))
 
     async def _interrupted(self, running: Running, how: str) -> Done | None:
         """Return what is recorded of a job that was stopped; `how` says what was special about it."""
@@ -388,7 +352,7 @@ class Engine:
             self._interrupt(running, "lost")
         if not self._rejoining and not self._draining:
             self._rejoining = True
-            self._spawn(self._rejoin())
+            self._background.spawn(self._rejoin())
 
     async def _rejoin(self) -> None:
         try:
