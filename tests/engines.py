@@ -201,6 +201,7 @@ class Consumer:
     qos_global = False
     initial_prefetch_count = 0
     enabled = True  # it is its own event dispatcher
+    groups: frozenset[str] = frozenset()  # of events that are sent; none is all
 
     def __init__(self, worker: Worker) -> None:
         self.app = worker.app

@@ -97,7 +97,18 @@ class _Raw:
         return await self._one("fetch", sql, *parameters)
 
     async def execute(self, sql: str, *parameters: Any) -> Any:
+        if sql.startswith("BEGIN"):  # takes no snapshot and no lock: no step
+            self._inside = True
+            return await self._raw.execute(sql)
+        if sql == "COMMIT":
+            await self._gate(self._last)
+        if sql in ("COMMIT", "ROLLBACK"):
+            self._inside = False
+            return await self._raw.execute(sql)
         return await self._one("execute", sql, *parameters)
+
+    def terminate(self) -> None:
+        self._raw.terminate()
 
     async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         if some := [*rows]:  # nothing is sent for none

@@ -155,7 +155,10 @@ async def test_a_crossed_threshold_is_told_once(place: Any, listener: Any) -> No
         "cpu_percent = 100\nmemory_percent = 0.01\ndisk_percent = 100\nqueue_depth = 3\n"
     )
     usage = await run(site, USAGE)
-    assert len(usage.warnings) == 1
+    # A machine that is busy with other tests may have something to say of its processors too.
+    assert [text for text in usage.warnings if not text.startswith("CPU")] == [
+        f"memory is at {usage.memory_percent:g} %, the threshold is 0.01 %"
+    ]
     message = await told(site, listener, "usage.memory is not well")
     assert "the threshold is 0.01 %" in message["body"]
     # Jobs that wait in a queue without a worker.

@@ -77,66 +77,81 @@ def redis_url(url: str) -> str:
 
 
 class RedisPublisher(Publisher):
-    """Redis, Valkey and what speaks their protocol: one pipeline per batch."""
+    """Redis, Valkey and what speaks their protocol: one connection, one exchange per batch."""
 
     def __init__(self, url: str) -> None:
         self._url = redis_url(url)
-        self._client: Any = None
+        self._connection: Any = None
+        self._free = asyncio.Lock()
 
-    def _open(self) -> Any:
-        if self._client is None:
-            from redis.asyncio import Redis
+    async def _connect(self) -> Any:
+        from redis.asyncio import ConnectionPool
 
-            self._client = Redis.from_url(self._url, socket_timeout=10, socket_connect_timeout=5)
-        return self._client
+        pool: Any = ConnectionPool.from_url(
+            self._url, protocol=2, socket_timeout=10, socket_connect_timeout=5, decode_responses=False
+        )
+        connection = pool.make_connection()
+        await connection.connect()
+        return connection
 
-    async def _call(self, work: Any) -> Any:
+    async def _call(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands and return their answers; a connection that broke while it was idle is made again."""
+        from redis.exceptions import ConnectionError as RedisConnectionError
         from redis.exceptions import RedisError
 
+        async with self._free:
+            used = self._connection is not None
+            try:
+                try:
+                    return await self._exchange(commands)
+                except (RedisConnectionError, OSError):
+                    if not used:
+                        raise
+                    return await self._exchange(commands)
+            except (RedisError, OSError) as error:
+                raise BrokerError(f"the broker cannot be used now: {error}") from error
+
+    async def _exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        connection = self._connection or await self._connect()
+        self._connection = None
         try:
-            return await work(self._open())
-        except (RedisError, OSError) as error:
-            raise BrokerError(f"the broker cannot be used now: {error}") from error
+            await connection.send_packed_command(connection.pack_commands(commands))
+            answers = [await connection.read_response() for _ in commands]
+        except BaseException:  # what is left of the answers must not be taken for others
+            await connection.disconnect(nowait=True)
+            raise
+        self._connection = connection
+        return answers
 
     async def publish(self, rings: Sequence[Ring]) -> None:
-        async def work(client: Any) -> None:
-            async with client.pipeline(transaction=False) as pipe:
-                for ring in rings:
-                    # Consumers take from the right.
-                    push = pipe.rpush if ring.first else pipe.lpush
-                    push(redis_key(ring.queue, ring.priority), envelope(ring))
-                await pipe.execute()
-
-        await self._call(work)
+        # Consumers take from the right.
+        await self._call(
+            [
+                ("RPUSH" if ring.first else "LPUSH", redis_key(ring.queue, ring.priority), envelope(ring))
+                for ring in rings
+            ]
+        )
 
     async def empty(self, queues: Iterable[str]) -> set[str]:
         names = [*queues]
-
-        async def work(client: Any) -> list[int]:
-            async with client.pipeline(transaction=False) as pipe:
-                for name in names:
-                    for key in redis_keys(name):
-                        pipe.llen(key)
-                lengths: list[int] = await pipe.execute()
-                return lengths
-
-        lengths = await self._call(work)
+        if not names:
+            return set()
+        lengths = await self._call([("LLEN", key) for name in names for key in redis_keys(name)])
         width = len(PRIORITY_STEPS)
         return {name for n, name in enumerate(names) if not any(lengths[n * width : (n + 1) * width])}
 
     async def remembers(self, epoch: str) -> bool:
-        async def work(client: Any) -> bool:
-            return not await client.set(EPOCH_KEY, epoch, nx=True)
-
-        return bool(await self._call(work))
+        (new,) = await self._call([("SET", EPOCH_KEY, epoch, "NX")])
+        return new is None
 
     async def ping(self) -> None:
-        await self._call(lambda client: client.ping())
+        await self._call([("PING",)])
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        async with self._free:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await connection.disconnect(nowait=True)
 
 
 class KombuPublisher(Publisher):

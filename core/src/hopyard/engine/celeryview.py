@@ -64,7 +64,11 @@ class CeleryView:
 
     @property
     def _watched(self) -> bool:
-        return self._dispatcher is not None and self._dispatcher.enabled
+        dispatcher = self._dispatcher
+        if dispatcher is None or not dispatcher.enabled:
+            return False
+        # Without `-E` it is there for the worker's own events only.
+        return not dispatcher.groups or "task" in dispatcher.groups
 
     def _send(self, kind: str, running: Running, **fields: Any) -> None:
         dispatcher = self._dispatcher

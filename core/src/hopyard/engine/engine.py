@@ -7,6 +7,7 @@ portal's event loop claims, runs and records; the consumer's thread acknowledges
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ class Engine:
         self._wants_batches = batches
         self._batches: Batches | None = None
         self._view = CeleryView(self._main)
+        self._consumer: Any = None
         self._running: dict[str, Running] = {}
         #: Jobs to cancel that were not running here when the order came, while claims were on their way.
         self._cancel_early: set[str] = set()
@@ -91,6 +93,10 @@ class Engine:
             seen=self._commands_seen,
         )
         self._heartbeat.start()
+        # What a worker has loaded lasts as long as it does: the collector need not look at it again, nor
+        # after each 700 objects of the jobs'.
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
 
     async def _start(self) -> None:
         await self._hopyard.check_migrations()
@@ -129,7 +135,6 @@ class Engine:
                 divert=self._divert,
                 put_back=lambda own: self._put_back_batches(except_for=own),
             )
-            self._background.vital(self._batches.run())
         unparked = await waiting.unpark(self._database, self._hopyard.tasks)
         if unparked:
             log.info("%d parked jobs can run now", unparked)
@@ -192,9 +197,15 @@ class Engine:
         if self._wants_batches:
             # Remote control sees the queues; their messages come in batches.
             consumer.task_consumer.consume = lambda *_, **__: None
+            if self._consumer is None:
+                self._soon(self._take_batches)
         else:
             self._intake.flow.connected(consumer)
         self._consumer = consumer
+
+    def _take_batches(self) -> None:
+        if self._batches is not None and not self._draining:
+            self._background.vital(self._batches.run())
 
     def disconnected(self) -> None:
         """Forget messages that cannot be acknowledged any more; the broker or the ledger brings them back."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.engine.childprocess import ProcessDied
 from hopyard.engine.children import RemoteError
+from hopyard.engine.limits import Deadline, Limits
 from hopyard.errors import JobCancelled, JobFailed, StaleFence, TimeLimitExceeded
 from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.values import Again, Claim, Done, utcnow
@@ -46,6 +47,7 @@ class Runner:
         self._hopyard = hopyard
         self._host = host
         self._children = children
+        self._limits = Limits()
         # More threads than slots: one that ignores its time limit keeps its thread, not its slot.
         self._threads = ThreadPoolExecutor(slots + 32, thread_name_prefix="hopyard-job")
 
@@ -83,12 +85,12 @@ class Runner:
         return task.payload.dump_result(value)
 
     async def _on_loop(self, task: Task[..., Any], values: dict[str, Any], limit: float) -> Any:
-        own = asyncio.timeout(limit)
+        deadline: Deadline | None = None
         try:
-            async with own:
+            with self._limits.within(limit) as deadline:
                 return await task.function(**values)
         except TimeoutError:
-            if own.expired():
+            if deadline is not None and deadline.expired:
                 raise _over(task, limit) from None
             raise  # the task's own
         except asyncio.CancelledError as error:

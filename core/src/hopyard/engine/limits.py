@@ -1,0 +1,86 @@
+"""Time limits of the jobs on one event loop, with one timer for all jobs of the same limit.
+
+A timer of its own for each job would stay in the loop's heap until its time has come, long after the job is
+over: of thousands of short jobs a second, that is most of what the loop would look at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(slots=True)
+class Deadline:
+    """When a block must be over. `expired`: it was not, and was cancelled."""
+
+    at: float
+    task: asyncio.Task[object]
+    over: bool = False
+    expired: bool = False
+
+
+class _Waiting:
+    """Deadlines of one length, in the order in which they were set."""
+
+    def __init__(self) -> None:
+        self.deadlines: deque[Deadline] = deque()
+        self.open = 0
+
+    def add(self, deadline: Deadline) -> None:
+        # Those that are over are dropped once they are most of all, whatever stands before them.
+        if len(self.deadlines) > 2 * self.open + _SPARE:
+            self.deadlines = deque(one for one in self.deadlines if not one.over)
+        self.deadlines.append(deadline)
+        self.open += 1
+
+
+_SPARE: Final = 256
+
+
+class Limits:
+    """Deadlines of one event loop, by their length in seconds."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[float, _Waiting] = {}
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[Deadline]:
+        """Cancel the block after so many seconds; it raises `TimeoutError` then."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - used by coroutines only
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.get(seconds)
+        deadline = Deadline(loop.time() + seconds, task)
+        if waiting is None:
+            waiting = self._waiting[seconds] = _Waiting()
+            loop.call_at(deadline.at, self._due, seconds)
+        waiting.add(deadline)
+        before = task.cancelling()
+        try:
+            yield deadline
+        except asyncio.CancelledError as error:
+            # Somebody else's cancel that came as well has precedence.
+            if deadline.expired and task.uncancel() <= before:
+                raise TimeoutError from error
+            raise
+        finally:
+            deadline.over = True
+            waiting.open -= 1
+
+    def _due(self, seconds: float) -> None:
+        loop, waiting = asyncio.get_running_loop(), self._waiting[seconds]
+        deadlines, now = waiting.deadlines, loop.time()
+        while deadlines and (deadlines[0].over or deadlines[0].at <= now):
+            deadline = deadlines.popleft()
+            if not deadline.over:
+                deadline.expired = True
+                deadline.task.cancel()
+        if deadlines:
+            loop.call_at(deadlines[0].at, self._due, seconds)
+        else:
+            del self._waiting[seconds]
