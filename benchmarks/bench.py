@@ -38,6 +38,13 @@ SYSTEMS = {
             for ledger in ("postgres", "sqlite", "sqlite-normal")
         ),
         System("celery-tuned", "celery", f"{_MODULES}.celery_stock", env={"BENCH_TUNED": "1"}),
+        System("dramatiq", "dramatiq", f"{_MODULES}.dramatiq", scale=2),
+        System("huey", "huey", f"{_MODULES}.huey", scale=2),
+        System("taskiq", "taskiq", f"{_MODULES}.taskiq", scale=2),
+        System("saq", "saq", f"{_MODULES}.saq", scale=2),
+        System("arq", "arq", f"{_MODULES}.arq"),
+        System("procrastinate", "procrastinate", f"{_MODULES}.procrastinate", uses=("postgres",)),
+        System("pgqueuer", "pgqueuer", f"{_MODULES}.pgqueuer", uses=("postgres",), scale=6),
     )
 }
 #: Those that only some systems can do.
@@ -117,8 +124,6 @@ def measure(
         name for name in options.only if any(system.name.startswith(one) for one in _ABLE.get(name, ("",)))
     }
     fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(workloads.Options)}
-    if able == {"5000"}:
-        system = dataclasses.replace(system, env={**system.env, "BENCH_NAP": "0.1"})
     print(f"round {number + 1}: {system.name}", end="", file=sys.stderr, flush=True)
     try:
         with Session(system, python, shared) as session:

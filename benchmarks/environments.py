@@ -17,7 +17,7 @@ PINS: dict[str, list[str]] = {
     "dramatiq": ["dramatiq==2.2.1", *_REDIS],
     "huey": ["huey==3.5.4", *_REDIS],
     "taskiq": ["taskiq==0.13.0", "taskiq-redis==1.2.4", *_REDIS],
-    "saq": ["saq[redis,hiredis]==0.26.4", "redis==7.4.1", "hiredis==3.5.0"],
+    "saq": ["saq[redis,hiredis]==0.26.4", "redis==7.4.1", "hiredis==3.5.0", "typing-extensions"],
     "arq": ["arq==0.28.0", "redis==5.3.1", "hiredis==3.5.0"],
     "procrastinate": ["procrastinate==3.10.0", "psycopg[binary,pool]"],
     "pgqueuer": ["pgqueuer==1.6.0", "asyncpg==0.32.0", "uvloop==0.23.0"],

@@ -150,10 +150,10 @@ class Session:
     # --- its workers
 
     @contextmanager
-    def workers(self, kind: str) -> Iterator[list[int]]:
+    def workers(self, kind: str, **env: str) -> Iterator[list[int]]:
         """Worker processes until the end of the block; yields their process numbers."""
         commands = self.order("workers", kind=kind)
-        running = [self._start(command, f"worker-{kind}-{n}") for n, command in enumerate(commands)]
+        running = [self._start(command, f"worker-{kind}-{n}", env=env) for n, command in enumerate(commands)]
         try:
             yield [process.pid for process in running]
         finally:
@@ -202,12 +202,14 @@ class Session:
         ends = "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
         return FailedSystem(f"{self.system.name}: {what}\n{ends}")
 
-    def _start(self, command: list[str], name: str, pipe: int | None = None) -> subprocess.Popen[bytes]:
+    def _start(
+        self, command: list[str], name: str, pipe: int | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=self.environment,
+                env={**self.environment, **(env or {})},
                 stdin=pipe or subprocess.DEVNULL,
                 stdout=pipe or log,
                 stderr=log,

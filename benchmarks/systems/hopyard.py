@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from benchmarks.systems.driver import POSTGRES, REDIS, Driver, main, program
 
 HOPFILE = """
 import os
+import time
 
 from benchmarks.systems import jobs
 from hopyard import Plugin, Queue, hookimpl, task
@@ -89,6 +91,53 @@ class Hopyard(Driver):
             client.delete(*(key for key in client.scan_iter("site*")), "site")
         for table in ("job_live", "job_history", "job_outbox"):
             await self.database.execute(f"DELETE FROM {table}")
+
+    async def grow(self, rows: int) -> None:
+        """Put copies of the last job into the history, older than it, a quarter of a second apart."""
+        from hopyard.ledger.tables import job_history
+
+        columns = [column.name for column in job_history.c if column.name not in ("id", "finished")]
+        kept = ", ".join(columns)
+        postgres = os.environ["BENCH_LEDGER"] == "postgres"
+        for first in range(0, rows, 50_000):
+            last = min(first + 50_000, rows)
+            if postgres:
+                numbers = f"SELECT n FROM generate_series({first}, {last - 1}) AS n"
+                id_ = "('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
+                at = f"finished - ({rows} - n) * interval '250 ms'"
+            else:
+                numbers = (
+                    f"WITH RECURSIVE c(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM c "
+                    f"WHERE n < {last - 1}) SELECT n FROM c"
+                )
+                id_ = "printf('00000000-0000-7000-8000-%012x', n)"
+                at = f"finished - ({rows} - n) * 250000"
+            await self.database.execute(
+                f"INSERT INTO job_history (id, finished, {kept}) SELECT {id_}, {at}, {kept} "
+                f"FROM ({numbers}) AS numbers, (SELECT * FROM job_history ORDER BY id DESC LIMIT 1) AS last"
+            )
+        await self.database.execute("ANALYZE")
+
+    async def pages(self) -> dict[str, float]:
+        """Return ms of reading pages of 50 jobs, the median of five."""
+        from hopyard.ledger import readers
+        from hopyard.specs import State
+
+        wanted: dict[str, dict[str, Any]] = {
+            "newest": {},
+            "of a state": {"states": [State.SUCCEEDED]},
+            "of a task": {"task": "site.noop"},
+            "of a task without jobs": {"task": "site.nap"},
+        }
+        found = {}
+        for name, conditions in wanted.items():
+            times = []
+            for _ in range(5):
+                begun = time.monotonic()
+                await readers.jobs(self.database, **conditions)
+                times.append((time.monotonic() - begun) * 1000)
+            found[name] = round(sorted(times)[2], 1)
+        return found
 
 
 if __name__ == "__main__":
