@@ -64,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     about: dict[str, Any] = {"machine": machine(), "systems": {}, "errors": []}
     pythons = made(chosen, about)
     shutil.rmtree(environments.PLACE / "sessions", ignore_errors=True)
+    place = environments.PLACE / "results.json"
     begun = time.monotonic()
     with running_servers() as shared:
         for number in range(options.rounds):
@@ -71,9 +72,8 @@ def main(arguments: Sequence[str]) -> int:
             for system in chosen[turn:] + chosen[:turn]:
                 if system.environment in pythons:
                     measure(system, pythons[system.environment], shared, options, number, results, about)
-    about["seconds"] = time.monotonic() - begun
-    place = environments.PLACE / "results.json"
-    place.write_text(json.dumps({"about": about, "results": results}))
+                    about["seconds"] = time.monotonic() - begun
+                    place.write_text(json.dumps({"about": about, "results": results}))
     text = report.text(about, results, STOCK)
     (environments.PLACE / "report.md").write_text(text)
     print(text)

@@ -13,7 +13,6 @@ from benchmarks.systems.driver import POSTGRES, REDIS, Driver, main, program
 
 HOPFILE = """
 import os
-import time
 
 from benchmarks.systems import jobs
 from hopyard import Plugin, Queue, hookimpl, task

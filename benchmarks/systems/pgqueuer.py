@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import islice
 
 import asyncpg
@@ -14,8 +15,9 @@ from benchmarks.systems import jobs
 from benchmarks.systems.driver import POSTGRES, Driver, main
 
 
-async def create() -> PgQueuer:
-    """Make the worker; its command calls this."""
+@asynccontextmanager
+async def create() -> AsyncIterator[PgQueuer]:
+    """Make the worker."""
     made = PgQueuer(AsyncpgDriver(await asyncpg.connect(POSTGRES)))
 
     @made.entrypoint("noop")
@@ -26,7 +28,7 @@ async def create() -> PgQueuer:
     async def nap(job: Job) -> None:
         await jobs.async_nap(int(job.payload or b""))
 
-    return made
+    yield made
 
 
 class Pgqueuer(Driver):
