@@ -14,7 +14,7 @@ CONSTRAINED := $(BIN)/uv pip install --python $(BIN)/python --quiet -c constrain
 PACKAGES    := -e "core[notify]" -e plugins/ai -e plugins/maintenance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test-servers demo test lint format types check test-installed chaos chaos-smoke clean
+.PHONY: help setup setup-test-servers demo test lint format types check test-installed chaos chaos-smoke bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ chaos-smoke: $(VENV)/.developed ## Kill things on two pairs of database and brok
 
 chaos: $(VENV)/.developed ## The whole fault suite on five pairs, about an hour; SEED=… PAIR=…
 	HOPYARD_INTERNAL_CHAOS=full $(CHAOS)
+
+# ONLY=drain,io SYSTEMS=hopyard-postgres,celery runs parts; MORE="--rounds 3 --jobs 5000" (docs/performance.md).
+bench: $(VENV)/.developed ## Beside stock Celery and other systems, in 15 minutes; ONLY=… SYSTEMS=… MORE=…
+	$(BIN)/python -m benchmarks.bench $(if $(ONLY),--only $(ONLY)) $(if $(SYSTEMS),--systems $(SYSTEMS)) $(MORE)
 
 clean: ## Remove what was built or cached; .venv stays
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Hopyard beside stock Celery and other job systems, measured in one run: `make bench`."""
