@@ -154,7 +154,11 @@ class PostgresDatabase(Database):
         url, kept = kept_statements(url)
         self._dsn = "postgresql" + url[url.index("://") :]
         self._pooled = kept == 0
-        self._options: dict[str, int] = {} if kept is None else {"statement_cache_size": kept}
+        self._options: dict[str, Any] = {} if kept is None else {"statement_cache_size": kept}
+        if not self._pooled:
+            # A plan that was made while `job_live` was empty reads it from end to end once it is full, and a
+            # kept statement keeps its plan: planned anew, a claim of many rows costs next to nothing more.
+            self._options["server_settings"] = {"plan_cache_mode": "force_custom_plan"}
         self._size = size
         self._pool: Any = None
         self._opening = asyncio.Lock()
@@ -199,6 +203,8 @@ class PostgresDatabase(Database):
                     await pool.expire_connections()
                     raise
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+            if "startup parameter" in str(error):
+                raise LedgerError(f"{_POOLER}: {error}") from error
             raise LedgerUnavailable(f"PostgreSQL cannot be used now: {error!r}") from error
         except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
             raise LedgerError(f"{_POOLER}: {error}") from error
@@ -238,9 +244,14 @@ class PostgresDatabase(Database):
 
     async def pooler_fault(self) -> str | None:
         """Say what is wrong where a pooler stands in front of the database and the URL does not say so."""
-        async with self._connection() as raw, raw.transaction():
-            # A pooler gives its clients numbers of its own.
-            behind = raw.get_server_pid() != await raw.fetchval("SELECT pg_backend_pid()")
+        try:
+            async with self._connection() as raw, raw.transaction():
+                # A pooler gives its clients numbers of its own.
+                behind = raw.get_server_pid() != await raw.fetchval("SELECT pg_backend_pid()")
+        except LedgerUnavailable:
+            raise
+        except LedgerError as error:
+            return str(error)
         return _POOLER if behind and "statement_cache_size" not in self._options else None
 
     async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
