@@ -32,6 +32,8 @@ POINTS: Final = (
     "promote.after",
     "relay.found",
     "relay.rung",
+    "follow.before",
+    "follow.after",
     "fire.inserted",
     "fire.committed",
 )
@@ -50,7 +52,7 @@ def install(folder: str) -> None:
     if not folder or not roles:
         return
     from hopyard.broker.popper import Popper
-    from hopyard.ledger import effects, notes, waiting
+    from hopyard.ledger import effects, following, notes, waiting
     from hopyard.ledger.postgres import PostgresDatabase
     from hopyard.ledger.sqlite import SqliteDatabase
     from hopyard.schedule.scheduler import Scheduler
@@ -112,6 +114,7 @@ def install(folder: str) -> None:
     around(waiting, "promote", "", "promote.after", busy=True)
     around(waiting, "unrung", "", "relay.found", busy=True)
     around(waiting, "rung", "relay.rung", "", busy=True)
+    around(following, "take", "follow.before", "follow.after", busy=True)
 
     acknowledging("done", Popper)
     acknowledging("ack_log_error", Message)

@@ -107,6 +107,26 @@ async def stepwise(job: Job, steps: int) -> dict[str, Any]:
     return {"fence": fence}
 
 
+@task("site.link", retry=_SOON)
+async def link(job: Job, before: dict[str, Any], more: int) -> dict[str, Any]:
+    """One of a chain, or a part of a chord: what the one before it left, and `more`."""
+    fence = _fence(job)
+    await tell(**_run(job, "start", task="site.link"))
+    await asyncio.sleep(0.2)
+    await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
+    return {"fence": fence, "value": before["value"] + more}
+
+
+@task("site.total", retry=_SOON)
+async def total(job: Job, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A chord's body: the sum of its parts, which tells one that came twice or not at all."""
+    fence = _fence(job)
+    await tell(**_run(job, "start", task="site.total"))
+    await asyncio.sleep(0.1)
+    await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
+    return {"fence": fence, "value": sum(part["value"] for part in parts)}
+
+
 _PAGES = 5
 
 

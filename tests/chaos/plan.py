@@ -30,6 +30,8 @@ BROKER_BACK: Final = 35.0
 DATABASE_BACK: Final = 20.0
 #: Another scheduler leads within so many seconds.
 FAILOVER: Final = 20.0
+#: What follows a job waits no longer than this once nothing strikes any more.
+STUCK: Final = 60.0
 
 
 class Fault(NamedTuple):
@@ -63,6 +65,8 @@ FAULTS: Final = {
     "T12": Fault("bursts of messages doubled, reordered and dropped", 200, (12, 8)),
     "T13": Fault("kill -9 of a producer between commit and ring", 200, (12, 8)),
     "T14": Fault("cancel at a random moment", 1000, (60, 40)),
+    "chains": Fault("chains of three jobs, accepted during T2 and during T3", 1000, (40, 40)),
+    "chords": Fault("chords of five parts and a body, accepted during T2 and during T3", 200, (10, 10)),
 }
 
 PAIRS: Final = ("postgres+redis", "sqlite+valkey", "postgres+rabbitmq", "sqlite+redis", "sqlite+rabbitmq")

@@ -139,6 +139,8 @@ async def steps(siege: Siege) -> None:
                 order.touch()
                 if point.startswith("relay."):  # somebody has to leave something to it
                     place.produce(3, mode="silent")
+                if point.startswith("follow."):
+                    place.produce(2, mode="canvas", chains=1, chords=1, rate=2.0)
                 await place.obeyed(order, "T1")
             deaths += 1
             await asyncio.sleep(fault.rng.uniform(0.1, 0.6))
