@@ -81,6 +81,11 @@ async def busy(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+@task("site.brief", queue="site.many", retry=_SOON)
+async def brief(n: int) -> None:
+    """One of a million: tells nobody, the ledger has it."""
+
+
 @task("site.ticking", queue="site.paged", retry=_SOON)
 async def ticking(job: Job, seconds: float) -> dict[str, Any]:
     """Say every half second that it still runs."""
@@ -163,6 +168,7 @@ class Site(Plugin[PluginSettings]):
     @hookimpl
     def register_queues(self) -> Iterable[Queue]:
         slots = {"site": 8, "site.ticks": 8, "site.poison": 2, "site.busy": 2, "site.paged": 12}
+        slots["site.many"] = 64
         return [Queue(name, slots=count) for name, count in slots.items()]
 
     @hookimpl

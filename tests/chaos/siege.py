@@ -45,7 +45,9 @@ class Siege:
         self.rounds = {
             fault: Round(fault, pair)
             for fault in plan.FAULTS
-            if (fault, pair) not in plan.SKIPS and fault != "T0" and (not plan.ONLY or fault in plan.ONLY)
+            if (fault, pair) not in plan.SKIPS
+            and fault not in plan.ALONE
+            and (not plan.ONLY or fault in plan.ONLY)
         }
         self.judges: list[Judge] = []
         """Of single faults, over the evidence."""

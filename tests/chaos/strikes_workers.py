@@ -219,7 +219,9 @@ async def poisons(siege: Siege) -> None:
             message = json.loads(row["error"] or "{}").get("message", "")
             tries = [x["kind"] for x in json.loads(row["attempts"] or "[]") if x.get("kind")]
             lost = tries.count("WorkerLost")
-            evident = poison.EVIDENCE[kind] in message or (lost == 3 and "died 3 times" in message)
+            # Where its last death was its worker's, at a strike, what it did is told by the entries before.
+            evident = poison.EVIDENCE[kind] in message + (row["attempts"] or "")
+            evident = evident or (lost == 3 and "died 3 times" in message)
             if row["state"] != State.DEAD or not evident or len(tries) - lost > 3 or lost > 3:
                 found.append(f"T10 {kind}: {State(row['state']).label} after {tries}: {message}")
         ended = [r for r in e.history if r["state"] == State.DEAD and r["id"] not in given]
