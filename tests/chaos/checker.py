@@ -236,10 +236,10 @@ def _fires(e: Evidence) -> Iterable[str]:
 
 
 def _exits(e: Evidence) -> Iterable[str]:
-    """No process ends by itself."""
+    """No process ends by itself; a scheduler that was only stopped goes on."""
     hit = {one.pid for one in e.hits}
     for pid, status in e.ended.items():
-        if pid not in hit:
+        if pid not in hit or (pid not in e.names and status > 0):
             yield f"a process ended by itself with {status}: {e.names.get(pid, pid)}"
 
 
