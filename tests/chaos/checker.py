@@ -251,6 +251,7 @@ class Again(NamedTuple):
     """
 
     job: str
+    died: float
     seconds: float
     twice: bool
 
@@ -265,7 +266,7 @@ def recovery(e: Evidence, fault: str) -> list[Again]:
                 continue
             death = died[line["pid"]]
             twice = any(death + plan.LEASE < hit.begin < following["at"] for hit in e.hits if hit.pid)
-            found.append(Again(id_, following["at"] - death, twice))
+            found.append(Again(id_, death, following["at"] - death, twice))
     return found
 
 

@@ -101,6 +101,7 @@ def install(folder: str) -> None:
         setattr(owner, name, acknowledged)
 
     if "beat" in roles:
+        _tell_of_ticks(Scheduler, orders.parent)
         around(Scheduler, "_insert", "", "fire.inserted", busy=True)
         around(Client, "ring", "fire.committed", "", busy=True)
         return
@@ -118,6 +119,18 @@ def install(folder: str) -> None:
 
     acknowledging("done", Popper)
     acknowledging("ack_log_error", Message)
+
+
+def _tell_of_ticks(scheduler: Any, folder: Path) -> None:
+    """Leave a file once a scheduler has ticked: from then on it can take over."""
+    tick = scheduler.tick
+
+    async def ticked(self: Any) -> float:
+        pause: float = await tick(self)
+        (folder / f"ticked-{os.getpid()}").touch()
+        return pause
+
+    scheduler.tick = ticked
 
 
 def _ids(values: Any) -> Iterable[str]:

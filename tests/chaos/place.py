@@ -21,6 +21,7 @@ import psutil
 from chaos import plan
 from chaos.checker import Evidence
 from chaos.fleet import Fleet, Hit
+from chaos.heart import Heart
 from chaos.sink import Reports, read_lines
 from chaos.wheels import Installation
 from chaos.wires import Exchange, Wires
@@ -59,6 +60,7 @@ class Place(Site):
         self.hopyard = Hopyard.load(config=folder / "hopyard.toml")
         assert "site.step" in self.hopyard.tasks, [r.reason for r in self.hopyard.plugins.records]
         self.exchange = Exchange(broker, database)
+        self.heart = Heart()
         self.wires: dict[int, Wires] = {}
         """By worker, of those that have some."""
         self.workers = Fleet(self, "worker", "--single")
@@ -239,6 +241,7 @@ class Place(Site):
         """Kill what is left and remove what is outside of the folder."""
         self.stop()
         self.exchange.end()
+        self.heart.end()
         shutil.rmtree(self._short, ignore_errors=True)
 
 

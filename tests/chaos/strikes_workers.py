@@ -34,7 +34,8 @@ async def kills(siege: Siege) -> None:
         await asyncio.sleep(0.2)
 
     def judge(e: Evidence) -> list[str]:
-        again = recovery(e, "T2")
+        heart = place.heart
+        again = [x for x in recovery(e, "T2") if not heart.missed(x.died, x.died + x.seconds)]
         seconds = sorted(one.seconds for one in again)
         slow = [one for one in again if one.seconds > plan.AGAIN]
         fault.numbers |= {
@@ -127,8 +128,10 @@ async def steps(siege: Siege) -> None:
     """T1: whoever comes to a named step dies there."""
     place, fault = siege.place, siege.round("T1")
     deaths = 0
+    # The smoke test's second pair takes half of them, drawn by the seed: it has eight minutes for all.
+    half = plan.MODE != "full" and siege.pair != plan.PAIRS[0]
     for _ in range(fault.planned):
-        for point in fault.rng.sample(POINTS, len(POINTS)):
+        for point in fault.rng.sample(POINTS, len(POINTS) // 2 if half else len(POINTS)):
             await place.workers.ready(2)
             order = place.orders / point
             if point.startswith("fire."):
