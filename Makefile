@@ -34,7 +34,7 @@ $(VENV)/.developed: $(VENV)/.installed pyproject.toml
 
 setup: $(VENV)/.developed setup-test-servers ## Install everything for development into .venv
 
-setup-test-servers: ## Install PostgreSQL, PgBouncer, Redis and RabbitMQ for the tests, as root on Debian-like systems
+setup-test-servers: ## Install PostgreSQL, PgBouncer, Redis, RabbitMQ and libfaketime for the tests, as root on Debian-like systems
 	@tests/setup-test-servers
 
 demo: $(VENV)/.installed ## Install what is needed to run, and show what Hopyard does

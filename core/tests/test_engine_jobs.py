@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from celery.worker import state as worker_state
 from engines import Gate, Lab, Worker
+from hopyard.broker.publisher import redis_keys, redis_url
 from hopyard.errors import (
     InvalidInput,
     JobCancelled,
@@ -21,6 +22,7 @@ from hopyard.errors import (
 )
 from hopyard.ledger import notes, workers
 from hopyard.specs import State
+from redis.asyncio import Redis
 
 SUCCEEDED, DEAD, CANCELLED = State.SUCCEEDED, State.DEAD, State.CANCELLED
 QUEUED, RUNNING, RETRYING = State.QUEUED, State.RUNNING, State.RETRYING
@@ -382,6 +384,28 @@ async def test_a_late_outcome_is_refused(lab: Lab, worker: Worker, caplog: pytes
     gate.open()
     await lab.until(lambda: "its outcome was refused" in caplog.text)
     assert await lab.state(id_) is RUNNING
+
+
+# --- a broker without memory
+
+
+async def test_a_broker_that_lost_its_memory_is_rung_to_once_per_job(lab: Lab) -> None:
+    """Although their queue is empty and they are old, which alone is a reason to ring for them."""
+    ids = {await lab.submit() for _ in range(3)}
+    await lab.ledger.later("job_live", "created", 60)
+    url = redis_url(lab.hopyard.broker_url)
+    async with Redis.from_url(url, decode_responses=True) as client:
+        await client.flushdb()
+        reconciler = (await lab.worker()).engine._reconciler
+
+        async def messages() -> list[str]:
+            return [text for key in redis_keys("site") for text in await client.lrange(key, 0, -1)]
+
+        await lab.until(messages)
+        await lab.until(lambda: reconciler._ringing_all is None)
+        found = await messages()
+    assert len(found) == 3
+    assert {json.loads(text)["headers"]["id"] for text in found} == ids
 
 
 # --- leases and ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -73,6 +74,40 @@ async def test_a_process_frozen_in_a_transaction_blocks_nobody_for_long(
     with pytest.raises(LedgerUnavailable):  # so it hears of it when it goes on
         await freeze()
     assert (await ledger.row(claim.id))["state"] == State.QUEUED
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_process_that_slept_through_the_end_of_its_session_is_told(
+    ledger: Any, connect: Callable[[], Database], turns: int
+) -> None:
+    """However far its loop has come in reading it: what is no `HopyardError` ended a scheduler."""
+    if ledger.database.dialect.name != "postgresql":
+        pytest.skip("SQLite has no sessions")
+
+    def end(pid: int) -> None:
+        """Return once the session is over: `pg_stat_activity` no longer shows it."""
+        other = connect()
+
+        async def terminate() -> None:
+            await other.fetch("SELECT pg_terminate_backend($1)", pid)
+            while await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pid = $1", pid):
+                await asyncio.sleep(0.02)
+            await other.close()
+
+        asyncio.run(terminate())
+
+    async def sleep() -> None:
+        async with ledger.database.transaction() as tx:
+            pid = (await tx.fetch("SELECT pg_backend_pid() AS pid"))[0]["pid"]
+            thread = threading.Thread(target=end, args=(pid,))
+            thread.start()
+            thread.join()  # this loop stands still meanwhile
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    with pytest.raises(LedgerUnavailable):
+        await sleep()
+    assert await ledger.database.fetch("SELECT 1")
 
 
 async def test_a_beat_renews_a_lease_and_fails_after_the_rescue(ledger: Any) -> None:

@@ -120,6 +120,12 @@ async def test_claims_use_the_primary_key_whatever_the_statistics_say(
     assert "job_live_queue" not in plan
 
 
+async def test_no_plan_of_an_empty_table_is_kept(on_postgres: Database) -> None:
+    """It would read the whole of the table once it is full: statements are planned anew each time."""
+    (row,) = await on_postgres.fetch("SELECT current_setting('plan_cache_mode') AS mode")
+    assert row["mode"] == "force_custom_plan"
+
+
 async def test_finishing_uses_the_primary_key(on_postgres: Database, ledger: Any) -> None:
     await on_postgres.submit([ledger.new(headers="{}" + " " * 1000) for _ in range(5000)])
     await on_postgres.execute("ANALYZE job_live")

@@ -107,10 +107,21 @@ def _no_outbox() -> None:
     waiting.unrung = unrung
 
 
+def _no_followers() -> None:
+    """What follows a job is not looked for where its worker died before it had stored that."""
+    from hopyard.ledger import following
+
+    async def marked(*args: Any) -> list[str]:
+        return []
+
+    following.marked = marked
+
+
 BREAKS: Final[dict[str, Callable[[], None]]] = {
     "claim": _no_claim,
     "lease": _no_lease,
     "fence": _no_fence,
     "fire": _no_unique_fire,
     "outbox": _no_outbox,
+    "follow": _no_followers,
 }

@@ -50,11 +50,17 @@ class Evidence:
     """Jobs that somebody asked to cancel."""
     poison: set[str] = field(default_factory=set)
     """Jobs whose end has a judge of its own."""
+    calm: float = 0.0
+    """When the last fault was over."""
 
     def __post_init__(self) -> None:
         for row in (*self.history, *self.live):
             row["id"] = str(row["id"])
         self.accepted |= {line["id"] for line in self.journal if line["outcome"] == "accepted"}
+        self.canvas = [line for line in self.journal if line["outcome"] == "canvas"]
+        """Chains and chords: the ids of their jobs, the last one's at the end, and its result."""
+        self._following = {id_ for line in self.canvas for id_ in line["ids"]}
+        self._dead = {row["id"] for row in self.history if row["state"] == State.DEAD}
         self.starts: dict[str, list[Line]] = defaultdict(list)
         self.effects: dict[str, list[Line]] = defaultdict(list)
         self.fails: set[tuple[str, int, int]] = set()
@@ -82,6 +88,11 @@ class Evidence:
         until = self.ends.get(run_of(start), self._followed.get(run_of(start), math.inf))
         near = (*self._by_pid[start["pid"]], *self._by_pid[None])
         return [h.fault for h in near if start["at"] <= h.end + _SLACK and until >= h.begin - _SLACK]
+
+    def given_up(self, row: Line) -> bool:
+        """Say whether a job of a chain or chord was cancelled because the one it follows ended dead."""
+        held = row["id"] in self._following and str(row["parent"]) in self._dead
+        return held and row["state"] == State.CANCELLED
 
     def hits_of_worker(self, name: str) -> list[str]:
         """Return the faults that hit a worker at any time, by its name in the ledger."""
@@ -148,7 +159,7 @@ def _reasons(e: Evidence) -> Iterable[str]:
     for row in e.history:
         if row["state"] == State.SUCCEEDED or row["id"] in e.poison:
             continue
-        if row["state"] == State.CANCELLED and row["id"] in e.cancelled:
+        if row["state"] == State.CANCELLED and (row["id"] in e.cancelled or e.given_up(row)):
             continue
         error = json.loads(row["error"] or "{}")
         entries = [x for x in json.loads(row["attempts"] or "[]") if x.get("kind") in _DEATHS]
@@ -225,10 +236,10 @@ def _fires(e: Evidence) -> Iterable[str]:
 
 
 def _exits(e: Evidence) -> Iterable[str]:
-    """No process ends by itself."""
+    """No process ends by itself; a scheduler that was only stopped goes on."""
     hit = {one.pid for one in e.hits}
     for pid, status in e.ended.items():
-        if pid not in hit:
+        if pid not in hit or (pid not in e.names and status > 0):
             yield f"a process ended by itself with {status}: {e.names.get(pid, pid)}"
 
 
@@ -240,6 +251,7 @@ class Again(NamedTuple):
     """
 
     job: str
+    died: float
     seconds: float
     twice: bool
 
@@ -254,7 +266,7 @@ def recovery(e: Evidence, fault: str) -> list[Again]:
                 continue
             death = died[line["pid"]]
             twice = any(death + plan.LEASE < hit.begin < following["at"] for hit in e.hits if hit.pid)
-            found.append(Again(id_, following["at"] - death, twice))
+            found.append(Again(id_, death, following["at"] - death, twice))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import random
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ class Stand:
         from kombu.connection import Connection
 
         with Connection(self.broker.url) as connection:  # type: ignore[no-untyped-call]
-            for queue in ("site", "site.ticks", "site.busy", "site.paged", "hopyard", "hopyard:epoch"):
+            ours = ("site", "site.ticks", "site.busy", "site.paged", "site.many")
+            for queue in (*ours, "hopyard", "hopyard:epoch"):
                 connection.default_channel.queue_purge(queue)
 
 
@@ -103,18 +104,37 @@ async def place(stand: Stand, installation: Installation, tmp_path: Path) -> Asy
 @pytest.fixture
 def siege(stand: Stand, place: Place) -> Siege:
     """The site, to be struck by all faults of the plan."""
+    if plan.ONLY and plan.ONLY <= plan.ALONE:
+        pytest.skip("left out")
     made = Siege(place, stand.pair, stand.database, stand.broker, stand.empty)
     _sieges.append(made)
     return made
 
 
+def _alone(fault: str, pair: str) -> Round:
+    made = Round(fault, pair)
+    if not made.planned:
+        pytest.skip(plan.SKIPS.get((fault, pair), "left out"))
+    _others.append(made)
+    return made
+
+
 @pytest.fixture
 def baseline(stand: Stand) -> Round:
-    """The rounds of T0. Skipped where they are a declared skip."""
-    if why := plan.SKIPS.get(("T0", stand.pair)):
-        pytest.skip(why)
-    _others.append(Round("T0", stand.pair))
-    return _others[-1]
+    """The rounds of T0. Skipped where none are planned."""
+    return _alone("T0", stand.pair)
+
+
+@pytest.fixture
+def empty(stand: Stand) -> Callable[[], None]:
+    """Take everything from the broker."""
+    return stand.empty
+
+
+@pytest.fixture
+def million(stand: Stand) -> Round:
+    """The rounds of `million`. Skipped where none are planned."""
+    return _alone("million", stand.pair)
 
 
 def _versions() -> str:
@@ -158,7 +178,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     reports = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = len(reports.stats.get("skipped", ())) if reports else 0
-    declared = sum(name == "T0" and pair in plan.pairs() for name, pair in plan.SKIPS)
+    declared = sum(not plan.rounds(fault, pair) for fault in plan.ALONE for pair in plan.pairs())
+    declared += len(plan.pairs()) if plan.ONLY and plan.ONLY <= plan.ALONE else 0
     rounds = [fault for siege in _sieges for fault in siege.rounds.values()] + _others
     short = [(fault.fault, fault.pair) for fault in rounds if fault.run < fault.planned]
     if reports and session.exitstatus == 0 and (short or skipped > declared or not rounds):

@@ -32,6 +32,8 @@ POINTS: Final = (
     "promote.after",
     "relay.found",
     "relay.rung",
+    "follow.before",
+    "follow.after",
     "fire.inserted",
     "fire.committed",
 )
@@ -50,7 +52,7 @@ def install(folder: str) -> None:
     if not folder or not roles:
         return
     from hopyard.broker.popper import Popper
-    from hopyard.ledger import effects, notes, waiting
+    from hopyard.ledger import effects, following, notes, waiting
     from hopyard.ledger.postgres import PostgresDatabase
     from hopyard.ledger.sqlite import SqliteDatabase
     from hopyard.schedule.scheduler import Scheduler
@@ -99,6 +101,7 @@ def install(folder: str) -> None:
         setattr(owner, name, acknowledged)
 
     if "beat" in roles:
+        _tell_of_ticks(Scheduler, orders.parent)
         around(Scheduler, "_insert", "", "fire.inserted", busy=True)
         around(Client, "ring", "fire.committed", "", busy=True)
         return
@@ -112,9 +115,22 @@ def install(folder: str) -> None:
     around(waiting, "promote", "", "promote.after", busy=True)
     around(waiting, "unrung", "", "relay.found", busy=True)
     around(waiting, "rung", "relay.rung", "", busy=True)
+    around(following, "take", "follow.before", "follow.after", busy=True)
 
     acknowledging("done", Popper)
     acknowledging("ack_log_error", Message)
+
+
+def _tell_of_ticks(scheduler: Any, folder: Path) -> None:
+    """Leave a file once a scheduler has ticked: from then on it can take over."""
+    tick = scheduler.tick
+
+    async def ticked(self: Any) -> float:
+        pause: float = await tick(self)
+        (folder / f"ticked-{os.getpid()}").touch()
+        return pause
+
+    scheduler.tick = ticked
 
 
 def _ids(values: Any) -> Iterable[str]:

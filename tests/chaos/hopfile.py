@@ -81,6 +81,11 @@ async def busy(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+@task("site.brief", queue="site.many", retry=_SOON)
+async def brief(n: int) -> None:
+    """One of a million: tells nobody, the ledger has it."""
+
+
 @task("site.ticking", queue="site.paged", retry=_SOON)
 async def ticking(job: Job, seconds: float) -> dict[str, Any]:
     """Say every half second that it still runs."""
@@ -105,6 +110,26 @@ async def stepwise(job: Job, steps: int) -> dict[str, Any]:
         await job.save(page=page + 1)
     await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
     return {"fence": fence}
+
+
+@task("site.link", retry=_SOON)
+async def link(job: Job, before: dict[str, Any], more: int) -> dict[str, Any]:
+    """One of a chain, or a part of a chord: what the one before it left, and `more`."""
+    fence = _fence(job)
+    await tell(**_run(job, "start", task="site.link"))
+    await asyncio.sleep(0.2)
+    await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
+    return {"fence": fence, "value": before["value"] + more}
+
+
+@task("site.total", retry=_SOON)
+async def total(job: Job, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A chord's body: the sum of its parts, which tells one that came twice or not at all."""
+    fence = _fence(job)
+    await tell(**_run(job, "start", task="site.total"))
+    await asyncio.sleep(0.1)
+    await tell(what="end", job=job.id, fence=fence, pid=_WORKER)
+    return {"fence": fence, "value": sum(part["value"] for part in parts)}
 
 
 _PAGES = 5
@@ -143,6 +168,7 @@ class Site(Plugin[PluginSettings]):
     @hookimpl
     def register_queues(self) -> Iterable[Queue]:
         slots = {"site": 8, "site.ticks": 8, "site.poison": 2, "site.busy": 2, "site.paged": 12}
+        slots["site.many"] = 64
         return [Queue(name, slots=count) for name, count in slots.items()]
 
     @hookimpl

@@ -21,6 +21,7 @@ import psutil
 from chaos import plan
 from chaos.checker import Evidence
 from chaos.fleet import Fleet, Hit
+from chaos.heart import Heart
 from chaos.sink import Reports, read_lines
 from chaos.wheels import Installation
 from chaos.wires import Exchange, Wires
@@ -59,6 +60,7 @@ class Place(Site):
         self.hopyard = Hopyard.load(config=folder / "hopyard.toml")
         assert "site.step" in self.hopyard.tasks, [r.reason for r in self.hopyard.plugins.records]
         self.exchange = Exchange(broker, database)
+        self.heart = Heart()
         self.wires: dict[int, Wires] = {}
         """By worker, of those that have some."""
         self.workers = Fleet(self, "worker", "--single")
@@ -182,7 +184,7 @@ class Place(Site):
         return [line for file in sorted(self.folder.glob("journal-*.jsonl")) for line in read_lines(file)]
 
     async def quiet(self, without: float = 90) -> float:
-        """Wait until no job is live; return the seconds it took.
+        """Wait until no job is live and none is to be followed; return the seconds it took.
 
         Gives up once nothing has ended for so many seconds, which is longer than the ledger waits between two
         rings for the same job: stuck jobs are for the checker to find.
@@ -190,7 +192,8 @@ class Place(Site):
         begun = moved = time.monotonic()
         left = -1
         while time.monotonic() < moved + without:
-            now = (await self.rows("SELECT count(*) AS n FROM job_live"))[0]["n"]
+            live = "SELECT id FROM job_live UNION ALL SELECT id FROM job_follow"
+            now = (await self.rows(f"SELECT count(*) AS n FROM ({live}) x"))[0]["n"]
             if not now:
                 break
             if now != left:
@@ -201,7 +204,7 @@ class Place(Site):
     async def evidence(self) -> Evidence:
         """Let the work end; return everything that the checker compares."""
         seconds = await self.quiet()
-        columns = "id, task, state, attempt, crashes, worker, claim, schedule, due, created"
+        columns = "id, task, state, attempt, crashes, worker, claim, schedule, due, created, parent"
         history = await self.rows(f"SELECT {columns}, result, error, attempts, finished FROM job_history")
         live = await self.rows(f"SELECT {columns}, reason, attempts FROM job_live")
         hits = [*self.hits, *self._starved()]
@@ -238,6 +241,7 @@ class Place(Site):
         """Kill what is left and remove what is outside of the folder."""
         self.stop()
         self.exchange.end()
+        self.heart.end()
         shutil.rmtree(self._short, ignore_errors=True)
 
 

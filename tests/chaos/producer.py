@@ -4,6 +4,7 @@
 plain    submit one by one, some at a time
 silent   die by SIGKILL between the commit and the ring
 session  in transactions of its own, every third of which is rolled back; dies like silent
+canvas   `chains` and `chords`, as Celery's own code applies them
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
+import celery
 from hopyard import current
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger.values import new_id
@@ -31,9 +35,17 @@ class Journal:
 
     def write(self, outcome: str, ids: list[str]) -> None:
         """Note what became of submissions: accepted, refused (nobody knows) or rolled back."""
+        self._write({"outcome": outcome, "id": id_} for id_ in ids)
+
+    def write_canvas(self, kind: str, ids: list[str], value: int) -> None:
+        """Note an accepted chain or chord: the ids of all jobs, the last one's at the end, and the result."""
+        accepted = [{"outcome": "accepted", "id": id_} for id_ in ids]
+        self._write([*accepted, {"outcome": "canvas", "kind": kind, "ids": ids, "value": value}])
+
+    def _write(self, lines: Iterable[dict[str, Any]]) -> None:
         now = time.time()
-        lines = [json.dumps({"outcome": outcome, "id": id_, "at": now}) for id_ in ids]
-        os.write(self._file, "".join(f"{line}\n" for line in lines).encode())
+        text = "".join(json.dumps({**line, "at": now}) + "\n" for line in lines)
+        os.write(self._file, text.encode())
         os.fsync(self._file)
 
 
@@ -111,6 +123,48 @@ async def session(order: dict[str, Any], journal: Journal) -> None:
                 await own.commit()
                 journal.write("accepted", [handle.id])
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+_PARTS = 5
+
+
+async def canvas(order: dict[str, Any], journal: Journal) -> None:
+    """Apply chains and chords at a rate, in turn, until so many were accepted."""
+    hopyard = current.get()
+    begun = time.monotonic()
+    kinds = ["chain"] * order["chains"] + ["chord"] * order["chords"]
+    random.Random(order["first"]).shuffle(kinds)
+    for n, kind in enumerate(kinds):
+        await asyncio.sleep(max(0.0, begun + n / order["rate"] - time.monotonic()))
+        while not await asyncio.to_thread(globals()[f"_{kind}"], hopyard.celery, n, journal):
+            await asyncio.sleep(0.2)
+    await hopyard.close()
+
+
+def _applied(signature: Any, journal: Journal) -> Any:
+    try:
+        return signature.apply_async()
+    except LedgerUnavailable:
+        journal.write("refused", [str(signature)])
+        return None
+
+
+def _chain(app: Any, n: int, journal: Journal) -> bool:
+    link = app.tasks["site.link"].s
+    applied = _applied(celery.chain(link({"value": n}, 1), link(10), link(100)), journal)
+    if applied:
+        ids = [applied.parent.parent.id, applied.parent.id, applied.id]
+        journal.write_canvas("chain", ids, n + 111)
+    return bool(applied)
+
+
+def _chord(app: Any, n: int, journal: Journal) -> bool:
+    link, total = app.tasks["site.link"].s, app.tasks["site.total"].s
+    applied = _applied(celery.chord([link({"value": n}, part) for part in range(_PARTS)], total()), journal)
+    if applied:
+        ids = [*(part.id for part in applied.parent.results), applied.id]
+        journal.write_canvas("chord", ids, n * _PARTS + sum(range(_PARTS)))
+    return bool(applied)
 
 
 if __name__ == "__main__":

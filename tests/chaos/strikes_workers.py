@@ -34,7 +34,8 @@ async def kills(siege: Siege) -> None:
         await asyncio.sleep(0.2)
 
     def judge(e: Evidence) -> list[str]:
-        again = recovery(e, "T2")
+        heart = place.heart
+        again = [x for x in recovery(e, "T2") if not heart.missed(x.died, x.died + x.seconds)]
         seconds = sorted(one.seconds for one in again)
         slow = [one for one in again if one.seconds > plan.AGAIN]
         fault.numbers |= {
@@ -127,8 +128,10 @@ async def steps(siege: Siege) -> None:
     """T1: whoever comes to a named step dies there."""
     place, fault = siege.place, siege.round("T1")
     deaths = 0
+    # The smoke test's second pair takes half of them, drawn by the seed: it has eight minutes for all.
+    half = plan.MODE != "full" and siege.pair != plan.PAIRS[0]
     for _ in range(fault.planned):
-        for point in fault.rng.sample(POINTS, len(POINTS)):
+        for point in fault.rng.sample(POINTS, len(POINTS) // 2 if half else len(POINTS)):
             await place.workers.ready(2)
             order = place.orders / point
             if point.startswith("fire."):
@@ -139,6 +142,8 @@ async def steps(siege: Siege) -> None:
                 order.touch()
                 if point.startswith("relay."):  # somebody has to leave something to it
                     place.produce(3, mode="silent")
+                if point.startswith("follow."):
+                    place.produce(2, mode="canvas", chains=1, chords=1, rate=2.0)
                 await place.obeyed(order, "T1")
             deaths += 1
             await asyncio.sleep(fault.rng.uniform(0.1, 0.6))
@@ -217,7 +222,9 @@ async def poisons(siege: Siege) -> None:
             message = json.loads(row["error"] or "{}").get("message", "")
             tries = [x["kind"] for x in json.loads(row["attempts"] or "[]") if x.get("kind")]
             lost = tries.count("WorkerLost")
-            evident = poison.EVIDENCE[kind] in message or (lost == 3 and "died 3 times" in message)
+            # Where its last death was its worker's, at a strike, what it did is told by the entries before.
+            evident = poison.EVIDENCE[kind] in message + (row["attempts"] or "")
+            evident = evident or (lost == 3 and "died 3 times" in message)
             if row["state"] != State.DEAD or not evident or len(tries) - lost > 3 or lost > 3:
                 found.append(f"T10 {kind}: {State(row['state']).label} after {tries}: {message}")
         ended = [r for r in e.history if r["state"] == State.DEAD and r["id"] not in given]

@@ -13,6 +13,7 @@ from typing import Any
 from chaos import plan
 from chaos.checker import check, figures
 from chaos.siege import Siege
+from chaos.strikes_canvas import canvas
 from chaos.strikes_clients import cancels, messages, producers
 from chaos.strikes_deploy import deployments
 from chaos.strikes_network import delays, partitions
@@ -25,9 +26,9 @@ Strikes = Callable[[Siege], Coroutine[Any, Any, None]]
 #: The schedulers are struck beside the first three acts, zombies rise beside the second and third.
 _ACTS: tuple[tuple[str, tuple[Strikes, ...]], ...] = (
     ("clients", (messages, producers, cancels, delays, deployments)),
-    ("workers", (kills,)),
+    ("workers", (kills, canvas)),
     ("steps", (steps, pages, poisons, partitions)),
-    ("servers", (servers,)),
+    ("servers", (servers, canvas)),
 )
 #: Jobs a second: so few that none waits, also while workers start.
 _RATE = 8.0
@@ -56,13 +57,13 @@ async def test_a_site_under_siege(siege: Siege) -> None:
         await asyncio.gather(*(strike(siege) for strike in strikes))
         took[name] = time.monotonic() - begun
 
-    begun = time.monotonic()
+    begun, calm = time.monotonic(), time.time()
     place.enough()
     await place.produced(load)
     for process in place.beats.end():
         await asyncio.to_thread(process.wait, 30)
     evidence = await place.evidence()
-    evidence.cancelled, evidence.poison = siege.cancelled, siege.poison
+    evidence.cancelled, evidence.poison, evidence.calm = siege.cancelled, siege.poison, calm
     took["quiet"] = time.monotonic() - begun
     siege.numbers = figures(evidence) | {"seconds": {name: round(s) for name, s in took.items()}}
     violations = [*place.failures, *check(evidence)]

@@ -26,10 +26,11 @@ class Wire:
         self._dead: set[int] = set()
         self._open: dict[int, list[asyncio.StreamWriter]] = {}
 
-    async def listen(self) -> None:
+    async def listen(self) -> asyncio.Server:
         """Begin to serve."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
+        return server
 
     def forget(self) -> None:
         """Let nothing pass on today's connections any more, and tell nobody: they are half open."""
@@ -85,6 +86,7 @@ class Exchange:
 
     def __init__(self, broker: str, database: str) -> None:
         self._urls = {"broker": broker, "database": database}
+        self._servers: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
         self._thread.start()
@@ -101,7 +103,7 @@ class Exchange:
                 continue
             wire = made[name] = Wire((str(parts.hostname), parts.port))
             wire.delay = self.delay
-            asyncio.run_coroutine_threadsafe(wire.listen(), self._loop).result(10)
+            self._servers.append(asyncio.run_coroutine_threadsafe(wire.listen(), self._loop).result(10))
             before, at, _ = parts.netloc.rpartition("@")
             netloc = f"{before}{at}127.0.0.1:{wire.port}"
             settings[f"HOPYARD_{name.upper()}_URL"] = urlunsplit(parts._replace(netloc=netloc))
@@ -109,6 +111,17 @@ class Exchange:
         return Wires(made["broker"], made["database"]), settings
 
     def end(self) -> None:
-        """Stop serving."""
+        """Stop serving; nothing is left for the garbage collector to complain about."""
+        asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
+
+    async def _leave(self) -> None:
+        for server in self._servers:
+            server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what they closed is gone in the loop's next turn

@@ -163,6 +163,8 @@ class Reconciler:
         if not remembers:
             log.warning("the broker has lost its memory (or is new): ringing for all queued jobs")
             self._ringing_all = _FIRST
+        if self._ringing_all is not None:
+            return  # which also rings for those that an empty queue would have rung for: once is enough
         for some, age in ((sorted(empty), _FORGOTTEN_AFTER), (sorted(queues), _STALE_AFTER)):
             rings = await waiting.forgotten(self._database, some, age, _BATCH) if some else []
             if rings:

@@ -202,7 +202,14 @@ class PostgresDatabase(Database):
                     raw.terminate()
                     await pool.expire_connections()
                     raise
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.InterfaceError,
+            # What the next statement meets where the server's farewell has been read and its end has not.
+            asyncpg.InternalClientError,
+        ) as error:
             if "startup parameter" in str(error):
                 raise LedgerError(f"{_POOLER}: {error}") from error
             raise LedgerUnavailable(f"PostgreSQL cannot be used now: {error!r}") from error
