@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections import deque
@@ -32,7 +31,6 @@ _BATCH: Final = 1000
 #: An accepted job need not wait for a broker that hangs: the relay rings later.
 _RING_SECONDS: Final = 3.0
 _POLL_SECONDS: Final = (0.01, 0.25)
-_CLEAN_SECONDS: Final = 0.2
 
 
 class Ended(NamedTuple):
@@ -61,7 +59,6 @@ class Client:
         self._flusher: asyncio.Task[None] | None = None
         self._rung: list[str] = []
         self._cleaner: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
         self._results: dict[str, list[asyncio.Future[Ended]]] = {}
         self._poller: asyncio.Task[None] | None = None
 
@@ -142,11 +139,7 @@ class Client:
 
     async def _clean(self) -> None:
         while self._rung:
-            # Those of many rings in one statement; nobody looks at an entry that is younger than two seconds.
-            if len(self._rung) < _BATCH:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_CLEAN_SECONDS):
-                        await self._closing.wait()
+            # At once: an entry that a hand-back has renewed meanwhile must not go with the old one.
             ids, self._rung = self._rung[:_BATCH], self._rung[_BATCH:]
             try:
                 await waiting.rung(self.database, ids)
@@ -200,7 +193,6 @@ class Client:
 
     async def close(self) -> None:
         """Finish what was begun and close the connections."""
-        self._closing.set()
         for task in (self._flusher, self._cleaner):
             if task is not None and not task.done():
                 await asyncio.wait([task], timeout=5)
