@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -22,7 +23,7 @@ CALLERS = 50
 _AFTER = 0.1
 
 
-class Driver:
+class Driver(ABC):
     """What a module of this folder fills in. `task` is `noop` or `nap`."""
 
     packages: tuple[str, ...] = ()
@@ -31,16 +32,16 @@ class Driver:
     threaded = False
     """Concurrent callers are threads, not coroutines."""
 
+    @abstractmethod
     def workers(self, kind: str) -> list[list[str]]:
         """Commands for `one` worker process, `two` of them, or two for `io` with 100 slots each."""
-        raise NotImplementedError
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027 - most need nothing
         """Make tables, open connections."""
 
+    @abstractmethod
     async def submit(self, task: str, i: int) -> object:
         """Submit one job."""
-        raise NotImplementedError
 
     async def submit_many(self, task: str, numbers: Iterable[int]) -> None:
         """Submit many by the system's own way; a loop where it has none."""
@@ -49,11 +50,11 @@ class Driver:
 
     async def submit_sync(self, task: str, i: int) -> object:
         """Submit one job from plain code."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no submit of its own for plain code")
 
+    @abstractmethod
     async def stored(self) -> int:
         """Count the results that are kept."""
-        raise NotImplementedError
 
     async def settled(self, expected: int) -> bool:
         """Say, cheaply, whether all jobs are over and recorded."""
