@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[1]
 PLACE = ROOT / ".bench"
 UV = Path(sys.executable).with_name("uv")
 
+#: Compiled, as pip leaves packages: a start must not be measured with the compiler's work in it.
+_QUIET = ["--quiet", "--compile-bytecode"]
 _REDIS = ["redis==8.1.0", "hiredis==3.5.0"]
 PINS: dict[str, list[str]] = {
     "celery": ["celery[redis]==5.7.0", "kombu[redis]==5.7.0", "packaging", *_REDIS],
@@ -37,7 +39,7 @@ def python(name: str) -> Path:
     if not noted.exists() or noted.read_text() != pins:
         _venv(folder)
         constraints = ["-c", ROOT / "constraints.txt"] if name == "celery" else []
-        _run(UV, "pip", "install", "--quiet", "--python", found, *constraints, *PINS[name])
+        _run(UV, "pip", "install", *_QUIET, "--python", found, *constraints, *PINS[name])
         noted.write_text(pins)
     return found
 
@@ -53,7 +55,7 @@ def _hopyard(python: Path) -> None:
         _run(UV, "build", "--quiet", "--package", "hopyard", "--wheel", "--out-dir", folder, ROOT)
         wheel = next(Path(folder).glob("*.whl"))
         options = ["-c", ROOT / "constraints.txt", "--reinstall-package", "hopyard"]
-        _run(UV, "pip", "install", "--quiet", "--python", python, *options, wheel)
+        _run(UV, "pip", "install", *_QUIET, "--python", python, *options, wheel)
 
 
 def _run(*command: object) -> None:

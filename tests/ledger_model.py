@@ -71,6 +71,8 @@ class Model:
     live: dict[str, Job] = field(default_factory=dict)
     past: dict[str, Job] = field(default_factory=dict)
     outbox: set[str] = field(default_factory=set)
+    renewed: set[str] = field(default_factory=set)
+    """Those of the outbox whose entry is not the one that `submit` wrote."""
     workers: dict[int, Worker] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
@@ -84,7 +86,11 @@ class Model:
 
     def _queue(self, id_: str) -> None:
         self.live[id_].state = State.QUEUED
+        self._enter(id_)
+
+    def _enter(self, id_: str) -> None:
         self.outbox.add(id_)
+        self.renewed.add(id_)
 
     def _bury(self, id_: str, state: State) -> None:
         job = self.past[id_] = self.live.pop(id_)
@@ -128,7 +134,7 @@ class Model:
         if mode == "debounce":
             old.state, old.timed, old.due = job.state, job.timed, job.due
             if job.state == State.QUEUED:
-                self.outbox.add(earlier)
+                self._enter(earlier)
         return True
 
     # --- running
@@ -242,9 +248,12 @@ class Model:
             return 0
         self.paused.discard(queue)
         queued = {id_ for id_, job in self.live.items() if (job.queue, job.state) == (queue, State.QUEUED)}
-        rung_for = queued - self.outbox
-        self.outbox |= queued
-        return len(rung_for)
+        for id_ in queued:
+            self._enter(id_)
+        return len(queued)
+
+    def heard(self, ids: Iterable[str]) -> None:
+        self.outbox -= {*ids} - self.renewed
 
     # --- ending
 

@@ -76,7 +76,7 @@ class Ledger:
     async def job(self, **values: Any) -> str:
         """Submit one job; return its id."""
         made = self.new(**values)
-        assert await self.database.submit([made]) == {made.id}
+        assert (await self.database.submit([made])).new == {made.id}
         return made.id
 
     async def worker(

@@ -259,6 +259,9 @@ async def test_a_stock_message_of_a_chord_is_parked(lab: Lab, worker: Worker) ->
     row = await lab.reaches(id_, PARKED)
     assert "the ledger does not know its size" in row["reason"]
     await lab.until(lambda: worker.acked == [id_])
+    await worker.stop()
+    await lab.worker()
+    assert await lab.state(id_) is PARKED, "that a worker knows its task changes nothing"
 
 
 async def test_a_stock_message_for_later_waits_in_the_ledger(lab: Lab, worker: Worker) -> None:

@@ -94,6 +94,7 @@ class Machine(RuleBasedStateMachine):
         self.tickets: list[tuple[str, tuple[int, int]]] = []
         self.granted: set[tuple[str, int]] = set()
         self.over: dict[str, dict[str, Any]] = {}
+        self.stored: dict[str, Any] = {}
         self.run(emptied(self.database))
         for _ in range(WORKERS):
             self.register()
@@ -151,7 +152,8 @@ class Machine(RuleBasedStateMachine):
     )
     def submit(self, jobs: list[tuple[str, str, str]], fresh: bool) -> None:
         made = [self.new(*values) for values in jobs]
-        new = self.run(self.database.submit([stored for _, stored, _ in made], fresh=fresh))
+        new, at = self.run(self.database.submit([stored for _, stored, _ in made], fresh=fresh))
+        self.stored |= dict.fromkeys(new, at)
         assert new == self.model.submit({id_: job for id_, _, job in made})
 
     @step(1, n=which, task=task_names, queue=queue_names)
@@ -161,7 +163,7 @@ class Machine(RuleBasedStateMachine):
         if id_ not in self.model.accepted():
             return
         _, stored, _ = self.new(task, queue, "now")
-        assert self.run(self.database.submit([stored._replace(id=id_)])) == set()
+        assert not self.run(self.database.submit([stored._replace(id=id_)])).new
 
     @step(
         2,
@@ -344,7 +346,7 @@ class Machine(RuleBasedStateMachine):
         3,
         picks=several,
         what=st.sampled_from(
-            ["time_comes", "promote", "park", "unpark", "relay", "rung", "pause", "resume", "resume"]
+            ["time_comes", "promote", "park", "unpark", "relay", "rung", "heard", "pause", "resume", "resume"]
         ),
     )
     def of_those_that_wait(self, picks: list[int], what: str) -> None:
@@ -378,6 +380,12 @@ class Machine(RuleBasedStateMachine):
         ids = self.ids(picks)
         self.run(waiting.rung(self.database, ids))
         self.model.outbox -= {*ids}
+
+    def heard(self, picks: list[int]) -> None:
+        """The broker has got messages of jobs, which may have been handed back since."""
+        ids = [id_ for id_ in self.ids(picks) if id_ in self.stored]
+        self.run(self.database.heard([(id_, self.stored[id_]) for id_ in ids]))
+        self.model.heard(ids)
 
     def pause(self, picks: list[int]) -> None:
         queue = QUEUES[picks[0] % 2]

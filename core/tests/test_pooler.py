@@ -71,7 +71,7 @@ async def test_many_clients_share_few_connections(ledger: Any, connect: Callable
         for n in range(5):
             claim = number * 100 + n
             job = ledger.new()
-            assert await database.submit([job], fresh=True) == {job.id}
+            assert (await database.submit([job], fresh=True)).new == {job.id}
             unique = keys.Unique(f"k{claim}")
             assert await keys.submit_unique(database, ledger.new(), unique) != (job.id, False)
             assert [one.id for one in await database.claim([job.id], worker, claim)] == [job.id]

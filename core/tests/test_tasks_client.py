@@ -82,6 +82,7 @@ class Counted:
         async def call(*arguments: Any, **options: Any) -> Any:
             self.calls.append(arguments)
             if self.errors:
+                await asyncio.sleep(0)  # as long as an answer takes
                 raise self.errors.pop(0)
             return await original(*arguments, **options)
 
@@ -107,6 +108,16 @@ async def test_a_rung_jobs_outbox_entry_goes(client: Client, ledger: Ledger) -> 
     await client.submit([ledger.new() for _ in range(3)])
     await client.close()
     assert await ledger.outbox() == set()
+
+
+async def test_an_entry_that_a_hand_back_wrote_stays(client: Client, ledger: Ledger) -> None:
+    """The broker got the first message, and nobody has rung for the second time yet."""
+    worker, job = await ledger.worker(), ledger.new()
+    await client.submit([job], fresh=True)
+    (claim,) = await ledger.claim(worker, job.id)
+    await waiting.release(client.database, [(job.id, claim.claim)], worker)
+    await client.close()
+    assert await ledger.outbox() == {job.id}
 
 
 async def test_a_commit_takes_a_thousand_jobs(
@@ -143,10 +154,10 @@ async def test_a_ledger_that_is_away_reaches_every_caller(
     client: Client, ledger: Ledger, bell: Bell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits = Counted(monkeypatch, client.database, "submit")
-    commits.errors = [LedgerUnavailable("away")]
+    commits.errors = [LedgerUnavailable("away")] * 2
     answers = await asyncio.gather(*(client.submit([ledger.new()]) for _ in range(5)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [LedgerUnavailable] * 5
-    assert len(commits.calls) == 1, "nobody is tried one by one"
+    assert len(commits.calls) == 2, "the first one, and all who came meanwhile together"
     assert await ledger.count("job_live") == 0
     assert bell.rung == []
     assert await client.submit([ledger.new()]), "it goes on once the ledger is back"

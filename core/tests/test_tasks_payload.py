@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 from hopyard import Job
+from hopyard.broker.envelope import body_of
 from hopyard.errors import PayloadError
 from hopyard.redaction import register
 from hopyard.tasks.payload import MAX_BYTES, Payload, checked
@@ -37,7 +38,7 @@ def of(function: Callable[..., Any]) -> Payload:
 
 def through_json(function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
     payload = of(function)
-    return payload.load((), json.loads(json.dumps(payload.dump(args, kwargs))))
+    return payload.load_body(body_of(payload.dump(args, kwargs)))
 
 
 def order(city: str, days: int = 3, *, tags: tuple[str, ...] = ()) -> None: ...
@@ -48,7 +49,7 @@ def order(city: str, days: int = 3, *, tags: tuple[str, ...] = ()) -> None: ...
 
 def test_arguments_may_be_given_by_place_or_by_name() -> None:
     payload = of(order)
-    assert payload.dump(("Ghent",), {"days": 2}) == {"city": "Ghent", "days": 2}
+    assert json.loads(payload.dump(("Ghent",), {"days": 2})) == {"city": "Ghent", "days": 2}
     assert payload.dump((), {"city": "Ghent", "days": 2}) == payload.dump(("Ghent", 2), {})
     assert payload.load(("Ghent",), {"days": 2})["days"] == 2, "as a stock producer writes them"
 
@@ -56,7 +57,7 @@ def test_arguments_may_be_given_by_place_or_by_name() -> None:
 def test_defaults_are_not_stored_but_given_to_the_function() -> None:
     """So that a changed default holds for jobs that wait."""
     payload = of(order)
-    assert payload.dump(("Ghent",), {}) == {"city": "Ghent"}
+    assert json.loads(payload.dump(("Ghent",), {})) == {"city": "Ghent"}
     assert payload.load((), {"city": "Ghent"}) == {"city": "Ghent", "days": 3, "tags": ()}
 
 
@@ -108,7 +109,7 @@ def with_job(city: str, work: Job, days: int = 1) -> None: ...
 def test_the_job_is_found_by_its_type_and_is_no_argument() -> None:
     payload = of(with_job)
     assert payload.job_parameter == "work"
-    assert payload.dump(("Ghent", 2), {}) == {"city": "Ghent", "days": 2}
+    assert json.loads(payload.dump(("Ghent", 2), {})) == {"city": "Ghent", "days": 2}
     with pytest.raises(PayloadError, match="work: Extra inputs are not permitted"):
         payload.dump(("Ghent",), {"work": 1})
     assert of(order).job_parameter is None

@@ -124,11 +124,14 @@ class RedisPublisher(Publisher):
         return answers
 
     async def publish(self, rings: Sequence[Ring]) -> None:
-        # Consumers take from the right.
+        # Consumers take from the right. One command for all that go to the same place.
+        places: dict[tuple[str, int, bool], list[str]] = {}
+        for ring in rings:
+            places.setdefault((ring.queue, ring.priority, ring.first), []).append(envelope(ring))
         await self._call(
             [
-                ("RPUSH" if ring.first else "LPUSH", redis_key(ring.queue, ring.priority), envelope(ring))
-                for ring in rings
+                ("RPUSH" if first else "LPUSH", redis_key(queue, priority), *messages)
+                for (queue, priority, first), messages in places.items()
             ]
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -140,7 +141,7 @@ def add(
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.schedule import store
 
-        valid = hopyard.task(task).payload.dump((), kwargs)
+        valid = json.loads(hopyard.task(task).payload.dump((), kwargs))
         database = hopyard.client().database
         async with database.transaction() as tx:
             await store.put(tx, database.dialect, Schedule(name, task, rule, kwargs=valid))

@@ -30,18 +30,19 @@ def command(queues: str | None, name: str, processes: int, single: bool) -> None
     hopyard = load_hopyard("worker")
     hopyard.plugins.check()
     logs.configure(hopyard.settings.log.level, hopyard.settings.log.format)
-    hopyard.celery.worker_main(
-        [
-            "worker",
-            "--hostname",
-            f"{name}@%h",
-            "--loglevel",
-            hopyard.settings.log.level,
-            "--without-mingle",
-            "--without-gossip",
-            *(["--queues", queues] if queues else []),
-        ]
+    from celery.utils.log import mlevel
+    from celery.utils.nodenames import host_format
+
+    # As `celery worker` does, without what its command line brings along (a tenth of a second, 10 MB).
+    worker = hopyard.celery.Worker(
+        hostname=host_format(f"{name}@%h"),
+        loglevel=mlevel(hopyard.settings.log.level),
+        queues=queues,
+        without_mingle=True,
+        without_gossip=True,
     )
+    worker.start()
+    raise SystemExit(worker.exitcode)
 
 
 def _supervise(queues: str | None, name: str, processes: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,9 @@ log = logging.getLogger("hopyard.engine")
 
 #: Messages that one step takes: 200 would cost 8 % less, 20 twice as much (measured on a prototype).
 BATCH: Final = 64
+#: A queue that had more than its lane had room for is asked again once half of the lane is free, or after so
+#: many seconds: asking, and claiming, for one or two jobs at a time costs as much as for a batch.
+_GATHER: Final = 0.003
 #: How long an idle worker waits for news before it looks by itself.
 _IDLE: Final = 5.0
 _PAUSES: Final = (0.1, 0.3, 1.0, 2.0)
@@ -55,6 +59,8 @@ class Batches:
         self._popper = Popper(url)
         self._room = asyncio.Event()
         self._turn = 0
+        #: Lanes whose queues had more than they had room for.
+        self._crowded: list[Lane] = []
         self._ending = False
 
     def kick(self, lane: Lane) -> None:
@@ -88,11 +94,15 @@ class Batches:
 
     async def _consume(self) -> None:
         while not self._ending:
+            if any(0 < lane.free < min(lane.slots, BATCH) // 2 for lane in self._crowded):
+                await asyncio.sleep(_GATHER)
             wanted = self._wanted()
             if not wanted:
                 await self._pause(_IDLE)
                 continue
             found = await self._popper.take(self._worker(), wanted, BATCH)
+            taken = Counter(queue for queue, _ in found)
+            self._crowded = [self._lanes[queue] for queue, room in wanted if taken[queue] >= room]
             if found:
                 await self._begin(found)
             else:

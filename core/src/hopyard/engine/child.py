@@ -79,11 +79,10 @@ def run(hopyard: Hopyard, host: ChildHost, order: dict[str, Any]) -> dict[str, A
     claim = claim_from(order["claim"])
     host.worker = order["worker"]
     task = hopyard.task(claim.task)
-    args, kwargs, _ = json.loads(claim.body)
     job = Job(claim, host, order["checkpoint"])
     token = current_job.set(job)
     try:
-        values = task.payload.load(tuple(args), kwargs)
+        values = task.payload.load_body(claim.body)
         if task.payload.job_parameter:
             values[task.payload.job_parameter] = job
         host.say({"memory": resident(os.getpid())})  # its parent looks now and then only

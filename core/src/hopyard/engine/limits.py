@@ -8,20 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
-@dataclass(slots=True)
 class Deadline:
-    """When a block must be over. `expired`: it was not, and was cancelled."""
+    """When a block must be over. `expired`: it was not, and was cancelled; it raises `TimeoutError` then."""
 
-    at: float
-    task: asyncio.Task[object]
-    over: bool = False
-    expired: bool = False
+    __slots__ = ("_before", "_waiting", "at", "expired", "over", "task")
+
+    def __init__(self, waiting: _Waiting, at: float, task: asyncio.Task[object]) -> None:
+        self._waiting = waiting
+        self._before = task.cancelling()
+        self.at = at
+        self.task = task
+        self.over = self.expired = False
+
+    def __enter__(self) -> Deadline:
+        self._waiting.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        self.over = True
+        self._waiting.open -= 1
+        # Somebody else's cancel that came as well has precedence.
+        if self.expired and kind is asyncio.CancelledError and self.task.uncancel() <= self._before:
+            raise TimeoutError from error
+        return False
 
 
 class _Waiting:
@@ -48,29 +65,17 @@ class Limits:
     def __init__(self) -> None:
         self._waiting: dict[float, _Waiting] = {}
 
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[Deadline]:
-        """Cancel the block after so many seconds; it raises `TimeoutError` then."""
+    def within(self, seconds: float) -> Deadline:
+        """Return a block's deadline, to be entered: it is cancelled after so many seconds."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - used by coroutines only
         loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
         waiting = self._waiting.get(seconds)
-        deadline = Deadline(loop.time() + seconds, task)
         if waiting is None:
             waiting = self._waiting[seconds] = _Waiting()
-            loop.call_at(deadline.at, self._due, seconds)
-        waiting.add(deadline)
-        before = task.cancelling()
-        try:
-            yield deadline
-        except asyncio.CancelledError as error:
-            # Somebody else's cancel that came as well has precedence.
-            if deadline.expired and task.uncancel() <= before:
-                raise TimeoutError from error
-            raise
-        finally:
-            deadline.over = True
-            waiting.open -= 1
+            loop.call_at(at, self._due, seconds)
+        return Deadline(waiting, at, task)
 
     def _due(self, seconds: float) -> None:
         loop, waiting = asyncio.get_running_loop(), self._waiting[seconds]

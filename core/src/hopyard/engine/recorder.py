@@ -1,4 +1,8 @@
-"""Recording how jobs ended: in batches, flushed as soon as the previous flush returned."""
+"""Recording how jobs ended, in batches.
+
+The first outcome after a pause is written at once. While more and more come, each flush waits a moment for
+company: a commit for each would cost many times what the job does.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,9 @@ T = TypeVar("T", Done, Again)
 _BATCH: Final = 128
 #: More finished jobs than this wait for the database: intake stops until it has caught up.
 FULL: Final = 512
+#: So many outcomes are worth a flush of their own; fewer wait for others, so many seconds.
+_ENOUGH: Final = 32
+_GATHER: Final = 0.003
 _PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 
@@ -60,7 +67,11 @@ class Recorder:
             await asyncio.wait([self._flusher])
 
     async def _flush(self) -> None:
+        busy = False
         while self._done or self._again:
+            if busy and len(self._done) + len(self._again) < _ENOUGH:
+                await asyncio.sleep(_GATHER)
+            busy = True
             was_full = self.full
             done, self._done = self._done[:_BATCH], self._done[_BATCH:]
             again, self._again = self._again[:_BATCH], self._again[_BATCH:]

@@ -69,12 +69,11 @@ class Runner:
 
     async def _result(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int) -> str:
         task = self._hopyard.task(claim.task)
-        limit = self._hopyard.options(claim.task).time_limit
-        args, kwargs, _ = json.loads(claim.body)
+        limit = self._hopyard.plugins.options[claim.task].time_limit
         if task.pool == "process":
             return await self._children.run(claim, checkpoint, worker, limit)
         job = Job(claim, self._host, checkpoint)
-        values = task.payload.load(tuple(args), kwargs)
+        values = task.payload.load_body(claim.body)
         if task.payload.job_parameter:
             values[task.payload.job_parameter] = job
         current_job.set(job)  # in this asyncio task's own context

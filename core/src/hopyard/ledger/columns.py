@@ -9,6 +9,10 @@ from hopyard.ledger.values import NewJob
 #: What a new job's row is given, in the order of `NewJob`.
 INSERTED: Final = ", ".join(NewJob._fields)
 
+#: The queues that somebody paused. Its `queue > ''` has PostgreSQL read an index: a table read from end to
+#: end counts as so dear there (`postgres.py`) that nothing else in a plan would matter.
+PAUSED: Final = "(SELECT queue FROM queue_state WHERE queue > '' AND paused IS NOT NULL)"
+
 _MOVED: Final = [
     "id",
     "task",

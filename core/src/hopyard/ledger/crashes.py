@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from hopyard.ledger import following
+from hopyard.ledger import following, waiting
 from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
@@ -115,10 +115,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
         f"attempts = {appended('$2')} WHERE id = $1",
         again,
     )
-    await tx.execute_many(
-        f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING",
-        [(id_,) for id_, _ in again],
-    )
+    await waiting.enter(tx, d, [id_ for id_, _ in again])
     return len(dead), rings
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from hopyard.errors import LedgerError
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import Again, Claim, Done, NewJob
+from hopyard.ledger.values import Again, Claim, Done, NewJob, Stored
 
 Row = Mapping[str, Any]
 
@@ -74,10 +74,17 @@ class Database(ABC):
         """Return `values` as a parameter for `Dialect.ids` or `Dialect.texts`."""
 
     @abstractmethod
-    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
-        """Store jobs with their outbox entries; durable when it returns. Return the ids that were new.
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
+        """Store jobs with their outbox entries; durable when it returns.
 
-        `fresh` promises that no id was ever submitted before, which saves looking for those that just ended.
+        `fresh` promises that no id was ever submitted before, which saves looking for it.
+        """
+
+    @abstractmethod
+    async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
+        """Drop outbox entries of jobs that were rung for: pairs of an id and its `Stored.at`.
+
+        An entry that was written since, as a job is handed back, stays: it waits for a ring of its own.
         """
 
     @abstractmethod

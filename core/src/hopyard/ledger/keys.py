@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from hopyard.ledger import waiting
 from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import NewJob, utcnow
@@ -79,19 +80,19 @@ async def _holder(tx: Connection, d: Dialect, job: NewJob, unique: Unique) -> st
 
 async def _changed(tx: Connection, d: Dialect, earlier: str, job: NewJob, unique: Unique) -> bool:
     """Give the earlier job the new one's arguments, and its time if it is to wait anew."""
-    waiting = f"state IN ({State.SCHEDULED:d}, {State.QUEUED:d}, {State.RETRYING:d}, {State.PARKED:d})"
+    waits = f"state IN ({State.SCHEDULED:d}, {State.QUEUED:d}, {State.RETRYING:d}, {State.PARKED:d})"
     headers = json.dumps(json.loads(job.headers) | {"id": earlier})
     if unique.on_duplicate == "replace":
         return bool(
             await tx.execute(
-                f"UPDATE job_live SET body = $2, headers = $3 WHERE id = $1 AND {waiting}",
+                f"UPDATE job_live SET body = $2, headers = $3 WHERE id = $1 AND {waits}",
                 earlier,
                 job.body,
                 headers,
             )
         )
     changed = await tx.execute(
-        f"UPDATE job_live SET body = $2, headers = $3, state = $4, eta = $5 WHERE id = $1 AND {waiting}",
+        f"UPDATE job_live SET body = $2, headers = $3, state = $4, eta = $5 WHERE id = $1 AND {waits}",
         earlier,
         job.body,
         headers,
@@ -99,9 +100,7 @@ async def _changed(tx: Connection, d: Dialect, earlier: str, job: NewJob, unique
         job.eta,
     )
     if changed and job.state == State.QUEUED:
-        await tx.execute(
-            f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING", earlier
-        )
+        await waiting.enter(tx, d, [earlier])
     return bool(changed)
 
 

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from hopyard.errors import LedgerError, LedgerUnavailable
-from hopyard.ledger.columns import INSERTED, moved
+from hopyard.ledger.columns import INSERTED, PAUSED, moved
 from hopyard.ledger.database import STATEMENTS, Database, Row, appended, kept_statements
 from hopyard.ledger.dialect import POSTGRES
-from hopyard.ledger.values import Again, Claim, Done, NewJob
+from hopyard.ledger.values import ORDINARY, Again, Claim, Done, NewJob, Stored
 from hopyard.specs import State
 
 log = logging.getLogger("hopyard.ledger")
@@ -49,7 +49,26 @@ WITH stored AS (
 outbox AS (
   INSERT INTO job_outbox (id, created) SELECT id, now() FROM stored WHERE state = {State.QUEUED:d}
   ON CONFLICT DO NOTHING)
-SELECT id FROM stored"""
+SELECT id, now() FROM stored"""
+# Ordinary jobs that nobody can have stored before.
+_FRESH: Final = f"""
+WITH stored AS (
+  INSERT INTO job_live (id, task, queue, priority, body, headers, state, created)
+  SELECT u.*, {State.QUEUED:d}, now()
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::text[]) AS u),
+outbox AS (
+  INSERT INTO job_outbox (id, created) SELECT u.id, now() FROM unnest($1::uuid[]) AS u(id))
+SELECT now()"""
+_FRESH_ONE: Final = f"""
+WITH stored AS (
+  INSERT INTO job_live (id, task, queue, priority, body, headers, state, created)
+  VALUES ($1, $2, $3, $4, $5, $6, {State.QUEUED:d}, now())),
+outbox AS (
+  INSERT INTO job_outbox (id, created) VALUES ($1, now()))
+SELECT now()"""
+_HEARD: Final = """
+DELETE FROM job_outbox o USING unnest($1::uuid[], $2::timestamptz[]) AS u(id, created)
+ WHERE o.id = ANY($1::uuid[]) AND o.id = u.id AND o.created = u.created"""
 # A job may have ended between the snapshot of `_INSERT`, whose look into history found nothing, and the
 # moment when its id was free again. This statement's own snapshot shows it.
 _STORED_AGAIN: Final = """
@@ -66,9 +85,10 @@ _CLAIM: Final = f"""
 UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = $2, claim = $3,
        started = now(), reason = CASE WHEN cancel THEN reason END
  WHERE id = ANY($1::uuid[]) AND state = {State.QUEUED:d}
-   AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
+   AND queue NOT IN {PAUSED}
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
-       due, cancel, linked, (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) AS checkpoint"""
+       due, cancel, linked, CASE WHEN attempts IS NOT NULL -- nothing ran before, nothing was saved
+         THEN (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) END AS checkpoint"""
 
 _KEPT: Final = moved("attempts")
 _FINISH: Final = f"""
@@ -77,7 +97,8 @@ WITH u AS (
       AS u(id, claim, state, result, error, entry)),
 gone AS (
   DELETE FROM job_live j USING u
-   WHERE j.id = u.id AND j.claim = u.claim AND j.worker = $7 AND j.state = {State.RUNNING:d}
+   WHERE j.id = ANY($1::uuid[]) AND j.id = u.id
+     AND j.claim = u.claim AND j.worker = $7 AND j.state = {State.RUNNING:d}
   RETURNING j.*, u.state AS final, u.result AS result, u.error AS error, u.entry AS entry),
 follow AS (INSERT INTO job_follow (id, created) SELECT id, now() FROM gone WHERE linked)
 INSERT INTO job_history ({_KEPT}, state, result, error, attempts, finished)
@@ -91,7 +112,8 @@ UPDATE job_live j SET state = {State.RETRYING:d}, worker = NULL, eta = u.eta, re
        attempts = {appended("u.entry")}, crashes = j.crashes + u.crashes
   FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::smallint[])
     AS u(id, claim, eta, reason, entry, crashes)
- WHERE j.id = u.id AND j.claim = u.claim AND j.worker = $7 AND j.state = {State.RUNNING:d}
+ WHERE j.id = ANY($1::uuid[]) AND j.id = u.id AND j.claim = u.claim AND j.worker = $7
+   AND j.state = {State.RUNNING:d}
 RETURNING j.id"""
 
 
@@ -105,6 +127,11 @@ def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
     return [[row[n] for row in rows] for n in range(width)]
 
 
+#: A plan that was made while `job_live` was empty reads it from end to end once it is full, and a kept
+#: statement keeps its plan; planning anew each time doubles what a small statement costs. So statements name
+#: the ids they are about, and plans take an index wherever there is one, whatever the statistics say. (What
+#: is ruled out is made dear, not impossible; `jit` would take that for a long query.)
+_PLANS: Final = {"enable_seqscan": "off", "jit": "off"}
 _POOLER: Final = (
     "a connection pooler stands in front of PostgreSQL: in transaction mode, as PgBouncer's, "
     f"database_url must end in ?{STATEMENTS}=0"
@@ -135,14 +162,19 @@ class _Connection:
         await self._raw.executemany(sql, rows)
 
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
-        new = await self.insert_fresh(jobs)
-        over = await self._raw.fetch(_STORED_AGAIN, [*new]) if new else ()
-        return new - {str(row[0]) for row in over}
+        return (await self.insert(jobs)).new
 
-    async def insert_fresh(self, jobs: Sequence[NewJob]) -> set[str]:
-        """As `insert_jobs`, of ids that can have no history."""
+    async def insert(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
+        """As `Database.submit`."""
+        if fresh and all(job[6:] == ORDINARY for job in jobs):
+            ids = {job.id for job in jobs}
+            if len(jobs) == 1:
+                return Stored(ids, await self._raw.fetchval(_FRESH_ONE, *jobs[0][:6]))
+            return Stored(ids, await self._raw.fetchval(_FRESH, *_columns(jobs, 6)))
         found = await self._raw.fetch(_INSERT, *_columns(jobs, len(_JOB_TYPES)))
-        return {str(row[0]) for row in found}
+        new = {str(row[0]) for row in found}
+        over = await self._raw.fetch(_STORED_AGAIN, [*new]) if new and not fresh else ()
+        return Stored(new - {str(row[0]) for row in over}, found[0][1] if found else None)
 
 
 class PostgresDatabase(Database):
@@ -156,9 +188,7 @@ class PostgresDatabase(Database):
         self._pooled = kept == 0
         self._options: dict[str, Any] = {} if kept is None else {"statement_cache_size": kept}
         if not self._pooled:
-            # A plan that was made while `job_live` was empty reads it from end to end once it is full, and a
-            # kept statement keeps its plan: planned anew, a claim of many rows costs next to nothing more.
-            self._options["server_settings"] = {"plan_cache_mode": "force_custom_plan"}
+            self._options["server_settings"] = _PLANS
         self._size = size
         self._pool: Any = None
         self._opening = asyncio.Lock()
@@ -273,12 +303,15 @@ class PostgresDatabase(Database):
     def list(self, values: Iterable[str]) -> Any:
         return [*values]
 
-    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
         if fresh:
             async with self._single() as raw:
-                return await _Connection(raw).insert_fresh(jobs)
+                return await _Connection(raw).insert(jobs, fresh=True)
         async with self.transaction() as tx:
-            return await tx.insert_jobs(jobs)
+            return await tx.insert(jobs)
+
+    async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
+        await self.execute(_HEARD, *_columns(rings, 2))
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         rows = await self.fetch(_CLAIM, ids, worker, claim)

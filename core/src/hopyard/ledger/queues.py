@@ -7,6 +7,7 @@ from typing import Any
 
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import moment
+from hopyard.ledger.waiting import RENEWED
 from hopyard.specs import State
 
 
@@ -39,7 +40,7 @@ async def resume(database: Database, queue: str) -> int:
             return 0
         return await tx.execute(
             f"INSERT INTO job_outbox (id, created) SELECT id, {d.now} FROM job_live "
-            f"WHERE queue = $1 AND state = {State.QUEUED:d} ON CONFLICT DO NOTHING",
+            f"WHERE queue = $1 AND state = {State.QUEUED:d} {RENEWED}",
             queue,
         )
 

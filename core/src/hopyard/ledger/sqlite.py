@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from hopyard.errors import LedgerUnavailable
-from hopyard.ledger.columns import INSERTED, moved
+from hopyard.ledger.columns import INSERTED, PAUSED, moved
 from hopyard.ledger.database import Database, Row, appended
 from hopyard.ledger.dialect import SQLITE
-from hopyard.ledger.values import Again, Claim, Done, NewJob, micros, moment
+from hopyard.ledger.values import ORDINARY, Again, Claim, Done, NewJob, Stored, micros, moment
 from hopyard.specs import State
 
 T = TypeVar("T")
@@ -29,20 +29,27 @@ PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
 )
 
+_AT: Final = f"?{len(NewJob._fields) + 1}"
 _INSERT: Final = f"""
 INSERT INTO job_live ({INSERTED}, created)
-SELECT {", ".join(f"?{n}" for n in range(1, len(NewJob._fields) + 1))}, hopyard_now()
+SELECT {", ".join(f"?{n}" for n in range(1, len(NewJob._fields) + 1))}, {_AT}
  WHERE NOT EXISTS (SELECT 1 FROM job_history WHERE id = ?1)
 ON CONFLICT DO NOTHING"""
-_OUTBOX: Final = "INSERT INTO job_outbox (id, created) VALUES (?1, hopyard_now()) ON CONFLICT DO NOTHING"
+# Ordinary jobs that nobody can have stored before.
+_FRESH: Final = f"""
+INSERT INTO job_live (id, task, queue, priority, body, headers, state, created)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, {State.QUEUED:d}, ?7)"""
+_OUTBOX: Final = "INSERT INTO job_outbox (id, created) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
+_HEARD: Final = "DELETE FROM job_outbox WHERE id = ?1 AND created = ?2"
 
 _CLAIM: Final = f"""
 UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = ?2, claim = ?3,
        started = hopyard_now(), reason = CASE WHEN cancel THEN reason END
  WHERE id IN (SELECT value FROM json_each(?1)) AND state = {State.QUEUED:d}
-   AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL)
+   AND queue NOT IN {PAUSED}
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
-       due, cancel, linked, (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) AS checkpoint"""
+       due, cancel, linked, CASE WHEN attempts IS NOT NULL -- nothing ran before, nothing was saved
+         THEN (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) END AS checkpoint"""
 
 _KEPT: Final = moved("attempts")
 _FINISH: Final = f"""
@@ -87,13 +94,18 @@ def _numbered(sql: str) -> str:
     return sql.replace("$", "?")
 
 
-def _insert_jobs(raw: sqlite3.Connection, jobs: Sequence[NewJob]) -> set[str]:
+def _insert_jobs(raw: sqlite3.Connection, jobs: Sequence[NewJob], fresh: bool = False) -> Stored:
+    at = time.time_ns() // 1000
+    if fresh and all(job[6:] == ORDINARY for job in jobs):
+        raw.executemany(_FRESH, [(*job[:6], at) for job in jobs])
+        raw.executemany(_OUTBOX, [(job.id, at) for job in jobs])
+        return Stored({job.id for job in jobs}, at)
     new = set()
     for job in jobs:
-        if raw.execute(_INSERT, _parameters(job)).rowcount:
+        if raw.execute(_INSERT, (*_parameters(job), at)).rowcount:
             new.add(job.id)
-    raw.executemany(_OUTBOX, [(job.id,) for job in jobs if job.id in new and job.state == State.QUEUED])
-    return new
+    raw.executemany(_OUTBOX, [(job.id, at) for job in jobs if job.id in new and job.state == State.QUEUED])
+    return Stored(new, at)
 
 
 class _Connection:
@@ -119,8 +131,8 @@ class _Connection:
         await self._run(lambda raw: raw.executemany(_numbered(sql), values))
 
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
-        new: set[str] = await self._run(lambda raw: _insert_jobs(raw, jobs))
-        return new
+        stored = await self._run(lambda raw: _insert_jobs(raw, jobs))
+        return stored.new
 
 
 class SqliteDatabase(Database):
@@ -216,8 +228,11 @@ class SqliteDatabase(Database):
     def list(self, values: Iterable[str]) -> Any:
         return json.dumps([*values])
 
-    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
-        return await self._write(lambda raw: _insert_jobs(raw, jobs))
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
+        return await self._write(lambda raw: _insert_jobs(raw, jobs, fresh))
+
+    async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
+        await self._write(lambda raw: raw.executemany(_HEARD, rings))
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         rows = await self._write(

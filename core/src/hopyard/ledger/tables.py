@@ -70,7 +70,15 @@ job_live = Table(
         "autovacuum_vacuum_threshold": "20000",
     },
 )
-Index("job_live_queue", job_live.c.queue, job_live.c.id)
+# Partial, so that only statements which say `queue > ''` use it: while the table is empty PostgreSQL would as
+# soon look for ids in all of this index as in the primary key's, and keep that plan.
+Index(
+    "job_live_queue",
+    job_live.c.queue,
+    job_live.c.id,
+    postgresql_where=text("queue > ''"),
+    sqlite_where=text("queue > ''"),
+)
 Index(
     "job_live_eta",
     job_live.c.eta,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from hopyard.specs import State
 MARK = "hopyard"
 #: Namespace for Celery ids that are no UUIDs (any fixed UUID would do).
 _FOREIGN = uuid.UUID("5d9f1f6e-0f5c-4c38-9d5a-6a1f0b6f8a11")
+_CANONICAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -24,11 +26,28 @@ def new_id() -> str:
     Time-ordered keys keep inserts at the index's right edge.
     """
     stamp = time.time_ns() // 1_000_000
-    value = (stamp << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (stamp << 80) | int.from_bytes(_random(), "big")
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_drawn: list[bytes] = []
+
+
+def _random() -> bytes:
+    """Return ten random bytes, of a hundred drawn in one call to the system."""
+    try:
+        return _drawn.pop()
+    except IndexError:
+        many = os.urandom(1000)
+        _drawn.extend(many[n : n + 10] for n in range(0, 1000, 10))
+        return _drawn.pop()
+
+
+# A child must not give the ids that its parent will give.
+os.register_at_fork(after_in_child=_drawn.clear)
 
 
 def oldest_id(seconds: float) -> str:
@@ -56,6 +75,8 @@ def _is_timed(text: str) -> bool:
 
 def job_id(text: str) -> str:
     """Return `text` as a job id: itself if it is a UUID, else its uuid5."""
+    if _CANONICAL(text):
+        return text
     try:
         return str(uuid.UUID(text))
     except ValueError:
@@ -99,6 +120,20 @@ class NewJob(NamedTuple):
     reason: str | None = None
     job_group: str | None = None
     linked: bool = False
+
+
+#: What `NewJob` has beyond what every job has, where nothing special was asked for.
+ORDINARY = (State.QUEUED, *[None] * 10, False)
+
+
+class Stored(NamedTuple):
+    """What `Database.submit` did.
+
+    `new` are the ids that were; `at` tells their outbox entries from later ones of the same ids.
+    """
+
+    new: set[str]
+    at: Any
 
 
 class Claim(NamedTuple):

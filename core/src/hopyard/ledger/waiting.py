@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from hopyard.ledger.database import Connection, Database, Row, appended
+from hopyard.ledger.columns import PAUSED
+from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import RUNG, Ring, moment
 from hopyard.specs import State
 
+#: Of a job that waits anew an old entry may still be there, whose ring was heard: it counts from now on.
+RENEWED: Final = "ON CONFLICT (id) DO UPDATE SET created = excluded.created"
 
-async def _outbox(tx: Connection, d: Dialect, rows: Iterable[Row]) -> None:
+
+async def enter(tx: Connection, d: Dialect, ids: Iterable[str]) -> None:
+    """Write outbox entries of jobs that are queued anew."""
     await tx.execute_many(
-        f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING",
-        [(str(row["id"]),) for row in rows],
+        f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) {RENEWED}", [(id_,) for id_ in ids]
     )
 
 
@@ -63,8 +67,8 @@ async def forgotten(database: Database, queues: Iterable[str], older: float, lim
     d = database.dialect
     rows = await database.fetch(
         f"UPDATE job_live SET rung = {d.now} WHERE id IN ("
-        f"SELECT id FROM job_live WHERE queue {d.texts('$1')} AND state = {State.QUEUED:d} "
-        "AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL) "
+        f"SELECT id FROM job_live WHERE queue {d.texts('$1')} AND queue > '' AND state = {State.QUEUED:d} "
+        f"AND queue NOT IN {PAUSED} "
         f"AND {d.plus('created', '$2')} <= {d.now} "
         f"AND (rung IS NULL OR {d.plus('rung', str(RING_PAUSE))} < {d.now}) ORDER BY queue, id LIMIT $3) "
         f"AND state = {State.QUEUED:d} RETURNING {RUNG}",
@@ -82,8 +86,9 @@ async def queued_after(database: Database, last: tuple[str, str], limit: int = 5
     """
     d = database.dialect
     page = await database.fetch(
-        f"SELECT id, queue FROM job_live WHERE (queue, id) > ($1, $2) AND state = {State.QUEUED:d} "
-        "AND queue NOT IN (SELECT queue FROM queue_state WHERE paused IS NOT NULL) "
+        "SELECT id, queue FROM job_live "
+        f"WHERE (queue, id) > ($1, $2) AND queue > '' AND state = {State.QUEUED:d} "
+        f"AND queue NOT IN {PAUSED} "
         "ORDER BY queue, id LIMIT $3",
         *last,
         limit,
@@ -108,7 +113,7 @@ async def promote(database: Database, limit: int = 500) -> list[Ring]:
             f"AND {waits} AND eta <= {d.now} RETURNING {RUNG}",
             limit,
         )
-        await _outbox(tx, d, rows)
+        await enter(tx, d, [str(row["id"]) for row in rows])
     return [Ring.of(row) for row in rows]
 
 
@@ -138,7 +143,7 @@ async def unpark(database: Database, tasks: Iterable[str]) -> int:
             f"WHERE state = {State.PARKED:d} AND task {d.texts('$1')} RETURNING id",
             database.list(tasks),
         )
-        await _outbox(tx, d, rows)
+        await enter(tx, d, [str(row["id"]) for row in rows])
     return len(rows)
 
 
@@ -162,4 +167,4 @@ async def release(
                 worker,
                 *([] if entry is None else [entry]),
             )
-        await _outbox(tx, d, rows)
+        await enter(tx, d, [str(row["id"]) for row in rows])

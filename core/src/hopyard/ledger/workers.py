@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from hopyard.ledger import waiting
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
@@ -89,10 +90,7 @@ async def _requeue(tx: Connection, d: Dialect, why: str, which: str, *parameters
         rest,
         *parameters,
     )
-    await tx.execute_many(
-        f"INSERT INTO job_outbox (id, created) VALUES ($1, {d.now}) ON CONFLICT DO NOTHING",
-        [(str(row["id"]),) for row in rows],
-    )
+    await waiting.enter(tx, d, [str(row["id"]) for row in rows])
     return len(rows)
 
 

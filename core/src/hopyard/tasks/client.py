@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections import deque
@@ -30,6 +31,8 @@ log = logging.getLogger("hopyard.submit")
 _BATCH: Final = 1000
 #: An accepted job need not wait for a broker that hangs: the relay rings later.
 _RING_SECONDS: Final = 3.0
+#: How long an outbox entry stays after its ring, at most: short of what the relay waits (2 s) by far.
+_CLEAN_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = (0.01, 0.25)
 
 
@@ -57,7 +60,11 @@ class Client:
         self.publisher = publisher
         self._waiting: deque[_Batch] = deque()
         self._flusher: asyncio.Task[None] | None = None
-        self._rung: list[str] = []
+        self._busy = False
+        """Jobs are being stored: whoever comes now waits, to be stored together with the others."""
+        self._rung: list[tuple[str, Any]] = []
+        """Jobs that were rung for, with what tells their outbox entries from later ones, if anything does."""
+        self._clean_now = asyncio.Event()
         self._cleaner: asyncio.Task[None] | None = None
         self._results: dict[str, list[asyncio.Future[Ended]]] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -68,10 +75,15 @@ class Client:
         When it returns the jobs are accepted: they survive anything. Callers at the same time share a commit.
         Raises `LedgerUnavailable` where nothing was stored.
         """
+        if not self._busy:
+            self._busy = True
+            try:
+                return await self._stored(jobs, fresh)
+            finally:
+                self._busy = False
+                self._flush_soon()
         future: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Batch(jobs, fresh, future))
-        if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush())
         return await future
 
     async def submit_group(self, jobs: Sequence[NewJob], sizes: Mapping[str, int]) -> None:
@@ -92,19 +104,33 @@ class Client:
             log.info("%s was not stored beside job %s, which holds the key %s", job.task, id_, unique.key)
         return id_
 
+    def _flush_soon(self) -> None:
+        if self._waiting:
+            self._busy = True
+            self._flusher = asyncio.create_task(self._flush())
+
     async def _flush(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft()]
-            size = len(batch[0].jobs)
-            while self._waiting and size + len(self._waiting[0].jobs) <= _BATCH:
-                batch.append(self._waiting.popleft())
-                size += len(batch[-1].jobs)
-            await self._store(batch)
+        """Store what callers brought while another one's jobs were stored."""
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft()]
+                size = len(batch[0].jobs)
+                while self._waiting and size + len(self._waiting[0].jobs) <= _BATCH:
+                    batch.append(self._waiting.popleft())
+                    size += len(batch[-1].jobs)
+                await self._store(batch)
+        finally:
+            self._busy = False
+
+    async def _stored(self, jobs: Sequence[NewJob], fresh: bool) -> set[str]:
+        new, at = await self.database.submit(jobs, fresh=fresh)
+        await self.ring([Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new], at)
+        return new
 
     async def _store(self, batch: list[_Batch]) -> None:
         jobs = [job for part in batch for job in part.jobs]
         try:
-            new = await self.database.submit(jobs, fresh=all(part.fresh for part in batch))
+            new = await self._stored(jobs, all(part.fresh for part in batch))
         except Exception as error:  # noqa: BLE001 - whatever it is, each caller gets it
             if len(batch) > 1 and not isinstance(error, LedgerUnavailable):
                 for part in batch:  # one caller's row must not fail the others'
@@ -114,13 +140,15 @@ class Client:
                 if not part.future.done():
                     part.future.set_exception(error)
             return
-        await self.ring([Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new])
         for part in batch:
             if not part.future.done():
                 part.future.set_result({job.id for job in part.jobs if job.id in new})
 
-    async def ring(self, rings: Sequence[Ring]) -> bool:
-        """Put messages into the broker and drop their outbox entries; False if the broker is away."""
+    async def ring(self, rings: Sequence[Ring], at: Any = None) -> bool:
+        """Put messages into the broker and drop their outbox entries; False if the broker is away.
+
+        `at` is of the jobs' `Stored`: their entries may stay a moment, since later ones are told from them.
+        """
         if not rings:
             return True
         try:
@@ -132,17 +160,26 @@ class Client:
         except Exception:
             log.exception("%d accepted jobs wait for the relay: ringing for them failed", len(rings))
             return False
-        self._rung += [ring.id for ring in rings]
+        self._rung += [(ring.id, at) for ring in rings]
+        if at is None or len(self._rung) >= _BATCH:
+            self._clean_now.set()
         if self._cleaner is None or self._cleaner.done():
             self._cleaner = asyncio.create_task(self._clean())
         return True
 
     async def _clean(self) -> None:
+        """Drop outbox entries, many at a time: a commit for each would be a third of what its job costs."""
         while self._rung:
-            # At once: an entry that a hand-back has renewed meanwhile must not go with the old one.
-            ids, self._rung = self._rung[:_BATCH], self._rung[_BATCH:]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLEAN_SECONDS):
+                    await self._clean_now.wait()
+            self._clean_now.clear()
+            rung, self._rung = self._rung, []
             try:
-                await waiting.rung(self.database, ids)
+                if at_once := [id_ for id_, at in rung if at is None]:
+                    await waiting.rung(self.database, at_once)
+                if later := [entry for entry in rung if entry[1] is not None]:
+                    await self.database.heard(later)
             except LedgerUnavailable as error:
                 log.info("outbox entries stay for the relay: %s", error)
 
@@ -193,6 +230,7 @@ class Client:
 
     async def close(self) -> None:
         """Finish what was begun and close the connections."""
+        self._clean_now.set()
         for task in (self._flusher, self._cleaner):
             if task is not None and not task.done():
                 await asyncio.wait([task], timeout=5)

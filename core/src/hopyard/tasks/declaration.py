@@ -23,7 +23,7 @@ from hopyard import current, portal
 from hopyard.broker import envelope
 from hopyard.errors import PayloadError, PluginError
 from hopyard.ledger.keys import Unique
-from hopyard.ledger.values import NewJob, new_id, utcnow
+from hopyard.ledger.values import NewJob, job_id, new_id, utcnow
 from hopyard.specs import RetryPolicy, State, Tool
 from hopyard.tasks.handle import JobHandle
 from hopyard.tasks.job import Job, current_job
@@ -78,6 +78,7 @@ class Task(Generic[P, R]):
         self.tool = tool
         self.pool = pool
         self.doc = inspect.getdoc(function) or ""
+        self.is_async = inspect.iscoroutinefunction(function)
         self.payload = Payload(name, function, Job)
 
     def __repr__(self) -> str:
@@ -85,10 +86,6 @@ class Task(Generic[P, R]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
-
-    @property
-    def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.function)
 
     @property
     def runs_in(self) -> Literal["loop", "thread", "process"]:
@@ -211,7 +208,8 @@ class Call(Generic[P, R]):
         """As `Task.submit_many`."""
         if self.unique is not None:
             raise PayloadError(f"{self.task.name}: many jobs cannot share the unique key {self.unique.key!r}")
-        jobs = [replace(self, id=None).job((), kwargs) for kwargs in calls]
+        call = replace(self, id=None)
+        jobs = [call.job((), kwargs) for kwargs in calls]
         if self.session is not None:
             await self._submit_in(jobs)
             return [JobHandle(job.id, self.task.payload) for job in jobs]
@@ -245,22 +243,25 @@ class Call(Generic[P, R]):
         task = self.task
         options: TaskOptions = current.get().options(task.name)
         if check:
-            args, kwargs = (), task.payload.dump(args, kwargs)
+            named = task.payload.dump(args, kwargs)
+            body, shown = envelope.body_of(named), named[:200]
+        else:
+            body, shown = envelope.body(args, kwargs), repr(kwargs)[:200]
         parent = current_job.get()
-        id_ = self.id or new_id()
+        id_ = job_id(self.id) if self.id else new_id()
         later = self.eta is not None and self.eta > utcnow()
         return NewJob(
             id=id_,
             task=task.name,
             queue=self.queue or options.queue,
             priority=options.priority if self.priority is None else self.priority,
-            body=checked(envelope.body(args, kwargs), f"{task.name}: the arguments"),
+            body=checked(body, f"{task.name}: the arguments"),
             headers=envelope.headers(
                 id_,
                 task.name,
                 root=parent.root if parent else None,
                 parent=parent.id if parent else None,
-                kwargsrepr=repr(kwargs)[:200],
+                kwargsrepr=shown,
             ),
             state=State.SCHEDULED if later else State.QUEUED,
             eta=self.eta if later else None,

@@ -57,7 +57,11 @@ class Job:
         self._claim = claim
         self._host = host
         self.checkpoint: dict[str, Any] = dict(checkpoint)
-        self.log = logging.getLogger(f"hopyard.task.{claim.task}")
+
+    @property
+    def log(self) -> logging.Logger:
+        """The task's logger; each line carries the job's id."""
+        return logging.getLogger(f"hopyard.task.{self._claim.task}")
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+from hopyard.broker.envelope import named_only
 from hopyard.errors import PayloadError
 from hopyard.redaction import redact
 
@@ -42,17 +43,22 @@ class Payload:
         return {name: parameter for name, parameter in found.items() if name != self.job_parameter}
 
     @cached_property
+    def _fields(self) -> list[tuple[str, str]]:
+        # Fields are numbered and known by alias, so that no parameter can shadow a model's attribute.
+        return [(name, f"p{n}") for n, name in enumerate(self._parameters)]
+
+    @cached_property
     def _model(self) -> type[BaseModel]:
         from pydantic import ConfigDict, Field, create_model
         from pydantic.errors import PydanticUserError
 
         fields: dict[str, Any] = {}
-        for n, (name, parameter) in enumerate(self._parameters.items()):
+        for name, field in self._fields:
+            parameter = self._parameters[name]
             hint = self._hints.get(name, Any)
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            # Fields are numbered and known by alias, so that no parameter can shadow a model's attribute.
-            fields[f"p{n}"] = (Annotated[hint, Field(alias=name)], default)
-        config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+            fields[field] = (Annotated[hint, Field(alias=name)], default)
+        config = ConfigDict(extra="forbid", arbitrary_types_allowed=False, ser_json_inf_nan="constants")
         try:
             model: type[BaseModel] = create_model(self._task, __config__=config, **fields)
         except PydanticUserError as error:
@@ -69,6 +75,8 @@ class Payload:
 
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments by name. Raises `PayloadError` for too many, or one that is given twice."""
+        if not args:
+            return kwargs if type(kwargs) is dict else dict(kwargs)
         names = [*self._parameters]
         if len(args) > len(names):
             raise PayloadError(f"{self._task}: {len(args)} arguments given, it takes {len(names)}")
@@ -78,30 +86,42 @@ class Payload:
             raise PayloadError(f"{self._task}: argument `{min(twice)}` is given twice")
         return given | dict(kwargs)
 
-    def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by name as JSON-like values. Raises `PayloadError` naming each fault."""
+    def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """Return the arguments by name as JSON text. Raises `PayloadError` naming each fault."""
         from pydantic import ValidationError
         from pydantic_core import PydanticSerializationError
 
+        model = self._model
         try:
-            valid = self._model.model_validate(self.named(args, kwargs))
-            dumped: dict[str, Any] = valid.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            valid = model.__pydantic_validator__.validate_python(self.named(args, kwargs))
+            text = model.__pydantic_serializer__.to_json(valid, by_alias=True, exclude_unset=True)
         except ValidationError as error:
             raise PayloadError(self._explain(error)) from None
         except (PydanticSerializationError, UnicodeError) as error:
             raise PayloadError(f"{self._task}: an argument has no JSON form: {error}") from None
-        return dumped
+        return text.decode()
 
     def load(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments as the function takes them. Raises `PayloadError`."""
+        # Through JSON text, as its rules apply: a list may become a tuple or a set, a text a date.
+        return self._loaded(json.dumps(self.named(args, kwargs)))
+
+    def load_body(self, body: str) -> dict[str, Any]:
+        """Return the arguments in a message's body as the function takes them. Raises `PayloadError`."""
+        text = named_only(body)
+        if text is not None:
+            return self._loaded(text)
+        args, kwargs, _ = json.loads(body)
+        return self.load(tuple(args), kwargs)
+
+    def _loaded(self, text: str) -> dict[str, Any]:
         from pydantic import ValidationError
 
         try:
-            # Through JSON text, as its rules apply: a list may become a tuple or a set, a text a date.
-            valid = self._model.model_validate_json(json.dumps(self.named(args, kwargs)))
+            values = self._model.__pydantic_validator__.validate_json(text).__dict__
         except ValidationError as error:
             raise PayloadError(self._explain(error)) from None
-        return {name: getattr(valid, f"p{n}") for n, name in enumerate(self._parameters)}
+        return {name: values[field] for name, field in self._fields}
 
     def dump_result(self, value: Any) -> str:
         """Return a result as JSON text. Raises `PayloadError` if it does not fit the declared type."""
@@ -110,7 +130,7 @@ class Payload:
         try:
             if value is None:
                 self._result.validate_python(None)  # the serializer takes it for anything
-            text = self._result.dump_json(value, warnings="error").decode()
+            text = self._result.serializer.to_json(value, warnings="error").decode()
         except (PydanticSerializationError, ValueError, TypeError) as error:
             raise PayloadError(f"{self._task}: the result does not fit its type: {error}") from None
         return checked(text, f"{self._task}: the result")
