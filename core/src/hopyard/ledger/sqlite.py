@@ -131,7 +131,7 @@ class _Connection:
         await self._run(lambda raw: raw.executemany(_numbered(sql), values))
 
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
-        stored = await self._run(lambda raw: _insert_jobs(raw, jobs))
+        stored: Stored = await self._run(lambda raw: _insert_jobs(raw, jobs))
         return stored.new
 
 
