@@ -27,7 +27,7 @@ def play(folder: Path, *options: str, **environment: str) -> tuple[dict[str, Any
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,  # longer than the demo gives itself (60 s to start, 150 s to play): it says what is missing
+        timeout=240,  # longer than the demo gives itself (60 s and 150 s): it says what is missing
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
