@@ -9,6 +9,8 @@ UV     := 0.13.9
 
 # The system's certificates, as pip and everything else here uses them.
 export UV_SYSTEM_CERTS ?= true
+# As pip does: else the first start of each command compiles for seconds.
+export UV_COMPILE_BYTECODE ?= true
 
 CONSTRAINED := $(BIN)/uv pip install --python $(BIN)/python --quiet -c constraints.txt
 PACKAGES    := -e "core[notify]" -e plugins/ai -e plugins/maintenance

@@ -25,7 +25,20 @@ class Installation:
         run([UV, "venv", "--quiet", "--python", sys.executable, self.bin.parent])
         python = self.bin / "python"
         constraints = ROOT / "constraints.txt"
-        run([UV, "pip", "install", "--quiet", "--python", python, "-c", constraints, *wheels.values()])
+        run(
+            [
+                UV,
+                "pip",
+                "install",
+                "--quiet",
+                "--compile-bytecode",
+                "--python",
+                python,
+                "-c",
+                constraints,
+                *wheels.values(),
+            ]
+        )
         shutil.copytree(
             Path(__file__).parent, self.path / "chaos", ignore=shutil.ignore_patterns("__pycache__")
         )

@@ -14,6 +14,7 @@ from hopyard import Hopyard, current
 from hopyard.broker.publisher import Publisher
 from hopyard.engine.runner import Runner
 from hopyard.ledger import notes, readers, workers
+from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Again, Claim, Done, Progress, Ring
 from hopyard.specs import State
@@ -166,6 +167,8 @@ class Floor:
         """Run a job until its worker dies."""
         with pytest.raises(Crash):
             await self.run(id_)
+        async with self.database.transaction() as tx:
+            await take_back(tx, self.database.dialect, self._worker, "floor")
 
     async def waiting(self, task: str = "ai.act") -> list[dict[str, Any]]:
         """Return the live jobs of a task, the oldest first."""

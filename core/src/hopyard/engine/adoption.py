@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hopyard.engine")
 
-_CHORD = "its chord was made by a producer without Hopyard, so the ledger does not know its size"
 _PAUSE = 1.0
 _PRIORITY = 5
 
@@ -35,7 +34,7 @@ async def adopt(hopyard: Hopyard, database: Database, foreign: Sequence[Delivery
     await _expire(database, foreign)
     parts = [job.id for job in jobs if job.linked and "chord" in canvas.links(job.body)]
     if parts:
-        await waiting.park(database, parts, _CHORD)
+        await waiting.park(database, parts, waiting.UNSIZED_CHORD)
 
 
 async def _expire(database: Database, foreign: Sequence[Delivery]) -> None:

@@ -134,14 +134,21 @@ async def park(database: Database, ids: Sequence[str], reason: str) -> None:
     )
 
 
+#: Why a job is parked that no worker can help, whatever tasks it knows.
+UNSIZED_CHORD: Final = (
+    "its chord was made by a producer without Hopyard, so the ledger does not know its size"
+)
+
+
 async def unpark(database: Database, tasks: Iterable[str]) -> int:
-    """Queue parked jobs of tasks that a worker now knows; return how many."""
+    """Queue jobs that were parked for want of a worker who knows their tasks; return how many."""
     d = database.dialect
     async with database.transaction() as tx:
         rows = await tx.fetch(
             f"UPDATE job_live SET state = {State.QUEUED:d}, reason = NULL "
-            f"WHERE state = {State.PARKED:d} AND task {d.texts('$1')} RETURNING id",
+            f"WHERE state = {State.PARKED:d} AND task {d.texts('$1')} AND reason <> $2 RETURNING id",
             database.list(tasks),
+            UNSIZED_CHORD,
         )
         await enter(tx, d, [str(row["id"]) for row in rows])
     return len(rows)
