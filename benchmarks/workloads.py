@@ -57,7 +57,8 @@ def run(session: Session, only: set[str], options: Options) -> Iterator[tuple[st
 
 
 def submit(session: Session, how: str, count: int, task: str = "noop") -> Figures:
-    """Submit while no worker runs."""
+    """Submit while no worker runs, from a client that has submitted before."""
+    session.order("submit", within=60, how=how, task=task, first=session.numbers(50), count=50)
     with counted(session, [], count) as figures:
         answer = session.order(
             "submit", within=120, how=how, task=task, first=session.numbers(count), count=count

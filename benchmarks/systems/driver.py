@@ -20,7 +20,7 @@ POSTGRES = os.environ.get("BENCH_POSTGRES", "")
 """As `postgresql://user@host:port/database`."""
 CALLERS = 50
 #: What a client does after the last submit returned is counted, too.
-_AFTER = 0.1
+_AFTER = 0.4
 
 
 class Driver(ABC):

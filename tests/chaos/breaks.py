@@ -56,9 +56,11 @@ def _no_fence() -> None:
     """Results and effects are accepted from whoever brings them."""
     from hopyard.ledger import effects, notes, postgres, sqlite
 
-    _without(postgres, "_FINISH", "AND j.claim = u.claim AND j.worker = $7 AND j.state = 2")
+    checks = "AND j.claim = ($2::bigint[])[array_position($1, j.id)] AND j.worker = $7 AND j.state = 2"
+    _without(postgres, "_FINISH", checks)
     _without(sqlite, "_FINISH", "AND claim = ?2 AND worker = ?7 AND state = 2")
-    postgres._FINISH += " -- $7::bigint"
+    asked = "id = ANY($1::uuid[])"
+    postgres._FINISH = postgres._FINISH.replace(asked, f"{asked} AND $2::bigint[] IS NOT NULL")
 
     async def held(*args: Any) -> None:
         """Anybody holds it."""
