@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from hopyard.ledger.values import Ring
 MOST: Final = 9
 #: kombu's default steps; a priority goes to the list of the highest step that is not above it.
 PRIORITY_STEPS: Final = (0, 3, 6, 9)
+#: A broker that has not answered after so long does not.
+_ANSWER_SECONDS: Final = 10.0
 _SEPARATOR: Final = "\x06\x16"
 #: Lost together with the queues when a broker loses its memory.
 EPOCH_KEY: Final = "hopyard:epoch"
@@ -26,7 +29,7 @@ class Publisher(ABC):
 
     @abstractmethod
     async def publish(self, rings: Sequence[Ring]) -> None:
-        """Put messages into their queues. Raises `BrokerError`."""
+        """Put messages into their queues. Raises `BrokerError`. The caller limits how long it may take."""
 
     @abstractmethod
     async def empty(self, queues: Iterable[str]) -> set[str]:
@@ -88,13 +91,15 @@ class RedisPublisher(Publisher):
         from redis.asyncio import ConnectionPool
 
         pool: Any = ConnectionPool.from_url(
-            self._url, protocol=2, socket_timeout=10, socket_connect_timeout=5, decode_responses=False
+            self._url, protocol=2, socket_timeout=None, socket_connect_timeout=5, decode_responses=False
         )
         connection = pool.make_connection()
         await connection.connect()
         return connection
 
-    async def _call(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def _call(
+        self, commands: Sequence[tuple[Any, ...]], within: float | None = _ANSWER_SECONDS
+    ) -> list[Any]:
         """Send commands and return their answers; a connection that broke while it was idle is made again."""
         from redis.exceptions import ConnectionError as RedisConnectionError
         from redis.exceptions import RedisError
@@ -103,20 +108,21 @@ class RedisPublisher(Publisher):
             used = self._connection is not None
             try:
                 try:
-                    return await self._exchange(commands)
-                except (RedisConnectionError, OSError):
-                    if not used:
+                    return await self._exchange(commands, within)
+                except (RedisConnectionError, OSError) as error:
+                    if not used or isinstance(error, TimeoutError):
                         raise
-                    return await self._exchange(commands)
+                    return await self._exchange(commands, within)
             except (RedisError, OSError) as error:
                 raise BrokerError(f"the broker cannot be used now: {error}") from error
 
-    async def _exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def _exchange(self, commands: Sequence[tuple[Any, ...]], within: float | None) -> list[Any]:
         connection = self._connection or await self._connect()
         self._connection = None
         try:
-            await connection.send_packed_command(connection.pack_commands(commands))
-            answers = [await connection.read_response() for _ in commands]
+            async with asyncio.timeout(within) if within else contextlib.nullcontext():
+                await connection.send_packed_command(connection.pack_commands(commands))
+                answers = [await connection.read_response() for _ in commands]
         except BaseException:  # what is left of the answers must not be taken for others
             await connection.disconnect(nowait=True)
             raise
@@ -132,7 +138,8 @@ class RedisPublisher(Publisher):
             [
                 ("RPUSH" if first else "LPUSH", redis_key(queue, priority), *messages)
                 for (queue, priority, first), messages in places.items()
-            ]
+            ],
+            within=None,
         )
 
     async def empty(self, queues: Iterable[str]) -> set[str]:

@@ -26,7 +26,7 @@ _BATCH: Final = 128
 FULL: Final = 512
 #: So many outcomes are worth a flush of their own; fewer wait for others, so many seconds.
 _ENOUGH: Final = 32
-_GATHER: Final = 0.003
+_GATHER: Final = 0.01
 _PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 

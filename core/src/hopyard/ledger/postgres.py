@@ -141,7 +141,7 @@ _POOLER: Final = (
 )
 #: A process that is frozen or cut off inside a transaction keeps its locks for so long, not until TCP gives
 #: up: its jobs are to be taken back, and the leader must not wait for it.
-IDLE_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 4.0
 #: A statement that has no answer after so long has none: the server hangs, or the way there is cut.
 _ANSWER_SECONDS: Final = 10.0
 #: Statements under way are given so long when the connections are closed.
@@ -194,12 +194,17 @@ class PostgresDatabase(Database):
             self._options["server_settings"] = _PLANS
         self._size = size
         self._pool: Any = None
+        self._parked: Any = None
+        """A connection kept for the next caller: out of the pool and back costs as much as a statement."""
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         if self._pool is not None:
+            parked, self._parked = self._parked, None
             try:
                 async with asyncio.timeout(_CLOSE_SECONDS):
+                    if parked is not None:
+                        await self._pool.release(parked)
                     await self._pool.close()
             except (TimeoutError, OSError):  # a statement that hangs, a server that is gone
                 self._pool.terminate()
@@ -226,15 +231,27 @@ class PostgresDatabase(Database):
         import asyncpg
 
         try:
+            raw, self._parked = self._parked, None
             pool = self._pool or await self._open()
-            async with pool.acquire(timeout=_ANSWER_SECONDS) as raw:
-                try:
-                    yield raw
-                except TimeoutError:
+            if raw is None or raw.is_closed():
+                raw = await pool.acquire(timeout=_ANSWER_SECONDS)
+            try:
+                yield raw
+            except BaseException as error:
+                if isinstance(error, TimeoutError):
                     # The way there may be cut: neither this connection nor the others are waited for again.
-                    raw.terminate()
                     await pool.expire_connections()
-                    raise
+                    others, self._parked = self._parked, None
+                    for one in filter(None, (raw, others)):
+                        one.terminate()
+                        await pool.release(one)
+                else:
+                    await pool.release(raw)
+                raise
+            if self._parked is None and pool is self._pool:
+                self._parked = raw
+            else:
+                await pool.release(raw)
         except (
             OSError,
             TimeoutError,
