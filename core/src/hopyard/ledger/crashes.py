@@ -80,6 +80,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
 
     Each gets an entry with what is known of the death. Returns how many ended, and those that wait again.
     """
+    await tx.execute(d.no_index)
     jobs = await tx.fetch(
         f"SELECT {RUNG}, attempt, started FROM job_live WHERE worker = $1 "
         f"AND state = {State.RUNNING:d} ORDER BY id {d.for_update}",

@@ -16,6 +16,8 @@ class Dialect(ABC):
     clock: str
     #: Locks the rows that a SELECT reads until the transaction ends.
     for_update: str
+    #: Said in a transaction before a statement that no index helps; else plans avoid that (`postgres.py`).
+    no_index: str
 
     @abstractmethod
     def ids(self, parameter: str) -> str:
@@ -35,6 +37,7 @@ class PostgresDialect(Dialect):
     now = "now()"
     clock = "clock_timestamp()"
     for_update = "FOR UPDATE"
+    no_index = "SET LOCAL enable_seqscan = on"
 
     def ids(self, parameter: str) -> str:
         return f"= ANY({parameter}::uuid[])"
@@ -51,6 +54,7 @@ class SqliteDialect(Dialect):
     now = "hopyard_now()"
     clock = "hopyard_clock()"
     for_update = ""  # BEGIN IMMEDIATE already holds the only write lock
+    no_index = "SELECT 1"
 
     def ids(self, parameter: str) -> str:
         return f"IN (SELECT value FROM json_each({parameter}))"

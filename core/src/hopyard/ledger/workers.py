@@ -84,6 +84,7 @@ async def orphans(database: Database) -> int:
 async def _requeue(tx: Connection, d: Dialect, why: str, which: str, *parameters: Any) -> int:
     rest = json.dumps({"outcome": "handed back", "at": utcnow().isoformat(), "message": why})[1:]
     entry = "'{\"attempt\": ' || attempt || ', \"worker\": ' || worker || ', ' || $1"
+    await tx.execute(d.no_index)
     rows = await tx.fetch(
         f"UPDATE job_live SET state = {State.QUEUED:d}, worker = NULL, attempt = attempt - 1, "
         f"attempts = {appended(entry)} WHERE state = {State.RUNNING:d} AND {which} RETURNING id",

@@ -27,6 +27,8 @@ time_zone
 """
 RESERVED = frozenset({SITE, *_RESERVED.split()})
 
+_NAMED = re.compile("^Name:(.*)$", re.MULTILINE)
+
 logger = logging.getLogger("hopyard.loading")
 
 
@@ -58,6 +60,7 @@ def candidates(distributions: Iterable[Distribution] | None = None) -> list[Cand
     found = [
         Candidate(entry.name, entry.value, distribution)
         for distribution in visible(distributions)
+        if _mentions_group(distribution)
         for entry in _entry_points(distribution)
         if entry.group == GROUP
     ]
@@ -75,7 +78,7 @@ def visible(distributions: Iterable[Distribution] | None = None) -> Iterator[Dis
     seen: set[str] = set()
     installed: Iterable[Any] = importlib_metadata.distributions() if distributions is None else distributions
     for distribution in installed:
-        name = normal_name(metadata_field(distribution, "Name"))
+        name = normal_name(_name(distribution))
         if name and name in seen:
             continue
         seen.add(name)
@@ -112,6 +115,22 @@ def _wrong_name(name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or "__" in name or keyword.iskeyword(name):
         return f"`{name}` is no plugin name: lower-case letters, digits and single underscores, no keyword"
     return ""
+
+
+def _name(distribution: Distribution) -> str:
+    """A distribution's name, without taking all of its metadata apart: each start looks at a hundred."""
+    try:
+        found = _NAMED.search(distribution.read_text("METADATA") or "")
+    except (OSError, UnicodeError):
+        found = None
+    return found[1].strip() if found else metadata_field(distribution, "Name")
+
+
+def _mentions_group(distribution: Distribution) -> bool:
+    try:
+        return GROUP in (distribution.read_text("entry_points.txt") or "")
+    except (OSError, UnicodeError):
+        return True  # who reads its entry points says what is wrong
 
 
 def _entry_points(distribution: Distribution) -> list[Any]:
