@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from hopyard import PluginSettings
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 
 class AISettings(PluginSettings):
@@ -16,9 +17,11 @@ class AISettings(PluginSettings):
         description="PROVIDER:MODEL: openai, azure, anthropic, compatible; or local:extractive, offline.",
     )
     evaluator_model: str | None = Field(None, description="Decides whether to act now; `model` unless given.")
-    api_key: SecretStr | None = None
+    api_key: SecretStr | None = Field(None, validate_default=True)
     base_url: str | None = Field(
-        None, description="Of Azure, or of an OpenAI-compatible server such as Ollama, vLLM, llama.cpp."
+        None,
+        validate_default=True,
+        description="Of Azure, or of an OpenAI-compatible server such as Ollama, vLLM, llama.cpp.",
     )
     api_version: str | None = Field(None, description="Azure only.")
     timeout: float = Field(60.0, gt=0, description="Seconds for one request to the model.")
@@ -43,6 +46,16 @@ class AISettings(PluginSettings):
         from hopyard_ai.agent.providers import check_name
 
         return value if value is None else check_name(value)
+
+    @field_validator("api_key", "base_url")
+    @classmethod
+    def _needed(cls, value: Any, info: ValidationInfo) -> Any:
+        from hopyard_ai.agent.providers import needs
+
+        for model in filter(None, (info.data.get("model"), info.data.get("evaluator_model"))):
+            if not value and info.field_name in needs(model):
+                raise ValueError(f"`{info.field_name}` is set, which the model {model} needs")
+        return value
 
     @field_validator("quiet_hours")
     @classmethod

@@ -58,13 +58,18 @@ def check_name(name: str) -> str:
     return name
 
 
+def needs(name: str) -> tuple[str, ...]:
+    """Return the settings without which a model cannot be used."""
+    return _NEEDS[name.partition(":")[0]]
+
+
 def resolve_model(name: str, endpoint: Endpoint) -> Model:
     """Return a model, with its SDK's own retries off and short waits for rate limits built in.
 
     Raises `AuthenticationError` if the provider needs a key or an address that is not set.
     """
     provider, _, model = check_name(name).partition(":")
-    for need in _NEEDS[provider]:
+    for need in needs(name):
         if not getattr(endpoint, need):
             raise AuthenticationError(
                 f"model {name} needs `{need}`: set it in [plugins.ai.settings] or HOPYARD_AI__{need.upper()}"
