@@ -142,6 +142,24 @@ async def test_a_plan_made_for_an_empty_table_is_good_for_a_full_one(
     assert "Index Cond: (id = ANY ($1))" in plan, f"all of the index would be read: {plan}"
 
 
+async def test_connections_that_the_server_closed_are_replaced_unnoticed(
+    on_postgres: Database, ledger: Any
+) -> None:
+    """Also the one that is kept for the next statement: of a restart while it was idle nobody hears."""
+    other = open_database(on_postgres._dsn)  # type: ignore[attr-defined]
+    mine = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    try:
+        await ledger.job()
+        assert await other.fetch(mine)
+        await other.fetch(f"SELECT pg_terminate_backend(pid) FROM ({mine}) AS mine")
+        while await other.fetch(mine):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # the loop reads the farewell
+        assert await ledger.job()
+    finally:
+        await other.close()
+
+
 async def test_finishing_uses_the_primary_key(on_postgres: Database, ledger: Any) -> None:
     await on_postgres.submit([ledger.new(headers="{}" + " " * 1000) for _ in range(5000)])
     await on_postgres.execute("ANALYZE job_live")

@@ -233,7 +233,7 @@ class PostgresDatabase(Database):
         try:
             raw, self._parked = self._parked, None
             pool = self._pool or await self._open()
-            if raw is None or raw.is_closed():
+            if raw is None or _is_closed(raw):
                 raw = await pool.acquire(timeout=_ANSWER_SECONDS)
             try:
                 yield raw
@@ -346,6 +346,15 @@ class PostgresDatabase(Database):
     async def again(self, jobs: Sequence[Again], worker: int) -> set[str]:
         rows = await self.fetch(_AGAIN, *_columns(jobs, 6), worker)
         return {str(row[0]) for row in rows}  # type: ignore[index]
+
+
+def _is_closed(raw: Any) -> bool:
+    import asyncpg
+
+    try:
+        return bool(raw.is_closed())
+    except asyncpg.InterfaceError:  # the pool has taken it back as it closed
+        return True
 
 
 async def _roll_back(raw: Any) -> None:
