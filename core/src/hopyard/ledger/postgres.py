@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -235,23 +236,24 @@ class PostgresDatabase(Database):
             pool = self._pool or await self._open()
             if raw is None or _is_closed(raw):
                 raw = await pool.acquire(timeout=_ANSWER_SECONDS)
+            sound = False
             try:
                 yield raw
-            except BaseException as error:
-                if isinstance(error, TimeoutError):
-                    # The way there may be cut: neither this connection nor the others are waited for again.
-                    await pool.expire_connections()
-                    others, self._parked = self._parked, None
-                    for one in filter(None, (raw, others)):
-                        one.terminate()
-                        await pool.release(one)
+                sound = True
+            except TimeoutError:
+                # The way there may be cut: neither this connection nor the others are waited for again.
+                _terminate(raw)
+                await pool.expire_connections()
+                parked, self._parked = self._parked, None
+                if parked is not None:
+                    _terminate(parked)
+                    await pool.release(parked)
+                raise
+            finally:
+                if sound and self._parked is None and pool is self._pool:
+                    self._parked = raw
                 else:
                     await pool.release(raw)
-                raise
-            if self._parked is None and pool is self._pool:
-                self._parked = raw
-            else:
-                await pool.release(raw)
         except (
             OSError,
             TimeoutError,
@@ -357,14 +359,27 @@ def _is_closed(raw: Any) -> bool:
         return True
 
 
+def _terminate(raw: Any) -> None:
+    import asyncpg
+
+    with contextlib.suppress(asyncpg.InterfaceError):  # as above
+        raw.terminate()
+
+
 async def _roll_back(raw: Any) -> None:
     import asyncpg
 
     try:
         await raw.execute("ROLLBACK")
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (
+        OSError,
+        TimeoutError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # the statement that had no answer is still under way
+    ) as error:
         log.info("a transaction ends with its connection: %s", error)
-        raw.terminate()
+        _terminate(raw)
 
 
 async def _no_reset(connection: Any) -> None:
