@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -60,6 +61,7 @@ class Siege:
         self.numbers: dict[str, Any] = {}
         """Of the whole, for the report."""
         self._schedulers, self._workers = asyncio.Lock(), asyncio.Lock()
+        self._points: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def round(self, fault: str) -> Round:
         """Return a fault's rounds; of one that is left out here, with none planned."""
@@ -76,6 +78,10 @@ class Siege:
         """Alone with the workers: one that can work is left whatever the others do."""
         async with self._workers:
             yield
+
+    def point(self, name: str) -> asyncio.Lock:
+        """Alone with a named step: who obeys tells nobody which of two orders it was."""
+        return self._points[name]
 
     def expect(self, held: bool, what: str) -> None:
         """Note a promise that was seen broken."""

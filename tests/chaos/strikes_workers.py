@@ -6,12 +6,14 @@ import asyncio
 import json
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from chaos import plan, poison
 from chaos.checker import Evidence, hit_jobs, p95, recovery
 from chaos.crashpoints import POINTS
 from chaos.fleet import Hit
+from chaos.place import Place
 from chaos.siege import Siege
 from hopyard.specs import State
 
@@ -68,9 +70,10 @@ async def zombies(siege: Siege) -> None:
     """T7: a worker is stopped until others have its jobs, and changes nothing when it goes on."""
     place, fault = siege.place, siege.round("T7")
     while fault.run < fault.planned:
-        async with siege.workers():
+        point = _STOPS[fault.run % len(_STOPS)]
+        async with siege.workers(), siege.point(point):
             await place.workers.ready(2)
-            order = place.orders / _STOPS[fault.run % len(_STOPS)]
+            order = place.orders / point
             order.write_text(f"{int(signal.SIGSTOP)} noted")
             hit = await place.obeyed(order, "T7")
         if not await _given_up(siege, hit):
@@ -134,21 +137,30 @@ async def steps(siege: Siege) -> None:
         for point in fault.rng.sample(POINTS, len(POINTS) // 2 if half else len(POINTS)):
             await place.workers.ready(2)
             order = place.orders / point
-            if point.startswith("fire."):
-                async with siege.schedulers():
-                    order.touch()
-                    await place.obeyed(order, "T1")
-            else:
+            alone = siege.schedulers() if point.startswith("fire.") else siege.point(point)
+            async with alone:
                 order.touch()
-                if point.startswith("relay."):  # somebody has to leave something to it
-                    place.produce(3, mode="silent")
                 if point.startswith("follow."):
                     place.produce(2, mode="canvas", chains=1, chords=1, rate=2.0)
+                if point.startswith("relay."):
+                    await _left_to_the_relay(place, order)
                 await place.obeyed(order, "T1")
             deaths += 1
             await asyncio.sleep(fault.rng.uniform(0.1, 0.6))
         fault.done()
     siege.judges.append(lambda e: fault.numbers.update(deaths=deaths, jobs_hit=hit_jobs(e, "T1")) or [])
+
+
+async def _left_to_the_relay(place: Place, order: Path) -> None:
+    """Have producers die between commit and ring until the relay has found what one left.
+
+    Where another worker comes to lead just then, the jobs' empty queue may have been rung for already.
+    """
+    while order.exists():
+        place.produce(3, mode="silent")
+        deadline = time.monotonic() + 15
+        while order.exists() and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
 
 
 async def pages(siege: Siege) -> None:
