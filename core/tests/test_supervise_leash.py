@@ -116,7 +116,10 @@ def test_the_kernels_own_signal_is_not_sent_twice(pipe: list[int]) -> None:
 def test_die_with_parent_sends_the_signal_that_was_asked_for() -> None:
     assert die_with_parent(signal.SIGINT) is not None
     inner = (
-        "import signal\ntry: print('up', flush=True); signal.pause()\nexcept KeyboardInterrupt: print('int')"
+        "import signal\n"
+        # Who was started in the background of a shell inherits that the signal is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try: print('up', flush=True); signal.pause()\nexcept KeyboardInterrupt: print('int')"
     )
     outer = (
         "import signal, subprocess, sys\n"
