@@ -65,7 +65,7 @@ test-installed: $(VENV)/.developed ## Build all wheels; test each plugin with th
 # SEED repeats a run, ONLY=T2,T7 leaves the other faults out; BREAK breaks a part of the product on purpose, which
 # must turn it red (docs/reliability.md).
 CHAOS := HOPYARD_INTERNAL_SEED=$(SEED) HOPYARD_INTERNAL_BREAK=$(BREAK) HOPYARD_INTERNAL_ONLY=$(ONLY) \
-         $(BIN)/pytest tests/chaos -p no:randomly -q $(if $(PAIR),-k "$(PAIR)")
+         $(BIN)/pytest tests/chaos -p no:randomly -q -s $(if $(PAIR),-k "$(PAIR)")
 
 chaos-smoke: $(VENV)/.developed ## Kill things on two pairs of database and broker, under 8 minutes; SEED=… BREAK=… ONLY=…
 	HOPYARD_INTERNAL_CHAOS=smoke $(CHAOS)

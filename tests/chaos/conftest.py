@@ -111,30 +111,21 @@ def siege(stand: Stand, place: Place) -> Siege:
     return made
 
 
-def _alone(fault: str, pair: str) -> Round:
-    made = Round(fault, pair)
-    if not made.planned:
-        pytest.skip(plan.SKIPS.get((fault, pair), "left out"))
-    _others.append(made)
-    return made
-
-
 @pytest.fixture
-def baseline(stand: Stand) -> Round:
-    """The rounds of T0. Skipped where none are planned."""
-    return _alone("T0", stand.pair)
+def alone(stand: Stand) -> dict[str, Round]:
+    """The rounds of faults with an installation of their own. Skipped where none are planned."""
+    made = {fault: Round(fault, stand.pair) for fault in plan.ALONE}
+    planned = [fault for fault in made.values() if fault.planned]
+    if not planned:
+        pytest.skip("; ".join(plan.SKIPS.get((fault, stand.pair), "left out") for fault in sorted(made)))
+    _others.extend(planned)
+    return made
 
 
 @pytest.fixture
 def empty(stand: Stand) -> Callable[[], None]:
     """Take everything from the broker."""
     return stand.empty
-
-
-@pytest.fixture
-def million(stand: Stand) -> Round:
-    """The rounds of `million`. Skipped where none are planned."""
-    return _alone("million", stand.pair)
 
 
 def _versions() -> str:
@@ -178,7 +169,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     reports = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = len(reports.stats.get("skipped", ())) if reports else 0
-    declared = sum(not plan.rounds(fault, pair) for fault in plan.ALONE for pair in plan.pairs())
+    declared = sum(not any(plan.rounds(one, pair) for one in plan.ALONE) for pair in plan.pairs())
     declared += len(plan.pairs()) if plan.ONLY and plan.ONLY <= plan.ALONE else 0
     rounds = [fault for siege in _sieges for fault in siege.rounds.values()] + _others
     short = [(fault.fault, fault.pair) for fault in rounds if fault.run < fault.planned]

@@ -22,7 +22,9 @@ LEASE: Final = 15.0 if MODE == "full" else 5.0
 #: Seconds that a worker which is asked to end gives its jobs.
 GRACE: Final = 5.0
 #: Workers of a site: so many that some strikes may take one away each, at the same time.
-WORKERS: Final = 5 if MODE == "full" else 3
+WORKERS: Final = 7 if MODE == "full" else 3
+#: Strikes of T5, T7 and T10 at the same time, each at another worker: they mostly wait.
+STREAMS: Final = 2 if MODE == "full" else 1
 #: A killed worker's job runs again within so many seconds: 30 s at a lease of 15 s.
 AGAIN: Final = LEASE + 15.0
 #: All workers consume again within so many seconds after the broker or the database is back.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,14 +27,24 @@ class Round:
         self.fault, self.pair = fault, pair
         self.planned = plan.rounds(fault, pair)
         self.rng = random.Random(f"{plan.SEED}:{fault}:{pair}")
-        self.run = 0
+        self.begun = self.run = 0
         self.late = 0
         """Rounds that were done again, for the machine stood still meanwhile."""
         self.numbers: dict[str, Any] = {}
 
+    def turns(self) -> Iterator[int]:
+        """Count the rounds out: streams that share this object do all of them between them."""
+        while self.begun < self.planned:
+            self.begun += 1
+            yield self.begun - 1
+
     def done(self) -> None:
         """Count a round that was run."""
         self.run += 1
+
+    def again(self) -> None:
+        """Put the round that was begun last back: it has to be done again."""
+        self.begun -= 1
 
     def longest(self, name: str, seconds: float) -> None:
         """Keep the greatest of some seconds."""
@@ -82,6 +93,24 @@ class Siege:
     def point(self, name: str) -> asyncio.Lock:
         """Alone with a named step: who obeys tells nobody which of two orders it was."""
         return self._points[name]
+
+    async def stream(self, strike: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let some of the same strikes hit at the same time."""
+        await asyncio.gather(*(strike() for _ in range(plan.STREAMS)))
+
+    async def struck(self, strike: Callable[[Siege], Coroutine[Any, Any, None]]) -> None:
+        """Strike; what stops one kind of strike is noted: the others, and the checker, still tell something."""
+        try:
+            await strike(self)
+        except AssertionError as error:
+            name = getattr(strike, "__name__", "a strike")
+            self.place.failures.append(f"{name} stopped: {str(error)[:4000]}")
+
+    def say(self, act: str, seconds: float) -> None:
+        """Print how far the rounds are: the whole takes an hour."""
+        done = ", ".join(f"{one.fault} {one.run}/{one.planned}" for one in self.rounds.values() if one.begun)
+        broken = f"; {len(self.place.failures)} FAILURES" if self.place.failures else ""
+        print(f"{time.strftime('%H:%M:%S')} {self.pair} {act} {seconds:.0f} s: {done}{broken}", flush=True)
 
     def expect(self, held: bool, what: str) -> None:
         """Note a promise that was seen broken."""

@@ -16,37 +16,25 @@ from chaos.wires import Wire, Wires
 _WHERE = ("database", "both", "broker")
 _HOW = ("cut", "half open", "up", "down")
 _SECONDS = (3.0, 10.0, 40.0) if plan.MODE == "full" else (3.0, 8.0)
-#: Seconds of delay, and for how many seconds.
-_DELAYS = ((0.2, 60.0 if plan.MODE == "full" else 8.0), (plan.LEASE / 15, 2 * plan.LEASE))
+#: For how many seconds all ways are slow, on the first pair and on the others.
+_SLOW = (300.0, 60.0) if plan.MODE == "full" else (8.0, 8.0)
 #: A worker that cannot reach the ledger stops its jobs when its lease ends, within so many seconds.
 _MARGIN = 5.0
 
 
 async def partitions(siege: Siege) -> None:
     """T5: a worker loses the broker, the database or both; nothing it does later counts."""
-    place, fault = siege.place, siege.round("T5")
+    fault = siege.round("T5")
     if not fault.planned:
         return
     kinds = itertools.cycle(fault.rng.sample([*itertools.product(_WHERE, _HOW)], len(_WHERE) * len(_HOW)))
     lengths = itertools.cycle(_SECONDS)
-    for _ in range(fault.planned):
-        where, how = next(kinds)
-        async with siege.workers():
-            able = await place.workers.ready(2)
-            victim = fault.rng.choice([one for one in able if one.pid in place.wires])
-            wires = place.wires[victim.pid]
-            handles = [await place.submit("site.ticking", seconds=1.5 * plan.LEASE) for _ in range(6)]
-            place.accepted |= {handle.id for handle in handles}
-            await asyncio.sleep(1.0)
-            hit = Hit(victim.pid, "T5", time.time())
-            place.hits.append(hit)
-            _cut(_chosen(wires, where), how)
-        await asyncio.sleep(next(lengths))
-        for wire in wires.all():
-            wire.cut = frozenset()
-        # What it did on connections that are still half open it may only learn when these time out.
-        hit.end = time.time() + (35.0 if how == "half open" else 0.0)
-        fault.done()
+
+    async def strike() -> None:
+        for _ in fault.turns():
+            await _partition(siege, *next(kinds), next(lengths))
+
+    await siege.stream(strike)
 
     def judge(e: Evidence) -> list[str]:
         late = sorted(_beyond(e))
@@ -54,6 +42,26 @@ async def partitions(siege: Siege) -> None:
         return [f"T5: a run went on for {s:.1f} s after another began" for s in late if s > _MARGIN]
 
     siege.judges.append(judge)
+
+
+async def _partition(siege: Siege, where: str, how: str, seconds: float) -> None:
+    place, fault = siege.place, siege.round("T5")
+    async with siege.workers():
+        able = await place.workers.ready(2)
+        victim = fault.rng.choice([one for one in able if one.pid in place.wires])
+        wires = place.wires[victim.pid]
+        handles = [await place.submit("site.ticking", seconds=1.5 * plan.LEASE) for _ in range(6)]
+        place.accepted |= {handle.id for handle in handles}
+        await asyncio.sleep(1.0)
+        hit = Hit(victim.pid, "T5", time.time())
+        place.hits.append(hit)
+        _cut(_chosen(wires, where), how)
+    await asyncio.sleep(seconds)
+    for wire in wires.all():
+        wire.cut = frozenset()
+    # What it did on connections that are still half open it may only learn when these time out.
+    hit.end = time.time() + (35.0 if how == "half open" else 0.0)
+    fault.done()
 
 
 def _chosen(wires: Wires, where: str) -> list[Wire]:
@@ -90,7 +98,7 @@ async def delays(siege: Siege) -> None:
         begun = time.time()
         pids = place.workers.pids()
         for seconds, lasts in (
-            (0.2, 8.0 if plan.MODE == "smoke" else 120.0),
+            (0.2, _SLOW[siege.pair != plan.PAIRS[0]]),
             (plan.LEASE / 15, 2 * plan.LEASE),
         ):
             for pid in pids:

@@ -83,7 +83,13 @@ async def clocks(siege: Siege) -> None:
 
             await place.until(leads, "the one with the wrong clock leads", plan.FAILOVER + 20)
             await asyncio.sleep(fault.rng.uniform(2.0, 4.0))
-            place.strike(wrong, "T9")
+            # Asked to end it hands its lead over; how leaders are killed is T8's.
+            place.strike(wrong, "T9", signal.SIGTERM)
+            try:
+                await asyncio.to_thread(wrong.wait, 10)
+            except subprocess.TimeoutExpired:
+                place.failures.append(f"T9: {name} did not end within 10 s")
+                place.strike(wrong, "T9")
             for hit in hits:
                 place.revive(hit)
             await _leader(place)

@@ -69,24 +69,12 @@ async def _settled(siege: Siege) -> bool:
 async def zombies(siege: Siege) -> None:
     """T7: a worker is stopped until others have its jobs, and changes nothing when it goes on."""
     place, fault = siege.place, siege.round("T7")
-    while fault.run < fault.planned:
-        point = _STOPS[fault.run % len(_STOPS)]
-        async with siege.workers(), siege.point(point):
-            await place.workers.ready(2)
-            order = place.orders / point
-            order.write_text(f"{int(signal.SIGSTOP)} noted")
-            hit = await place.obeyed(order, "T7")
-        if not await _given_up(siege, hit):
-            place.revive(hit)
-            continue
-        # It goes on while others run its jobs; of one that was its third death nobody runs anything.
-        deadline = time.monotonic() + 5
-        while not _taken_over(siege, hit) and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
-        if fault.run % 3 == 2:
-            await asyncio.sleep(2 * plan.LEASE)
-        place.revive(hit)
-        fault.done()
+
+    async def strike() -> None:
+        for turn in fault.turns():
+            await _zombie(siege, turn)
+
+    await siege.stream(strike)
 
     def judge(e: Evidence) -> list[str]:
         logs = [place.folder / f"{name}.log" for name in place.workers.names.values()]
@@ -95,6 +83,27 @@ async def zombies(siege: Siege) -> None:
         return []
 
     siege.judges.append(judge)
+
+
+async def _zombie(siege: Siege, turn: int) -> None:
+    place, fault, point = siege.place, siege.round("T7"), _STOPS[turn % len(_STOPS)]
+    async with siege.workers(), siege.point(point):
+        await place.workers.ready(2)
+        order = place.orders / point
+        order.write_text(f"{int(signal.SIGSTOP)} noted")
+        hit = await place.obeyed(order, "T7")
+    if not await _given_up(siege, hit):
+        place.revive(hit)
+        fault.again()
+        return
+    # It goes on while others run its jobs; of one that was its third death nobody runs anything.
+    deadline = time.monotonic() + 5
+    while not _taken_over(siege, hit) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    if turn % 3 == 2:
+        await asyncio.sleep(2 * plan.LEASE)
+    place.revive(hit)
+    fault.done()
 
 
 async def _given_up(siege: Siege, hit: Hit) -> bool:
@@ -213,15 +222,19 @@ async def poisons(siege: Siege) -> None:
     place, fault = siege.place, siege.round("T10")
     kinds = {kind: plan.missing(kind) for kind in poison.EVIDENCE}
     given: dict[str, str] = {}
-    for _ in range(fault.planned):
-        possible = [kind for kind, why in kinds.items() if not why]
-        # What kills whole workers comes last: it takes the others with it.
-        for some in ([kind for kind in possible if kind != "killer"], ["killer"]):
-            now = [await place.submit(f"site.{kind}") for kind in some]
-            given |= {handle.id: kind for handle, kind in zip(now, some, strict=True)}
-            siege.poison |= given.keys()
-            await place.until(lambda now=now: _over(siege, now), "poison ends", 240)  # type: ignore[misc]
-        fault.done()
+    possible = [kind for kind, why in kinds.items() if not why]
+
+    async def strike() -> None:
+        for _ in fault.turns():
+            # What kills whole workers comes last: it takes the others with it.
+            for some in ([kind for kind in possible if kind != "killer"], ["killer"]):
+                now = [await place.submit(f"site.{kind}") for kind in some]
+                given.update({handle.id: kind for handle, kind in zip(now, some, strict=True)})
+                siege.poison |= given.keys()
+                await place.until(lambda now=now: _over(siege, now), "poison ends", 240)  # type: ignore[misc]
+            fault.done()
+
+    await siege.stream(strike)
     poison.remove_groups()
     place.accepted |= given.keys()
 

@@ -47,15 +47,16 @@ async def test_a_site_under_siege(siege: Siege) -> None:
     await place.workers.ready(plan.WORKERS)
     took["start"] = time.monotonic() - begun
 
-    beside = [asyncio.create_task(strike(siege)) for strike in (leaders, clocks)]
+    beside = [asyncio.create_task(siege.struck(strike)) for strike in (leaders, clocks)]
     for name, strikes in _ACTS:
         if name == "workers":
-            beside.append(asyncio.create_task(zombies(siege)))
+            beside.append(asyncio.create_task(siege.struck(zombies)))
         elif name == "servers":
             await asyncio.gather(*beside)
         begun = time.monotonic()
-        await asyncio.gather(*(strike(siege) for strike in strikes))
+        await asyncio.gather(*(siege.struck(strike) for strike in strikes))
         took[name] = time.monotonic() - begun
+        siege.say(name, took[name])
 
     begun, calm = time.monotonic(), time.time()
     place.enough()
