@@ -99,7 +99,7 @@ class Siege:
         await asyncio.gather(*(strike() for _ in range(plan.STREAMS)))
 
     async def struck(self, strike: Callable[[Siege], Coroutine[Any, Any, None]]) -> None:
-        """Strike; what stops one kind of strike is noted: the others, and the checker, still tell something."""
+        """Strike; what stops one kind of strike is noted: the others and the checker still tell something."""
         try:
             await strike(self)
         except AssertionError as error:
@@ -110,7 +110,9 @@ class Siege:
         """Print how far the rounds are: the whole takes an hour."""
         done = ", ".join(f"{one.fault} {one.run}/{one.planned}" for one in self.rounds.values() if one.begun)
         broken = f"; {len(self.place.failures)} FAILURES" if self.place.failures else ""
-        print(f"{time.strftime('%H:%M:%S')} {self.pair} {act} {seconds:.0f} s: {done}{broken}", flush=True)
+        print(  # noqa: T201
+            f"{time.strftime('%H:%M:%S')} {self.pair} {act} {seconds:.0f} s: {done}{broken}", flush=True
+        )
 
     def expect(self, held: bool, what: str) -> None:
         """Note a promise that was seen broken."""
