@@ -55,7 +55,7 @@ async def publish(popper: Any, *rings: Ring) -> None:
 
 
 def ids(found: Any) -> list[str]:
-    return [json.loads(message)["headers"]["id"] for _, message in found]
+    return [json.loads(message)["headers"]["id"] for _, message in found.messages]
 
 
 # --- the popper
@@ -65,20 +65,20 @@ async def test_higher_priorities_come_first_and_no_more_than_wanted(popper: Any)
     low, one, two, high, other = ring(priority=0), ring(), ring(), ring(priority=9), ring("other")
     await publish(popper, low, one, two, high, other)
     assert ids(await popper.take(1, [("q", 3), ("other", 5)], 64)) == [high.id, one.id, two.id, other.id]
-    assert await popper.take(1, [("q", 5)], 0) == []
-    assert len(await popper.take(1, [("q", 5)], 64)) == 1
+    assert not ids(await popper.take(1, [("q", 5)], 0))
+    assert len(ids(await popper.take(1, [("q", 5)], 64))) == 1
 
 
 async def test_what_was_taken_stays_registered_until_it_is_done(popper: Any) -> None:
     first, second = ring(), ring()
     await publish(popper, first)
-    await popper.take(7, [("q", 9)], 64)
+    taken = await popper.take(7, [("q", 9)], 64)
     assert await popper.redis.zrange(INDEX, 0, -1) == [b"hopyard:batch:7:1"]
     await publish(popper, second)
-    popper.done()
-    await popper.take(7, [("q", 9)], 64)
+    popper.done(taken.batch)
+    taken = await popper.take(7, [("q", 9)], 64)
     assert await popper.redis.zrange(INDEX, 0, -1) == [b"hopyard:batch:7:2"]
-    popper.done()
+    popper.done(taken.batch)
     await popper.idle(["q"], 0.01)
     assert await popper.redis.zcard(INDEX) == 0
     assert await popper.redis.keys("hopyard:batch:*") == []
@@ -290,7 +290,7 @@ async def test_a_worker_that_died_with_a_batch_loses_no_stock_message(lab: Lab, 
     )
     dead = Popper(lab.hopyard.broker_url)
     await dead.open()
-    assert len(await dead.take(99, [("site", 9)], 64)) == 1
+    assert len(ids(await dead.take(99, [("site", 9)], 64))) == 1
     await dead.close()
     await lab.worker(batches=True)
     await lab.ends(id_)

@@ -386,7 +386,34 @@ async def test_a_late_outcome_is_refused(lab: Lab, worker: Worker, caplog: pytes
     assert await lab.state(id_) is RUNNING
 
 
+@pytest.mark.parametrize("saves", [True, False])
+async def test_a_job_whose_claim_was_forgotten_is_rung_for(lab: Lab, worker: Worker, saves: bool) -> None:
+    """A claim's commit does not wait for the disk: where PostgreSQL crashes its job is queued again."""
+    gate = Gate()
+
+    async def call(job: Any) -> None:
+        await gate.passed()
+        if saves:
+            await job.save(page=1)
+
+    id_ = await started(lab, worker, call)
+    await lab.until(lambda: gate.waiting)
+    forgotten = f"UPDATE job_live SET state = {QUEUED:d}, worker = NULL, claim = 0, attempt = 0 WHERE id = $1"
+    await lab.ledger.database.execute(forgotten, id_)
+    before = await messages(lab)
+    gate.open()
+    while await messages(lab) == before:
+        await asyncio.sleep(0.01)
+    assert await lab.state(id_) is QUEUED
+
+
 # --- a broker without memory
+
+
+async def messages(lab: Lab) -> int:
+    """How many messages are in the site's queue."""
+    async with Redis.from_url(redis_url(lab.hopyard.broker_url)) as client:
+        return sum([await client.llen(key) for key in redis_keys("site")])
 
 
 async def test_a_broker_that_lost_its_memory_is_rung_to_once_per_job(lab: Lab) -> None:

@@ -23,7 +23,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recorder(ledger: Ledger, worker: int = 1, caught_up: Any = lambda: None) -> Recorder:
-    return Recorder(ledger.database, lambda: worker, caught_up, lambda ids: None)
+    return Recorder(ledger.database, lambda: worker, caught_up, lambda ids, refused: None)
 
 
 def done(claim: Any, error: str | None = None) -> Done:

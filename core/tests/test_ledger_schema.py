@@ -204,6 +204,16 @@ async def test_a_statement_is_prepared_once(on_postgres: Database, ledger: Any) 
     assert rows[0]["n"] == 1
 
 
+async def test_a_claims_commit_alone_does_not_wait_for_the_disk(on_postgres: Database, ledger: Any) -> None:
+    worker, job = await ledger.worker(), ledger.new()
+    await on_postgres.submit([job])
+    shown = "SELECT current_setting('synchronous_commit') AS it"
+    async with on_postgres.transaction() as tx:
+        assert len(await tx.fetch(postgres._CLAIM, [job.id], worker, 1)) == 1
+        assert (await tx.fetch(shown))[0]["it"] == "off"
+    assert (await on_postgres.fetch(shown))[0]["it"] == "on"
+
+
 # --- views
 
 

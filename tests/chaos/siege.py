@@ -108,7 +108,7 @@ class Siege:
 
     def say(self, act: str, seconds: float) -> None:
         """Print how far the rounds are: the whole takes an hour."""
-        done = ", ".join(f"{one.fault} {one.run}/{one.planned}" for one in self.rounds.values() if one.begun)
+        done = ", ".join(f"{one.fault} {one.run}/{one.planned}" for one in self.rounds.values() if one.run)
         broken = f"; {len(self.place.failures)} FAILURES" if self.place.failures else ""
         print(  # noqa: T201
             f"{time.strftime('%H:%M:%S')} {self.pair} {act} {seconds:.0f} s: {done}{broken}", flush=True

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hopyard.broker.publisher import PRIORITY_STEPS, redis_keys, redis_url
 from hopyard.errors import BrokerError
@@ -64,6 +64,13 @@ return out
 """
 
 
+class Taken(NamedTuple):
+    """Messages with their queues, and the batch as which they are registered."""
+
+    batch: str
+    messages: list[tuple[str, bytes]]
+
+
 class Popper:
     """One worker's connections to the broker: one to take messages, one to be told of new ones."""
 
@@ -75,7 +82,6 @@ class Popper:
         self._tracked = False
         self._script = ""
         self._count = 0
-        self._last = ""
         self._over: list[str] = []
         #: Set when a list that was empty is filled, and by `wake`.
         self._news = asyncio.Event()
@@ -123,10 +129,8 @@ class Popper:
                     await connection.disconnect(nowait=True)
         self._taking = self._told = self._listening = None
 
-    async def take(
-        self, worker: int, wanted: Sequence[tuple[str, int]], limit: int
-    ) -> list[tuple[str, bytes]]:
-        """Take up to `limit` messages, of each queue up to its number; return them with their queues.
+    async def take(self, worker: int, wanted: Sequence[tuple[str, int]], limit: int) -> Taken:
+        """Take up to `limit` messages, of each queue up to its number.
 
         Within a queue higher priorities come first. Batches that are `done` are removed on the way.
         Raises `BrokerError`.
@@ -138,16 +142,13 @@ class Popper:
         numbers = [time.time(), len(over), limit, *(number for _, number in wanted)]
         found = await self._evaluate(keys, numbers)
         self._over = self._over[len(over) :]
-        if not found:
-            return []
-        self._last = batch
         names = {key.encode(): queue for queue, _ in wanted for key in redis_keys(queue)}
         pairs = iter(found)
-        return [(names[key], next(pairs)) for key in pairs]
+        return Taken(batch, [(names[key], next(pairs)) for key in pairs])
 
-    def done(self) -> None:
-        """The messages that were taken last are claimed: the ledger holds them."""
-        self._over.append(self._last)
+    def done(self, batch: str) -> None:
+        """The messages of a batch are claimed: the ledger holds them."""
+        self._over.append(batch)
 
     async def idle(self, queues: Iterable[str], seconds: float) -> None:
         """Return when a message may wait in one of the queues, on `wake`, or after so many seconds.

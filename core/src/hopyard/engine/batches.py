@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from hopyard.broker.popper import Popper
+from hopyard.broker.popper import Popper, Taken
 from hopyard.engine import claiming
 from hopyard.engine.delivery import Delivery, from_envelope
 from hopyard.errors import BrokerError, LedgerUnavailable
@@ -59,6 +59,8 @@ class Batches:
         self._popper = Popper(url)
         self._room = asyncio.Event()
         self._turn = 0
+        #: Slots by queue for which messages are taken and not claimed yet.
+        self._promised: Counter[str] = Counter()
         #: Lanes whose queues had more than they had room for.
         self._crowded: list[Lane] = []
         self._ending = False
@@ -93,20 +95,35 @@ class Batches:
                 await self._popper.close()
 
     async def _consume(self) -> None:
-        while not self._ending:
-            if any(0 < lane.free < min(lane.slots, BATCH) // 2 for lane in self._crowded):
-                await asyncio.sleep(_GATHER)
-            wanted = self._wanted()
-            if not wanted:
-                await self._pause(_IDLE)
-                continue
-            found = await self._popper.take(self._worker(), wanted, BATCH)
-            taken = Counter(queue for queue, _ in found)
-            self._crowded = [self._lanes[queue] for queue, room in wanted if taken[queue] >= room]
-            if found:
-                await self._begin(found)
-            else:
-                await self._popper.idle([queue for queue, _ in wanted], _IDLE)
+        under_way: asyncio.Task[None] | None = None
+        try:
+            while not self._ending:
+                if any(0 < lane.free < min(lane.slots, BATCH) // 2 for lane in self._crowded):
+                    await asyncio.sleep(_GATHER)
+                wanted = self._wanted()
+                taken = await self._popper.take(self._worker(), wanted, BATCH) if wanted else None
+                # One batch is claimed at a time; the next is taken meanwhile, so that slots stand empty for
+                # as long as the longer one of the two takes.
+                if under_way is not None:
+                    await under_way
+                    under_way = None
+                elif not taken:
+                    await self._pause(_IDLE)
+                if not taken:
+                    continue
+                found = Counter(queue for queue, _ in taken.messages)
+                self._crowded = [self._lanes[queue] for queue, room in wanted if found[queue] >= room]
+                if not found:
+                    await self._popper.idle([queue for queue, _ in wanted], _IDLE)
+                    continue
+                self._promised = found
+                under_way = asyncio.create_task(self._begin(taken))
+                if not self._crowded:
+                    await under_way
+                    under_way = None
+        finally:
+            if under_way is not None:
+                await under_way
 
     def _wanted(self) -> list[tuple[str, int]]:
         """Return the queues with free slots, and how many; another one first each time."""
@@ -114,7 +131,8 @@ class Batches:
         self._popper.forget()
         if self._closed():
             return []
-        free = [(name, lane.free) for name, lane in self._lanes.items() if lane.free > 0]
+        rooms = {name: lane.free - self._promised[name] for name, lane in self._lanes.items()}
+        free = [(name, room) for name, room in rooms.items() if room > 0]
         self._turn += 1
         turn = self._turn % len(free) if free else 0
         return free[turn:] + free[:turn]
@@ -126,11 +144,11 @@ class Batches:
         except TimeoutError:
             return
 
-    async def _begin(self, found: Sequence[tuple[str, bytes]]) -> None:
-        """Claim a batch, however long the ledger is away; meanwhile nothing more is taken."""
+    async def _begin(self, taken: Taken) -> None:
+        """Claim a batch, however long the ledger is away; meanwhile no more than one other is taken."""
         left: dict[str, Delivery] = {}
         refused: list[bytes] = []
-        for queue, message in found:
+        for queue, message in taken.messages:
             try:
                 delivery = from_envelope(self._app, queue, message)
             except (ValueError, KeyError, TypeError) as error:
@@ -141,6 +159,7 @@ class Batches:
                 left[delivery.id] = delivery
         while left:
             claimed = await self._take([*left.values()])
+            self._promised.clear()  # those that run have their slots
             # The ledger rings again for its own.
             refused += [delivery.raw for delivery in claimed.refused if delivery.foreign is not None]
             left = {delivery.id: delivery for delivery in claimed.left}
@@ -148,6 +167,7 @@ class Batches:
                 return  # they stay registered: another worker puts them back
             if left:
                 await self._pause(claiming.PAUSE)
+        self._promised.clear()
         if refused:
             await self._popper.set_aside(refused)
-        self._popper.done()
+        self._popper.done(taken.batch)

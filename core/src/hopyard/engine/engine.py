@@ -307,6 +307,7 @@ class Engine:
             outcome = Done(claim.id, claim.claim, State.CANCELLED, None, None, None)
         except StaleFence as error:
             log.warning("job %s was taken from this worker: %s", claim.id, error)
+            self._background.spawn(self._ring_unheld([claim.id]))
         except Exception as error:
             log.exception("job %s: the engine failed", claim.id)
             outcome = failed_here(claim, error)
@@ -319,9 +320,17 @@ class Engine:
                 self._recorder.add(outcome)
             self._kick(running.lane)
 
-    def _written(self, ids: Sequence[str]) -> None:
+    def _written(self, ids: Sequence[str], refused: Sequence[str]) -> None:
         if due := self._follower.due(ids):
             self._background.spawn(self._follower.follow(due))
+        if refused:
+            self._background.spawn(self._ring_unheld(refused))
+
+    async def _ring_unheld(self, ids: Sequence[str]) -> None:
+        try:
+            await self._client.ring(await waiting.unheld(self._database, ids))
+        except LedgerUnavailable as error:
+            log.info("whether %d jobs are queued is left to the reconciler: %s", len(ids), error)
 
     async def _interrupted(self, running: Running, how: str) -> Done | None:
         """Return what is recorded of a job that was stopped; `how` says what was special about it."""

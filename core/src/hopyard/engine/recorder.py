@@ -38,7 +38,7 @@ class Recorder:
         database: Database,
         worker: Callable[[], int],
         caught_up: Callable[[], None],
-        written: Callable[[Sequence[str]], None],
+        written: Callable[[Sequence[str], Sequence[str]], None],
     ) -> None:
         self._database = database
         self._worker = worker
@@ -98,10 +98,10 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - a row that the database refuses, whatever its reason
                 await self._halve(batch, statement, error)
                 return
-        for outcome in batch:
-            if outcome.id not in ours:
-                log.warning("job %s was no longer ours: its outcome was refused", outcome.id)
-        self._written([outcome.id for outcome in batch])
+        refused = [outcome.id for outcome in batch if outcome.id not in ours]
+        for id_ in refused:
+            log.warning("job %s was no longer ours: its outcome was refused", id_)
+        self._written([outcome.id for outcome in batch], refused)
 
     async def _halve(
         self,

@@ -83,9 +83,13 @@ outbox AS (
 SELECT id FROM gone"""
 
 # `state` stands in no index: the primary key is the only way to the rows, whatever the statistics say.
+# The commit does not wait for the disk. Whatever is committed durably later, an outcome, a checkpoint, an
+# effect's intent, takes the claim with it, for the log is written in order; what PostgreSQL forgets when it
+# crashes is a claim that nothing was written under: its job is queued again, and what it did is refused.
 _CLAIM: Final = f"""
 UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = $2, claim = $3,
        started = now(), reason = CASE WHEN cancel THEN reason END
+  FROM (SELECT set_config('synchronous_commit', 'off', true)) AS lazily
  WHERE id = ANY($1::uuid[]) AND state = {State.QUEUED:d}
    AND queue NOT IN {PAUSED}
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,

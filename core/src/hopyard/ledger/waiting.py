@@ -79,6 +79,21 @@ async def forgotten(database: Database, queues: Iterable[str], older: float, lim
     return [Ring.of(row) for row in rows]
 
 
+async def unheld(database: Database, ids: Sequence[str]) -> list[Ring]:
+    """Return those jobs that are queued, though somebody ran them, and not rung again lately.
+
+    A claim may be forgotten in a crash of the database; the message went when it was made. Marks them as
+    rung now.
+    """
+    d = database.dialect
+    rows = await database.fetch(
+        f"UPDATE job_live SET rung = {d.now} WHERE id {d.ids('$1')} AND state = {State.QUEUED:d} "
+        f"AND (rung IS NULL OR {d.plus('rung', str(RING_PAUSE))} < {d.now}) RETURNING {RUNG}",
+        database.list(ids),
+    )
+    return [Ring.of(row) for row in rows]
+
+
 async def queued_after(database: Database, last: tuple[str, str], limit: int = 500) -> list[Ring]:
     """Return the next queued jobs behind `last` (queue and id), whatever was rung; marks them as rung now.
 
