@@ -73,6 +73,8 @@ class Model:
     outbox: set[str] = field(default_factory=set)
     renewed: set[str] = field(default_factory=set)
     """Those of the outbox whose entry is not the one that `submit` wrote."""
+    batches: dict[str, set[str]] = field(default_factory=dict)
+    """Entries of the outbox that stand for jobs which were stored together."""
     workers: dict[int, Worker] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
@@ -103,13 +105,15 @@ class Model:
 
     # --- submitting
 
-    def submit(self, jobs: Mapping[str, Job]) -> set[str]:
+    def submit(self, jobs: Mapping[str, Job], entry: str | None = None) -> set[str]:
         new = set()
+        if entry:
+            self.batches[entry] = {*jobs}
         for id_, job in jobs.items():
             if id_ not in self.live and id_ not in self.past:
                 self.live[id_] = job
                 new.add(id_)
-                if job.state == State.QUEUED:
+                if job.state == State.QUEUED and not entry:
                     self.outbox.add(id_)
         return new
 
@@ -240,7 +244,8 @@ class Model:
 
     def unrung(self) -> set[str]:
         queued = {id_ for id_, job in self.live.items() if job.state == State.QUEUED}
-        self.outbox &= queued
+        self.outbox = self.outbox.union(*self.batches.values()) & queued
+        self.batches.clear()
         return {*self.outbox}
 
     def resume(self, queue: str) -> int:
@@ -252,8 +257,10 @@ class Model:
             self._enter(id_)
         return len(queued)
 
-    def heard(self, ids: Iterable[str]) -> None:
+    def heard(self, ids: Sequence[str]) -> None:
         self.outbox -= {*ids} - self.renewed
+        for id_ in ids:
+            self.batches.pop(id_, None)
 
     # --- ending
 
@@ -296,6 +303,10 @@ _COLUMNS = (
 )
 
 
+def _listed(ids: Any) -> set[str]:
+    return {str(id_) for id_ in (json.loads(ids) if isinstance(ids, str) else ids)}
+
+
 async def seen(database: Database) -> dict[str, Any]:
     """Return what a ledger holds, in the model's words."""
 
@@ -305,7 +316,11 @@ async def seen(database: Database) -> dict[str, Any]:
     return {
         "live": {str(row["id"]): _shown(row) for row in await rows(f"SELECT {_COLUMNS} FROM job_live")},
         "past": {str(row["id"]): _shown(row) for row in await rows(f"SELECT {_COLUMNS} FROM job_history")},
-        "outbox": {str(row["id"]) for row in await rows("SELECT id FROM job_outbox")},
+        "outbox": {str(row["id"]) for row in await rows("SELECT id FROM job_outbox WHERE jobs IS NULL")},
+        "batches": {
+            str(row["id"]): _listed(row["jobs"])
+            for row in await rows("SELECT id, jobs FROM job_outbox WHERE jobs IS NOT NULL")
+        },
         "stopped": {row["id"] for row in await rows("SELECT id FROM worker WHERE stopped IS NOT NULL")},
         "keys": {row["key"]: str(row["job_id"]) for row in await rows("SELECT key, job_id FROM job_key")},
         "paused": {
@@ -329,6 +344,7 @@ def expected(model: Model) -> dict[str, Any]:
         "live": {id_: job.shown() for id_, job in model.live.items()},
         "past": {id_: job.shown() for id_, job in model.past.items()},
         "outbox": model.outbox,
+        "batches": model.batches,
         "stopped": {number for number, worker in model.workers.items() if worker.stopped},
         "keys": {key: held.job for key, held in model.keys.items()},
         "paused": model.paused,

@@ -20,7 +20,8 @@ from hopyard import Plugin, Queue, hookimpl, task
 if os.environ.get("BENCH_LEDGER") == "sqlite-normal":  # not on offer: a commit may be lost by a power cut
     from hopyard.ledger import sqlite
 
-    sqlite.PRAGMAS = (*sqlite.PRAGMAS, "PRAGMA synchronous = NORMAL")
+    sqlite.DURABLE = "PRAGMA synchronous = NORMAL"
+    sqlite.PRAGMAS = (*sqlite.PRAGMAS, sqlite.DURABLE)
 
 
 @task("site.noop")

@@ -23,7 +23,7 @@ from hopyard.errors import StaleFence, UnknownJob
 from hopyard.ledger import cancelling, deadletters, effects, keys, notes, queues, waiting, workers
 from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.database import Database, open_database
-from hopyard.ledger.values import Again, Done, NewJob, utcnow
+from hopyard.ledger.values import ORDINARY, Again, Done, NewJob, utcnow
 from hopyard.specs import State
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
@@ -152,9 +152,10 @@ class Machine(RuleBasedStateMachine):
     )
     def submit(self, jobs: list[tuple[str, str, str]], fresh: bool) -> None:
         made = [self.new(*values) for values in jobs]
-        new, at = self.run(self.database.submit([stored for _, stored, _ in made], fresh=fresh))
-        self.stored |= dict.fromkeys(new, at)
-        assert new == self.model.submit({id_: job for id_, _, job in made})
+        new, at, entry = self.run(self.database.submit([stored for _, stored, _ in made], fresh=fresh))
+        assert bool(entry) == (fresh and len(made) > 1 and all(row[6:] == ORDINARY for _, row, _ in made))
+        self.stored |= {id_: (entry or id_, at) for id_ in new}
+        assert new == self.model.submit({id_: job for id_, _, job in made}, entry)
 
     @step(1, n=which, task=task_names, queue=queue_names)
     def submit_again(self, n: int, task: str, queue: str) -> None:
@@ -383,9 +384,9 @@ class Machine(RuleBasedStateMachine):
 
     def heard(self, picks: list[int]) -> None:
         """The broker has got messages of jobs, which may have been handed back since."""
-        ids = [id_ for id_ in self.ids(picks) if id_ in self.stored]
-        self.run(self.database.heard([(id_, self.stored[id_]) for id_ in ids]))
-        self.model.heard(ids)
+        entries = [self.stored[id_] for id_ in self.ids(picks) if id_ in self.stored]
+        self.run(self.database.heard(entries))
+        self.model.heard([id_ for id_, _ in entries])
 
     def pause(self, picks: list[int]) -> None:
         queue = QUEUES[picks[0] % 2]

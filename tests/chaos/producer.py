@@ -88,7 +88,7 @@ async def silent(order: dict[str, Any], journal: Journal) -> None:
     hopyard = current.get()
     client = hopyard.client()
 
-    async def ring(rings: Any, at: Any = None) -> bool:
+    async def ring(rings: Any, at: Any = None, entry: str | None = None) -> bool:
         journal.write("accepted", [ring.id for ring in rings])
         os.kill(os.getpid(), signal.SIGKILL)
         return False

@@ -103,8 +103,7 @@ class Siege:
         try:
             await strike(self)
         except AssertionError as error:
-            name = getattr(strike, "__name__", "a strike")
-            self.place.failures.append(f"{name} stopped: {str(error)[:4000]}")
+            self.expect(False, f"{getattr(strike, '__name__', 'a strike')} stopped: {str(error)[:4000]}")
 
     def say(self, act: str, seconds: float) -> None:
         """Print how far the rounds are: the whole takes an hour."""
@@ -118,6 +117,7 @@ class Siege:
         """Note a promise that was seen broken."""
         if not held:
             self.place.failures.append(what)
+            print(f"{time.strftime('%H:%M:%S')} {self.pair} BROKEN {what}", flush=True)  # noqa: T201
 
     def held(self, fault: Round, in_time: bool, since: float, what: str) -> bool:
         """Note a time limit that was not kept; False: the machine stood still, do that round again."""

@@ -88,7 +88,7 @@ async def clocks(siege: Siege) -> None:
             try:
                 await asyncio.to_thread(wrong.wait, 10)
             except subprocess.TimeoutExpired:
-                place.failures.append(f"T9: {name} did not end within 10 s")
+                siege.expect(False, f"T9: {name} did not end within 10 s")
                 place.strike(wrong, "T9")
             for hit in hits:
                 place.revive(hit)

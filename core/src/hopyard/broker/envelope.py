@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hopyard.ledger.values import MARK, Ring
+from hopyard.ledger.values import MARK, Ring, random_text
 
 #: The embed part of a body without links.
 EMBED: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -73,5 +72,5 @@ def envelope(ring: Ring) -> str:
         f'"properties": {{"correlation_id": {_text(ring.id)}, "reply_to": "", "delivery_mode": 2, '
         f'"delivery_info": {{"exchange": "", "routing_key": {_text(ring.queue)}}}, '
         f'"priority": {kombu_priority(ring.priority)}, "body_encoding": "utf-8", '
-        f'"delivery_tag": "{os.urandom(16).hex()}"}}}}'
+        f'"delivery_tag": "{random_text()}"}}}}'
     )

@@ -117,11 +117,14 @@ class RedisPublisher(Publisher):
                 raise BrokerError(f"the broker cannot be used now: {error}") from error
 
     async def _exchange(self, commands: Sequence[tuple[Any, ...]], within: float | None) -> list[Any]:
+        from hiredis import pack_command
+
         connection = self._connection or await self._connect()
         self._connection = None
         try:
             async with asyncio.timeout(within) if within else contextlib.nullcontext():
-                await connection.send_packed_command(connection.pack_commands(commands))
+                # In C, by the library that reads the answers, too: redis-py's own takes 4 µs a message.
+                await connection.send_packed_command([pack_command(command) for command in commands])
                 answers = [await connection.read_response() for _ in commands]
         except BaseException:  # what is left of the answers must not be taken for others
             await connection.disconnect(nowait=True)

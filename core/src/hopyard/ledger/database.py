@@ -82,7 +82,7 @@ class Database(ABC):
 
     @abstractmethod
     async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
-        """Drop outbox entries of jobs that were rung for: pairs of an id and its `Stored.at`.
+        """Drop outbox entries of jobs that were rung for: pairs of a job's id, or `Stored.entry`, and `at`.
 
         An entry that was written since, as a job is handed back, stays: it waits for a ring of its own.
         """

@@ -123,7 +123,11 @@ async def _queued(database: Database, job: Row) -> list[str]:
         behind += f", the oldest for {(utcnow() - oldest).total_seconds():.0f} s"
     if not reasons or before:
         reasons.append(behind)
-    rung = await database.fetch("SELECT created FROM job_outbox WHERE id = $1", job["id"])
+    rung = await database.fetch(
+        "SELECT created FROM job_outbox WHERE id = $1 OR CAST(jobs AS text) LIKE '%' || $2 || '%'",
+        job["id"],
+        str(job["id"]),
+    )
     if rung:
         reasons.append(f"nobody has rung for it yet (accepted at {_at(rung[0]['created'])})")
         reasons += await _leader(database)

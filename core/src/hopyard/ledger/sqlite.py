@@ -16,18 +16,16 @@ from hopyard.errors import LedgerUnavailable
 from hopyard.ledger.columns import INSERTED, PAUSED, moved
 from hopyard.ledger.database import Database, Row, appended
 from hopyard.ledger.dialect import SQLITE
-from hopyard.ledger.values import ORDINARY, Again, Claim, Done, NewJob, Stored, micros, moment
+from hopyard.ledger.values import ORDINARY, Again, Claim, Done, NewJob, Stored, micros, moment, new_id
 from hopyard.specs import State
 
 T = TypeVar("T")
 
 BUSY_SECONDS: Final = 30.0
-#: FULL: a commit survives a power cut.
-PRAGMAS: Final = (
-    f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-)
+#: A commit survives a power cut.
+DURABLE: Final = "PRAGMA synchronous = FULL"
+_LAZY: Final = "PRAGMA synchronous = NORMAL"
+PRAGMAS: Final = (f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}", "PRAGMA journal_mode = WAL", DURABLE)
 
 _AT: Final = f"?{len(NewJob._fields) + 1}"
 _INSERT: Final = f"""
@@ -40,6 +38,7 @@ _FRESH: Final = f"""
 INSERT INTO job_live (id, task, queue, priority, body, headers, state, created)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, {State.QUEUED:d}, ?7)"""
 _OUTBOX: Final = "INSERT INTO job_outbox (id, created) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
+_ENTRY: Final = "INSERT INTO job_outbox (id, created, jobs) VALUES (?1, ?2, ?3)"
 _HEARD: Final = "DELETE FROM job_outbox WHERE id = ?1 AND created = ?2"
 
 _CLAIM: Final = f"""
@@ -98,8 +97,13 @@ def _insert_jobs(raw: sqlite3.Connection, jobs: Sequence[NewJob], fresh: bool = 
     at = time.time_ns() // 1000
     if fresh and all(job[6:] == ORDINARY for job in jobs):
         raw.executemany(_FRESH, [(*job[:6], at) for job in jobs])
-        raw.executemany(_OUTBOX, [(job.id, at) for job in jobs])
-        return Stored({job.id for job in jobs}, at)
+        ids = [job.id for job in jobs]
+        if len(ids) == 1:
+            raw.execute(_OUTBOX, (ids[0], at))
+            return Stored({*ids}, at)
+        entry = new_id()
+        raw.execute(_ENTRY, (entry, at, json.dumps(ids)))
+        return Stored({*ids}, at, entry)
     new = set()
     for job in jobs:
         if raw.execute(_INSERT, (*_parameters(job), at)).rowcount:
@@ -190,11 +194,11 @@ class SqliteDatabase(Database):
 
         def transaction(raw: sqlite3.Connection) -> T:
             if lazily:
-                raw.execute("PRAGMA synchronous = NORMAL")
+                raw.execute(_LAZY)
                 try:
                     return at_once(raw)
                 finally:
-                    raw.execute("PRAGMA synchronous = FULL")
+                    raw.execute(DURABLE)
             return at_once(raw)
 
         def at_once(raw: sqlite3.Connection) -> T:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopyard.ledger.types import Id, Moment
+from hopyard.ledger.types import Id, Ids, Moment
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -101,6 +101,8 @@ job_outbox = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("created", Moment, nullable=False),
+    # Of an entry that stands for many jobs, which were stored at once: then `id` is its own.
+    Column("jobs", Ids),
 )
 
 ledger_identity = Table(

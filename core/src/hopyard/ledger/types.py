@@ -7,7 +7,7 @@ from typing import Any
 
 from hopyard.ledger.values import micros, moment
 from sqlalchemy import BigInteger, DateTime, Text
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -30,6 +30,18 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         return moment(value)
+
+
+class Ids(TypeDecorator[list[str]]):
+    """UUIDs: `uuid[]` on PostgreSQL, a JSON list as text on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(ARRAY(UUID(as_uuid=False)))
 
 
 class Id(TypeDecorator[str]):

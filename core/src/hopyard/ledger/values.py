@@ -25,24 +25,25 @@ def new_id() -> str:
 
     Time-ordered keys keep inserts at the index's right edge.
     """
-    stamp = time.time_ns() // 1_000_000
-    value = (stamp << 80) | int.from_bytes(_random(), "big")
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    stamp = f"{time.time_ns() // 1_000_000:012x}"
+    return f"{stamp[:8]}-{stamp[8:]}-{random_text()}"
 
 
-_drawn: list[bytes] = []
+_drawn: list[str] = []
 
 
-def _random() -> bytes:
-    """Return ten random bytes, of a hundred drawn in one call to the system."""
+def random_text() -> str:
+    """Return the 23 characters behind a UUIDv7's time: version 7, variant 2, and 74 random bits.
+
+    A hundred are made of one call to the system.
+    """
     try:
         return _drawn.pop()
     except IndexError:
-        many = os.urandom(1000)
-        _drawn.extend(many[n : n + 10] for n in range(0, 1000, 10))
+        many = os.urandom(1000).hex()
+        for n in range(0, 2000, 20):
+            variant = "89ab"[int(many[n], 16) & 3]
+            _drawn.append(f"7{many[n + 1 : n + 4]}-{variant}{many[n + 4 : n + 7]}-{many[n + 7 : n + 19]}")
         return _drawn.pop()
 
 
@@ -129,11 +130,13 @@ ORDINARY = (State.QUEUED, *[None] * 10, False)
 class Stored(NamedTuple):
     """What `Database.submit` did.
 
-    `new` are the ids that were; `at` tells their outbox entries from later ones of the same ids.
+    `new` are the ids that were; `at` tells their outbox entries from later ones of the same ids; `entry` is
+    the id of an entry that stands for all of them.
     """
 
     new: set[str]
     at: Any
+    entry: str | None = None
 
 
 class Claim(NamedTuple):

@@ -30,21 +30,38 @@ async def unrung(database: Database, older: float, limit: int = 500) -> list[Rin
     """
     d = database.dialect
     old = f"{d.plus('o.created', '$1')} < {d.now}"
-    rows = await database.fetch(
-        f"SELECT o.id, j.task, j.queue, j.priority, j.body, j.headers, j.crashes, j.state FROM job_outbox o "
-        f"LEFT JOIN job_live j ON j.id = o.id WHERE {old} LIMIT $2",
-        older,
-        limit,
+    look = (
+        "SELECT o.id, o.jobs, j.task, j.queue, j.priority, j.body, j.headers, j.crashes, j.state "
+        f"FROM job_outbox o LEFT JOIN job_live j ON j.id = o.id WHERE {old} LIMIT $2"
     )
+    rows = await database.fetch(look, older, limit)
+    if many := [str(row["id"]) for row in rows if row["jobs"] is not None]:
+        await _scatter(database, many)
+        rows = await database.fetch(look, older, limit)
     if any(row["state"] != State.QUEUED for row in rows):
         # Looked at once more: one of them may have been handed back since.
         await database.execute(
             f"DELETE FROM job_outbox WHERE id IN (SELECT o.id FROM job_outbox o LEFT JOIN job_live j "
-            f"ON j.id = o.id WHERE {old} AND (j.id IS NULL OR j.state <> {State.QUEUED:d}) LIMIT $2)",
+            f"ON j.id = o.id WHERE {old} AND o.jobs IS NULL "
+            f"AND (j.id IS NULL OR j.state <> {State.QUEUED:d}) LIMIT $2)",
             older,
             limit,
         )
     return [Ring.of(row) for row in rows if row["state"] == State.QUEUED]
+
+
+async def _scatter(database: Database, entries: Sequence[str]) -> None:
+    """Replace entries that stand for many jobs by one for each that is queued yet."""
+    d = database.dialect
+    async with database.transaction() as tx:
+        for id_ in entries:  # few: one for each batch whose producer died
+            for row in await tx.fetch("DELETE FROM job_outbox WHERE id = $1 RETURNING created, jobs", id_):
+                await tx.execute(
+                    f"INSERT INTO job_outbox (id, created) SELECT id, $2 FROM job_live "
+                    f"WHERE id {d.ids('$1')} AND state = {State.QUEUED:d} ON CONFLICT DO NOTHING",
+                    row["jobs"],
+                    row["created"],
+                )
 
 
 async def rung(database: Database, ids: Sequence[str]) -> None:

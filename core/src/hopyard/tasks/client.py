@@ -123,8 +123,9 @@ class Client:
             self._busy = False
 
     async def _stored(self, jobs: Sequence[NewJob], fresh: bool) -> set[str]:
-        new, at = await self.database.submit(jobs, fresh=fresh)
-        await self.ring([Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new], at)
+        new, at, entry = await self.database.submit(jobs, fresh=fresh)
+        rings = [Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new]
+        await self.ring(rings, at, entry)
         return new
 
     async def _store(self, batch: list[_Batch]) -> None:
@@ -144,10 +145,11 @@ class Client:
             if not part.future.done():
                 part.future.set_result({job.id for job in part.jobs if job.id in new})
 
-    async def ring(self, rings: Sequence[Ring], at: Any = None) -> bool:
+    async def ring(self, rings: Sequence[Ring], at: Any = None, entry: str | None = None) -> bool:
         """Put messages into the broker and drop their outbox entries; False if the broker is away.
 
-        `at` is of the jobs' `Stored`: their entries may stay a moment, since later ones are told from them.
+        `at` and `entry` are of the jobs' `Stored`: their entries may stay a moment, since later ones are told
+        from them.
         """
         if not rings:
             return True
@@ -160,7 +162,7 @@ class Client:
         except Exception:
             log.exception("%d accepted jobs wait for the relay: ringing for them failed", len(rings))
             return False
-        self._rung += [(ring.id, at) for ring in rings]
+        self._rung += [(entry, at)] if entry else [(ring.id, at) for ring in rings]
         if at is None or len(self._rung) >= _BATCH:
             self._clean_now.set()
         if self._cleaner is None or self._cleaner.done():

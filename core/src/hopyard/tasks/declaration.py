@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import (
@@ -208,8 +208,7 @@ class Call(Generic[P, R]):
         """As `Task.submit_many`."""
         if self.unique is not None:
             raise PayloadError(f"{self.task.name}: many jobs cannot share the unique key {self.unique.key!r}")
-        call = replace(self, id=None)
-        jobs = [call.job((), kwargs) for kwargs in calls]
+        jobs = [*replace(self, id=None)._jobs(((), kwargs) for kwargs in calls)]
         if self.session is not None:
             await self._submit_in(jobs)
             return [JobHandle(job.id, self.task.payload) for job in jobs]
@@ -231,7 +230,7 @@ class Call(Generic[P, R]):
 
         if hasattr(self.session, "run_sync"):
             raise PayloadError(f"{self.task.name}: an AsyncSession is awaited, without `.sync`")
-        jobs = [self.job((), kwargs) for kwargs in calls]
+        jobs = [*self._jobs(((), kwargs) for kwargs in calls)]
         submit_in_sync(cast("Session", self.session), jobs)
         return [JobHandle(job.id, self.task.payload) for job in jobs]
 
@@ -240,35 +239,34 @@ class Call(Generic[P, R]):
 
         Without `check` the arguments, which are JSON-like then, are left to the worker to validate.
         """
+        return next(self._jobs([(args, kwargs)], check=check))
+
+    def _jobs(
+        self, calls: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], *, check: bool = True
+    ) -> Iterator[NewJob]:
+        """Yield a row for each of many calls, which share all but their arguments."""
         task = self.task
         options: TaskOptions = current.get().options(task.name)
-        if check:
-            named = task.payload.dump(args, kwargs)
-            body, shown = envelope.body_of(named), named[:200]
-        else:
-            body, shown = envelope.body(args, kwargs), repr(kwargs)[:200]
-        parent = current_job.get()
-        id_ = job_id(self.id) if self.id else new_id()
+        queue = self.queue or options.queue
+        priority = options.priority if self.priority is None else self.priority
+        origin = current_job.get()
+        parent, root = (origin.id, origin.root) if origin else (None, None)
+        person = self.person or (origin.person if origin else None)
         later = self.eta is not None and self.eta > utcnow()
-        return NewJob(
-            id=id_,
-            task=task.name,
-            queue=self.queue or options.queue,
-            priority=options.priority if self.priority is None else self.priority,
-            body=checked(body, f"{task.name}: the arguments"),
-            headers=envelope.headers(
-                id_,
-                task.name,
-                root=parent.root if parent else None,
-                parent=parent.id if parent else None,
-                kwargsrepr=shown,
-            ),
-            state=State.SCHEDULED if later else State.QUEUED,
-            eta=self.eta if later else None,
-            parent=parent.id if parent else None,
-            root=parent.root if parent else None,
-            person=self.person or (parent.person if parent else None),
-        )
+        state, eta = (State.SCHEDULED, self.eta) if later else (State.QUEUED, None)
+        what = f"{task.name}: the arguments"
+        for args, kwargs in calls:
+            if check:
+                named = task.payload.dump(args, kwargs)
+                body, shown = envelope.body_of(named), named[:200]
+            else:
+                body, shown = envelope.body(args, kwargs), repr(kwargs)[:200]
+            id_ = job_id(self.id) if self.id else new_id()
+            headers = envelope.headers(id_, task.name, root=root, parent=parent, kwargsrepr=shown)
+            body = checked(body, what)
+            yield NewJob(
+                id_, task.name, queue, priority, body, headers, state, eta, None, None, parent, root, person
+            )
 
 
 class TaskSync(Generic[P, R]):

@@ -93,16 +93,13 @@ class Payload:
 
     def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """Return the arguments by name as JSON text. Raises `PayloadError` naming each fault."""
-        from pydantic import ValidationError
-        from pydantic_core import PydanticSerializationError
-
         model = self._model
         try:
             valid = model.__pydantic_validator__.validate_python(self.named(args, kwargs))
             text = model.__pydantic_serializer__.to_json(valid, by_alias=True, exclude_unset=True)
-        except ValidationError as error:
+        except _invalid() as error:
             raise PayloadError(self._explain(error)) from None
-        except (PydanticSerializationError, UnicodeError) as error:
+        except (_unserializable(), UnicodeError) as error:
             raise PayloadError(f"{self._task}: an argument has no JSON form: {error}") from None
         return text.decode()
 
@@ -120,18 +117,14 @@ class Payload:
         return self.load(tuple(args), kwargs)
 
     def _loaded(self, text: str) -> dict[str, Any]:
-        from pydantic import ValidationError
-
         try:
             values = self._model.__pydantic_validator__.validate_json(text).__dict__
-        except ValidationError as error:
+        except _invalid() as error:
             raise PayloadError(self._explain(error)) from None
         return {name: values[field] for name, field in self._fields}
 
     def dump_result(self, value: Any) -> str:
         """Return a result as JSON text. Raises `PayloadError` if it does not fit the declared type."""
-        from pydantic_core import PydanticSerializationError
-
         result = self._result
         try:
             if self._builtin_result and _fits(result, value):
@@ -140,17 +133,15 @@ class Payload:
                 if value is None:
                     result.validate_python(None)  # the serializer takes it for anything
                 text = result.serializer.to_json(value, warnings="error").decode()
-        except (PydanticSerializationError, ValueError, TypeError) as error:
+        except (_unserializable(), ValueError, TypeError) as error:
             raise PayloadError(f"{self._task}: the result does not fit its type: {error}") from None
         return checked(text, f"{self._task}: the result")
 
     def load_result(self, text: str | None) -> Any:
         """Return a result from JSON text, as the declared type. Raises `PayloadError`."""
-        from pydantic import ValidationError
-
         try:
             return None if text is None else self._result.validate_json(text)
-        except ValidationError as error:
+        except _invalid() as error:
             raise PayloadError(f"{self._explain(error)}: the result does not fit its type") from None
 
     def schema(self) -> dict[str, Any]:
@@ -184,13 +175,24 @@ def _builtin(schema: Any) -> bool:
 
 def _fits(result: TypeAdapter[Any], value: Any) -> bool:
     """Say whether the serializer will have nothing to say of a value, for a tenth of what asking it costs."""
-    from pydantic import ValidationError
-
     try:
         result.validator.validate_python(value, strict=True)
-    except ValidationError:
+    except _invalid():
         return False
     return True
+
+
+# Pydantic is loaded with the first model only; these are called where something was raised, not before.
+def _invalid() -> type[ValidationError]:
+    from pydantic import ValidationError
+
+    return ValidationError
+
+
+def _unserializable() -> type[Exception]:
+    from pydantic_core import PydanticSerializationError
+
+    return PydanticSerializationError
 
 
 def checked(text: str, what: str) -> str:
