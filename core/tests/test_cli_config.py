@@ -159,3 +159,11 @@ def test_strict_mode_refuses_other_commands(hopyard: Hopyard) -> None:
     assert done.returncode == 1
     assert "no voice" in done.stderr
     assert "plugins.strict" in done.stderr
+
+
+def test_a_worker_whose_settings_are_faulty_says_so_once(hopyard: Hopyard) -> None:
+    """It was started before its supervisor had read them."""
+    done = hopyard("worker", toml='[worker]\nlease = "x"\n')
+    assert done.returncode == 2
+    assert done.stderr.count("worker.lease") == 1
+    assert "ended with" not in done.stderr

@@ -326,6 +326,19 @@ def test_a_first_start_that_fails_ends_everything_with_the_reason(
     assert gone(int(pid))
 
 
+def test_a_child_ends_where_its_grace_cannot_be_told() -> None:
+    pids: list[int] = []
+
+    def grace() -> float:
+        pids.extend(child.pid for child in psutil.Process().children())
+        raise HopyardError("faulty settings")
+
+    with pytest.raises(HopyardError, match="faulty settings"):
+        Supervisor([ChildSpec("one", python(SLEEPER), grace=grace)]).run()
+    assert pids
+    assert all(gone(pid) for pid in pids)
+
+
 def test_output_goes_to_a_private_log_that_is_turned_over(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "one.log"
     log.parent.mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ def child(
     name: str,
     arguments: Sequence[str],
     *,
-    grace: float,
+    grace: float | Callable[[], float],
     log: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> ChildSpec:
@@ -58,7 +58,7 @@ class Keeper:
     def __init__(
         self,
         children: Sequence[ChildSpec],
-        ledger_url: str,
+        ledger_url: Callable[[], str],
         last_words: Mapping[str, Path] | None = None,
         on_change: OnChange | None = None,
     ) -> None:
@@ -88,7 +88,7 @@ class Keeper:
         from hopyard.ledger.database import open_database
 
         async def record() -> None:
-            database = open_database(self._ledger_url)
+            database = open_database(self._ledger_url())
             try:
                 await witness(database, pid, seen)
             finally:

@@ -32,7 +32,9 @@ def command(quiet: bool) -> None:
         asyncio.run(hopyard.upgrade())
         children = specs(hopyard)
         stack.write(broker_url=hopyard.broker_url, database_url=hopyard.database_url)
-        keeper = Keeper(children, hopyard.database_url, on_change=lambda statuses: _write(stack, statuses))
+        keeper = Keeper(
+            children, lambda: hopyard.database_url, on_change=lambda statuses: _write(stack, statuses)
+        )
         if not quiet:
             _tell(hopyard, children)
         keeper.run()

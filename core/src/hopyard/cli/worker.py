@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 
 from hopyard.cli import load_hopyard
+from hopyard.errors import ConfigError
 
 
 @click.command("worker")
@@ -23,11 +26,16 @@ def command(queues: str | None, name: str, processes: int, single: bool) -> None
     import faulthandler
 
     from hopyard.monitor import logs
-    from hopyard.supervise.leash import watch_leash
+    from hopyard.supervise import FRESH, watch_leash
 
     watch_leash()
     faulthandler.enable()  # a segfault says where
-    hopyard = load_hopyard("worker")
+    try:
+        hopyard = load_hopyard("worker")
+    except ConfigError:
+        if os.environ.get(FRESH):  # its supervisor reads the same settings just now
+            raise SystemExit(2) from None
+        raise
     hopyard.plugins.check()
     logs.configure(hopyard.settings.log.level, hopyard.settings.log.format)
     from celery.utils.log import mlevel
@@ -50,7 +58,8 @@ def _supervise(queues: str | None, name: str, processes: int) -> None:
     from hopyard.cli._processes import Keeper, child, worker_grace
     from hopyard.monitor.logs import LAST_WORDS
 
-    settings = load_settings()
+    # The first worker starts while the settings are read here: a quarter of the time until its first job.
+    settings = cache(load_settings)
     some = ["--queues", queues] if queues else []
     names = [f"{name}-{n}" for n in range(1, processes + 1)]
     with TemporaryDirectory(prefix="hopyard-") as folder:
@@ -59,9 +68,9 @@ def _supervise(queues: str | None, name: str, processes: int) -> None:
             child(
                 one,
                 ["worker", "--single", *some, "--name", one],
-                grace=worker_grace(settings),
+                grace=lambda: worker_grace(settings()),
                 env={LAST_WORDS: str(words[one])},
             )
             for one in names
         ]
-        Keeper(children, settings.ledger_url, words).run()
+        Keeper(children, lambda: settings().ledger_url, words).run()

@@ -19,6 +19,8 @@ from hopyard.supervise.leash import LEASH
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
+#: Set for a process that is started for the first time: what is wrong with its settings its supervisor says.
+FRESH = "HOPYARD_INTERNAL_FRESH"
 HEALTHY_AFTER = 10.0
 _LOG_LIMIT = 10 * 1024 * 1024
 
@@ -28,7 +30,8 @@ class ChildSpec:
     """A process to be kept running.
 
     `env` is added to the supervisor's environment. `grace` is how many seconds it has after `stop_signal`
-    before it is killed. `log` takes standard output and error, both are inherited without it; a file
+    before it is killed; a function is asked once the process has been started, and may stop everything by an
+    error. `log` takes standard output and error, both are inherited without it; a file
     over 10 MB is moved to `NAME.1` at a start. `ready` is asked until it answers True before the next child
     is started, for at most `ready_within` seconds.
     """
@@ -38,7 +41,7 @@ class ChildSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     stop_signal: int = signal.SIGTERM
-    grace: float = 10.0
+    grace: float | Callable[[], float] = 10.0
     log: Path | None = None
     ready: Callable[[], bool] | None = None
     ready_within: float = 30.0
@@ -67,6 +70,8 @@ class Child:
         self.returncode: int | None = None
         self.memory: int | None = None
         self.due = 0.0
+        self.grace = 0.0
+        """In seconds, once the process has been started."""
         self._pause = FIRST_PAUSE
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -94,7 +99,7 @@ class Child:
             log = stack.enter_context(_opened(spec.log)) if spec.log is not None else None
             self._process = subprocess.Popen(
                 list(spec.argv),
-                env={**os.environ, **spec.env, LEASH: str(leash)},
+                env={**os.environ, **spec.env, LEASH: str(leash), FRESH: "" if self._started else "1"},
                 cwd=spec.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -104,6 +109,13 @@ class Child:
                 preexec_fn=die_with_parent(spec.stop_signal),
             )
         self._started, self._started_at = time.monotonic(), datetime.now(UTC)
+        try:
+            self.grace = spec.grace if isinstance(spec.grace, float | int) else spec.grace()
+        except BaseException:
+            self.kill()
+            self._process.wait()
+            self._process = None
+            raise
 
     def signal(self, number: int) -> None:
         """Send the process a signal; what it has started is its own affair."""

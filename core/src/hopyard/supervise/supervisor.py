@@ -128,7 +128,7 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.start(self._leash)
-        self._guardian.watch(child.pid, child.spec.grace)
+        self._guardian.watch(child.pid, child.grace)
         self._changed()
 
     def _reap(self, child: Child) -> bool:
@@ -152,7 +152,7 @@ class Supervisor:
             if not child.running:
                 continue
             child.signal(child.spec.stop_signal)
-            self._await_end(child, child.spec.grace)
+            self._await_end(child, child.grace)
             if child.running:
                 _log.warning("%s (pid %d) is killed", child.spec.name, child.pid)
                 child.kill()
