@@ -94,9 +94,14 @@ class Siege:
         """Alone with a named step: who obeys tells nobody which of two orders it was."""
         return self._points[name]
 
-    async def stream(self, strike: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let some of the same strikes hit at the same time."""
-        await asyncio.gather(*(strike() for _ in range(plan.STREAMS)))
+    async def stream(self, fault: Round, strike: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+        """Do a fault's rounds, by their numbers, some of them at the same time."""
+
+        async def one() -> None:
+            for turn in fault.turns():
+                await strike(turn)
+
+        await asyncio.gather(*(one() for _ in range(plan.STREAMS.get(fault.fault, 1))))
 
     async def struck(self, strike: Callable[[Siege], Coroutine[Any, Any, None]]) -> None:
         """Strike; what stops one kind of strike is noted: the others and the checker still tell something."""

@@ -29,12 +29,7 @@ async def partitions(siege: Siege) -> None:
         return
     kinds = itertools.cycle(fault.rng.sample([*itertools.product(_WHERE, _HOW)], len(_WHERE) * len(_HOW)))
     lengths = itertools.cycle(_SECONDS)
-
-    async def strike() -> None:
-        for _ in fault.turns():
-            await _partition(siege, *next(kinds), next(lengths))
-
-    await siege.stream(strike)
+    await siege.stream(fault, lambda _: _partition(siege, *next(kinds), next(lengths)))
 
     def judge(e: Evidence) -> list[str]:
         late = sorted(_beyond(e))
