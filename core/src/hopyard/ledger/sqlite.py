@@ -1,4 +1,8 @@
-"""The ledger on SQLite in WAL mode: one connection in one thread, next to the event loop that owns it."""
+"""The ledger on SQLite in WAL mode: a connection in a thread, next to the event loop that owns it.
+
+Writes of a few rows go through a second one in the loop's own thread as long as they are quick: handing a
+commit of half a millisecond to another thread, and waiting for that, costs as much again.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -25,6 +29,11 @@ BUSY_SECONDS: Final = 30.0
 #: A commit survives a power cut.
 DURABLE: Final = "PRAGMA synchronous = FULL"
 _LAZY: Final = "PRAGMA synchronous = NORMAL"
+#: A write that took longer was no quick one: the next ones go to the thread.
+_QUICK_SECONDS: Final = 0.003
+_SHY: Final = 50
+#: Rows of a write that may be quick.
+_FEW: Final = 8
 PRAGMAS: Final = (f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}", "PRAGMA journal_mode = WAL", DURABLE)
 
 _AT: Final = f"?{len(NewJob._fields) + 1}"
@@ -139,6 +148,29 @@ class _Connection:
         return stored.new
 
 
+def _transaction(raw: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], lazily: bool) -> T:
+    """Run `work` as one transaction.
+
+    BEGIN IMMEDIATE: a transaction that reads before it takes the write lock fails at once when another writer
+    came between, whatever the busy timeout.
+    """
+    if lazily:
+        raw.execute(_LAZY)
+        try:
+            return _transaction(raw, work, lazily=False)
+        finally:
+            raw.execute(DURABLE)
+    raw.execute("BEGIN IMMEDIATE")
+    try:
+        answer = work(raw)
+        raw.execute("COMMIT")
+    except BaseException:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        raise
+    return answer
+
+
 class SqliteDatabase(Database):
     """One event loop's connection to one SQLite file."""
 
@@ -147,6 +179,10 @@ class SqliteDatabase(Database):
     def __init__(self, path: str) -> None:
         self._path = path
         self._raw: sqlite3.Connection | None = None
+        self._here: sqlite3.Connection | None = None
+        """The loop's own. It waits for no lock, and leaves copying the log back to the other."""
+        self._shy = 10
+        """So many quick writes in the thread until one is done here."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopyard-sqlite")
         self._free = asyncio.Lock()
 
@@ -155,17 +191,28 @@ class SqliteDatabase(Database):
             if self._raw is not None:
                 await self._run(lambda raw: raw.close())
                 self._raw = None
+            if self._here is not None:
+                self._here.close()
+                self._here = None
         self._thread.shutdown(wait=False)
+
+    def _connect(self) -> sqlite3.Connection:
+        raw = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        raw.row_factory = sqlite3.Row
+        _prepare(raw)
+        return raw
 
     def _opened(self) -> sqlite3.Connection:
         if self._raw is None:
-            raw = sqlite3.connect(
-                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            raw.row_factory = sqlite3.Row
-            _prepare(raw)
-            self._raw = raw
+            self._raw = self._connect()
         return self._raw
+
+    def _opened_here(self) -> sqlite3.Connection:
+        if self._here is None:
+            self._here = self._connect()
+            self._here.execute("PRAGMA busy_timeout = 0")
+            self._here.execute("PRAGMA wal_autocheckpoint = 0")
+        return self._here
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the connection's thread, to its end even if the caller is cancelled."""
@@ -174,46 +221,50 @@ class SqliteDatabase(Database):
             return work(self._opened())
 
         future = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        with self._errors():
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                await asyncio.wait([future])
+                raise
+
+    async def _write(
+        self, work: Callable[[sqlite3.Connection], T], *, rows: int | None = None, lazily: bool = False
+    ) -> T:
+        """Run `work` as one transaction, in one hop to the thread or here.
+
+        `rows` is how many it is about, if that is known. `lazily`: as PostgreSQL's claims, the commit does
+        not wait for the disk.
+        """
+
+        def transaction(raw: sqlite3.Connection) -> T:
+            return _transaction(raw, work, lazily)
+
+        def timed(raw: sqlite3.Connection) -> T:
+            begun = time.perf_counter()
+            answer = transaction(raw)
+            self._shy = max(0, self._shy - 1) if time.perf_counter() - begun < _QUICK_SECONDS else _SHY
+            return answer
+
+        async with self._free:
+            if rows is None or rows > _FEW:
+                return await self._run(transaction)
+            if not self._shy:
+                try:
+                    with self._errors():
+                        return timed(self._opened_here())
+                except LedgerUnavailable:  # locked, most likely: the thread can wait
+                    self._shy = _SHY
+            return await self._run(timed)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])
-            raise
+            yield
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:  # the statement itself is wrong
                 raise
             raise LedgerUnavailable(f"SQLite cannot be used now: {error} ({self._path})") from error
-
-    async def _write(self, work: Callable[[sqlite3.Connection], T], *, lazily: bool = False) -> T:
-        """Run `work` as one transaction in one hop to the thread.
-
-        BEGIN IMMEDIATE: a transaction that reads before it takes the write lock fails at once when
-        another writer came between, whatever the busy timeout. `lazily`: as PostgreSQL's claims, the commit
-        does not wait for the disk.
-        """
-
-        def transaction(raw: sqlite3.Connection) -> T:
-            if lazily:
-                raw.execute(_LAZY)
-                try:
-                    return at_once(raw)
-                finally:
-                    raw.execute(DURABLE)
-            return at_once(raw)
-
-        def at_once(raw: sqlite3.Connection) -> T:
-            raw.execute("BEGIN IMMEDIATE")
-            try:
-                answer = work(raw)
-                raw.execute("COMMIT")
-            except BaseException:
-                if raw.in_transaction:
-                    raw.execute("ROLLBACK")
-                raise
-            return answer
-
-        async with self._free:
-            return await self._run(transaction)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Connection]:
@@ -243,14 +294,16 @@ class SqliteDatabase(Database):
         return json.dumps([*values])
 
     async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
-        return await self._write(lambda raw: _insert_jobs(raw, jobs, fresh))
+        return await self._write(lambda raw: _insert_jobs(raw, jobs, fresh), rows=len(jobs))
 
     async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
         await self._write(lambda raw: raw.executemany(_HEARD, rings))
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         values = (json.dumps([*ids]), worker, claim)
-        rows = await self._write(lambda raw: raw.execute(_CLAIM, values).fetchall(), lazily=True)
+        rows = await self._write(
+            lambda raw: raw.execute(_CLAIM, values).fetchall(), rows=len(ids), lazily=True
+        )
         return [_claim(row) for row in rows]
 
     async def finish(self, done: Sequence[Done], worker: int) -> set[str]:
@@ -264,7 +317,7 @@ class SqliteDatabase(Database):
             raw.executemany(_GONE, [(id_,) for id_ in ours])
             return ours
 
-        return await self._write(work)
+        return await self._write(work, rows=len(done))
 
     async def again(self, jobs: Sequence[Again], worker: int) -> set[str]:
         def work(raw: sqlite3.Connection) -> set[str]:
