@@ -138,9 +138,9 @@ class SteppedWhole(SqliteDatabase):
         super().__init__(path)
         self._gate = gate
 
-    async def _write(self, work: Callable[[Any], Any]) -> Any:
+    async def _write(self, work: Callable[[Any], Any], **kind: Any) -> Any:
         await self._gate(self._gate.only)
-        return await super()._write(work)
+        return await super()._write(work, **kind)
 
     async def _read(self, work: Callable[[Any], Any]) -> Any:
         await self._gate(self._gate.only)

@@ -272,9 +272,9 @@ async def test_a_task_that_nobody_knows_is_parked(lab: Lab) -> None:
     async with Redis.from_url(redis_url(lab.hopyard.broker_url)) as client:
         await client.delete(redis_key("site", 5))
     row = await lab.row(known)
-    headers = json.dumps(json.loads(row["headers"]) | {"task": "gone.add"})
+    assert row["headers"] == ""  # the message's are made of the row
     publisher = open_publisher(lab.hopyard.broker_url)
-    await publisher.publish([Ring(known, "gone.add", "site", 5, row["body"], headers)])
+    await publisher.publish([Ring(known, "gone.add", "site", 5, row["body"], "")])
     await publisher.close()
     await lab.worker(batches=True)
     assert "plugin `gone` installed" in (await lab.reaches(known, PARKED))["reason"]

@@ -11,6 +11,7 @@ import pytest
 from celery.exceptions import InvalidTaskError
 from celery.worker import state as worker_state
 from engines import Gate, Lab, Worker
+from hopyard.broker import envelope
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import waiting
 from hopyard.ledger.values import derived_id, moment, new_id
@@ -154,8 +155,9 @@ async def test_a_message_of_a_job_that_runs_or_is_over_is_only_acknowledged(lab:
     await lab.until(lambda: worker.acked == [id_] * 2)
     gate.open()
     await lab.ends(id_)
-    worker.deliver(row["body"], json.loads(row["headers"]))
-    worker.deliver(row["body"], {**json.loads(row["headers"]), "id": new_id()})
+    headers = json.loads(envelope.headers(id_, row["task"]))
+    worker.deliver(row["body"], headers)
+    worker.deliver(row["body"], {**headers, "id": new_id()})
     await lab.until(lambda: len(worker.acked) == 4)
     assert gate.waiting == 1
     assert not worker_state.requests, "Celery forgets them too"
@@ -321,7 +323,7 @@ async def test_a_job_of_an_unknown_task_is_parked_and_runs_once_it_is_known(
     known = await lab.submit()
     await lab.ledger.database.execute("UPDATE job_live SET task = 'gone.call' WHERE id = $1", known)
     row = await lab.row(known)
-    headers = {**json.loads(row["headers"]), "task": "gone.call"}
+    headers = json.loads(envelope.headers(known, "gone.call"))
     message = worker.deliver(row["body"], headers)
     row = await lab.reaches(known, PARKED)
     assert "plugin `gone` installed" in row["reason"]

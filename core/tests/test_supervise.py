@@ -327,10 +327,10 @@ def test_a_first_start_that_fails_ends_everything_with_the_reason(
 
 
 def test_a_child_ends_where_its_grace_cannot_be_told() -> None:
-    pids: list[int] = []
+    before, pids = {*psutil.Process().children()}, list[int]()
 
     def grace() -> float:
-        pids.extend(child.pid for child in psutil.Process().children())
+        pids.extend(one.pid for one in {*psutil.Process().children()} - before)
         raise HopyardError("faulty settings")
 
     with pytest.raises(HopyardError, match="faulty settings"):

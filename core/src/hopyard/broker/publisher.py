@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from hopyard.broker.envelope import envelope, kombu_priority
+from hopyard.broker.envelope import envelope, headers_of, kombu_priority
 from hopyard.errors import BrokerError
 from hopyard.ledger.values import Ring
 
@@ -209,7 +209,7 @@ class KombuPublisher(Publisher):
                         priority=MOST if ring.first else ring.priority,
                         content_type="application/json",
                         content_encoding="utf-8",
-                        headers=json.loads(ring.headers),
+                        headers=json.loads(headers_of(ring)),
                         properties={"correlation_id": ring.id, "delivery_mode": 2},
                     )
                     channel.basic_publish(message, exchange="", routing_key=ring.queue)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.worker import state
 from celery.worker.control import Panel
 
+from hopyard.broker.envelope import headers_of
 from hopyard.engine.lanes import Running
 from hopyard.ledger.values import Again, Done
 from hopyard.specs import State
@@ -76,7 +77,7 @@ class CeleryView:
 
 
 def _received(running: Running) -> dict[str, Any]:
-    headers = json.loads(running.claim.headers)
+    headers = json.loads(headers_of(running.claim))
     return {
         "name": running.claim.task,
         "args": headers.get("argsrepr"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hopyard.broker import envelope
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import following
-from hopyard.ledger.values import NewJob, Ring, job_id, new_id
+from hopyard.ledger.values import NewJob, Ring, job_id, new_id, renamed
 from hopyard.specs import State
 from hopyard.tasks import canvas
 
@@ -90,8 +90,7 @@ class Follower:
 
 def _renamed(job: NewJob) -> NewJob:
     id_ = new_id()
-    headers = json.loads(job.headers) | {"id": id_}
-    return job._replace(id=id_, headers=json.dumps(headers), replay_of=job.id)
+    return job._replace(id=id_, headers=renamed(job.headers, id_), replay_of=job.id)
 
 
 class _Expansion:

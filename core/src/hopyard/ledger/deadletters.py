@@ -14,7 +14,7 @@ from typing import Any
 
 from hopyard.errors import UnknownJob
 from hopyard.ledger.database import Connection, Database, Row
-from hopyard.ledger.values import MARK, NewJob, derived_id, utcnow
+from hopyard.ledger.values import MARK, NewJob, derived_id, renamed, utcnow
 from hopyard.specs import State
 
 #: Rows that one transaction replays or discards.
@@ -83,14 +83,13 @@ def _again(row: Row, edits: Mapping[str, Any]) -> NewJob:
     old = str(row["id"])
     id_ = derived_id(old, "replay")
     args, kwargs, embed = json.loads(row["body"])
-    headers = json.loads(row["headers"]) | {"id": id_, "retries": 0, MARK: 1}
     return NewJob(
         id=id_,
         task=row["task"],
         queue=row["queue"],
         priority=row["priority"],
         body=json.dumps([args, kwargs | edits, embed]),
-        headers=json.dumps(headers),
+        headers=renamed(row["headers"], id_, retries=0, **{MARK: 1}),
         parent=str(row["parent"]) if row["parent"] else None,
         root=str(row["root"]) if row["root"] else None,
         person=row["person"],

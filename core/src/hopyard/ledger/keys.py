@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Literal
 from hopyard.ledger import waiting
 from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import NewJob, utcnow
+from hopyard.ledger.values import NewJob, renamed, utcnow
 from hopyard.specs import State
 
 OnDuplicate = Literal["reject", "replace", "debounce"]
@@ -81,7 +80,7 @@ async def _holder(tx: Connection, d: Dialect, job: NewJob, unique: Unique) -> st
 async def _changed(tx: Connection, d: Dialect, earlier: str, job: NewJob, unique: Unique) -> bool:
     """Give the earlier job the new one's arguments, and its time if it is to wait anew."""
     waits = f"state IN ({State.SCHEDULED:d}, {State.QUEUED:d}, {State.RETRYING:d}, {State.PARKED:d})"
-    headers = json.dumps(json.loads(job.headers) | {"id": earlier})
+    headers = renamed(job.headers, earlier)
     if unique.on_duplicate == "replace":
         return bool(
             await tx.execute(

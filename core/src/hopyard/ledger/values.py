@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -101,7 +102,10 @@ def moment(value: Any) -> datetime | None:
 
 
 class NewJob(NamedTuple):
-    """A job to be stored. `body` is the protocol-2 body `[args, kwargs, embed]`, `headers` its headers."""
+    """A job to be stored. `body` is the protocol-2 body `[args, kwargs, embed]`.
+
+    `headers` are the message's as JSON text; empty where they say nothing that the other fields do not say.
+    """
 
     id: str
     task: str
@@ -125,6 +129,11 @@ class NewJob(NamedTuple):
 
 #: What `NewJob` has beyond what every job has, where nothing special was asked for.
 ORDINARY = (State.QUEUED, *[None] * 10, False)
+
+
+def renamed(headers: str, id_: str, **more: Any) -> str:
+    """Return a message's headers with another id; those that are made when it is rung stay empty."""
+    return json.dumps(json.loads(headers) | {"id": id_, **more}) if headers else ""
 
 
 class Stored(NamedTuple):

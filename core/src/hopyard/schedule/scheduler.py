@@ -191,15 +191,14 @@ class Scheduler:
     def _job(self, stored: Stored, due: datetime) -> NewJob:
         schedule = stored.schedule
         options = self._hopyard.plugins.options.get(schedule.task)
-        id_ = new_id()
         kwargs: dict[str, Any] = dict(schedule.kwargs)
         return NewJob(
-            id=id_,
+            id=new_id(),
             task=schedule.task,
             queue=options.queue if options else schedule.task.split(".", 1)[0],
             priority=options.priority if options else 5,
             body=envelope.body((), kwargs),
-            headers=envelope.headers(id_, schedule.task, kwargsrepr=json.dumps(kwargs)[:200]),
+            headers="",
             schedule=schedule.name,
             due=due,
             person=stored.person,

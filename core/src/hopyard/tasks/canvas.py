@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hopyard.broker.envelope import EMBED
+from hopyard.broker.envelope import EMBED, headers_of
 from hopyard.ledger.values import NewJob, job_id
 from hopyard.tasks.payload import checked
 
@@ -75,7 +75,7 @@ def linked(job: NewJob, options: Mapping[str, Any]) -> NewJob:
         return job
     args, kwargs, _ = json.loads(job.body)
     body = json.dumps([args, kwargs, embed])
-    headers = json.loads(job.headers) | {
+    headers = json.loads(headers_of(job)) | {
         "group": group,
         "group_index": options.get("group_index"),
         "parent_id": parent,

@@ -256,13 +256,15 @@ class Call(Generic[P, R]):
         state, eta = (State.SCHEDULED, self.eta) if later else (State.QUEUED, None)
         what = f"{task.name}: the arguments"
         for args, kwargs in calls:
+            id_ = job_id(self.id) if self.id else new_id()
+            headers = ""
             if check:
                 named = task.payload.dump(args, kwargs)
                 body, shown = envelope.body_of(named), named[:200]
             else:
                 body, shown = envelope.body(args, kwargs), repr(kwargs)[:200]
-            id_ = job_id(self.id) if self.id else new_id()
-            headers = envelope.headers(id_, task.name, root=root, parent=parent, kwargsrepr=shown)
+            if origin or not check:
+                headers = envelope.headers(id_, task.name, root=root, parent=parent, kwargsrepr=shown)
             body = checked(body, what)
             yield NewJob(
                 id_, task.name, queue, priority, body, headers, state, eta, None, None, parent, root, person
