@@ -55,24 +55,25 @@ SELECT id, now() FROM stored"""
 # of what they cost. Where all are of one task it is not sent and read a thousand times.
 _ENTRY: Final = """
 outbox AS (
-  INSERT INTO job_outbox (id, created, jobs) VALUES ($7, now(), $1))
+  INSERT INTO job_outbox (id, created, jobs) VALUES ($6, now(), $1))
 SELECT now()"""
+_GIVEN: Final = "id, task, queue, priority, body, headers, state, created"
 _FRESH: Final = f"""
 WITH stored AS (
-  INSERT INTO job_live (id, task, queue, priority, body, headers, state, created)
-  SELECT u.*, {State.QUEUED:d}, now()
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::text[]) AS u),
+  INSERT INTO job_live ({_GIVEN})
+  SELECT u.*, '', {State.QUEUED:d}, now()
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::text[]) AS u),
 {_ENTRY}"""
 _FRESH_ALIKE: Final = f"""
 WITH stored AS (
-  INSERT INTO job_live (id, task, queue, priority, body, headers, state, created)
-  SELECT u.id, $2, $3, $4, u.body, u.headers, {State.QUEUED:d}, now()
-    FROM unnest($1::uuid[], $5::text[], $6::text[]) AS u(id, body, headers)),
+  INSERT INTO job_live ({_GIVEN})
+  SELECT u.id, $2, $3, $4, u.body, '', {State.QUEUED:d}, now()
+    FROM unnest($1::uuid[], $5::text[]) AS u(id, body)),
 {_ENTRY}"""
 _FRESH_ONE: Final = f"""
 WITH stored AS (
-  INSERT INTO job_live (id, task, queue, priority, body, headers, state, created)
-  VALUES ($1, $2, $3, $4, $5, $6, {State.QUEUED:d}, now())),
+  INSERT INTO job_live ({_GIVEN})
+  VALUES ($1, $2, $3, $4, $5, '', {State.QUEUED:d}, now())),
 outbox AS (
   INSERT INTO job_outbox (id, created) VALUES ($1, now()))
 SELECT now()"""
@@ -183,12 +184,12 @@ class _Connection:
 
     async def insert(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
         """As `Database.submit`."""
-        if fresh and all(job[6:] == ORDINARY for job in jobs):
+        if fresh and all(job[5:] == ORDINARY for job in jobs):
             ids = {job.id for job in jobs}
             if len(jobs) == 1:
-                return Stored(ids, await self._raw.fetchval(_FRESH_ONE, *jobs[0][:6]))
+                return Stored(ids, await self._raw.fetchval(_FRESH_ONE, *jobs[0][:5]))
             entry, alike = new_id(), jobs[0][1:4]
-            columns: list[Any] = _columns(jobs, 6)
+            columns: list[Any] = _columns(jobs, 5)
             if all(job[1:4] == alike for job in jobs):
                 columns[1:4] = alike
                 return Stored(ids, await self._raw.fetchval(_FRESH_ALIKE, *columns, entry), entry)

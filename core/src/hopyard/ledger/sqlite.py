@@ -45,7 +45,7 @@ ON CONFLICT DO NOTHING"""
 # Ordinary jobs that nobody can have stored before.
 _FRESH: Final = f"""
 INSERT INTO job_live (id, task, queue, priority, body, headers, state, created)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, {State.QUEUED:d}, ?7)"""
+VALUES (?1, ?2, ?3, ?4, ?5, '', {State.QUEUED:d}, ?6)"""
 _OUTBOX: Final = "INSERT INTO job_outbox (id, created) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
 _ENTRY: Final = "INSERT INTO job_outbox (id, created, jobs) VALUES (?1, ?2, ?3)"
 _HEARD: Final = "DELETE FROM job_outbox WHERE id = ?1 AND created = ?2"
@@ -104,8 +104,8 @@ def _numbered(sql: str) -> str:
 
 def _insert_jobs(raw: sqlite3.Connection, jobs: Sequence[NewJob], fresh: bool = False) -> Stored:
     at = time.time_ns() // 1000
-    if fresh and all(job[6:] == ORDINARY for job in jobs):
-        raw.executemany(_FRESH, [(*job[:6], at) for job in jobs])
+    if fresh and all(job[5:] == ORDINARY for job in jobs):
+        raw.executemany(_FRESH, [(*job[:5], at) for job in jobs])
         ids = [job.id for job in jobs]
         if len(ids) == 1:
             raw.execute(_OUTBOX, (ids[0], at))

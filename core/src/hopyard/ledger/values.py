@@ -128,7 +128,7 @@ class NewJob(NamedTuple):
 
 
 #: What `NewJob` has beyond what every job has, where nothing special was asked for.
-ORDINARY = (State.QUEUED, *[None] * 10, False)
+ORDINARY = ("", State.QUEUED, *[None] * 10, False)
 
 
 def renamed(headers: str, id_: str, **more: Any) -> str:
