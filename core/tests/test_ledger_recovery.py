@@ -54,13 +54,15 @@ async def test_the_jobs_of_a_lost_worker_are_queued_again(ledger: Any) -> None:
     assert await workers.rescue(database) == ([], [], 0)
 
 
+@pytest.mark.parametrize("where", ["between statements", "in the midst of one"])
 async def test_a_process_frozen_in_a_transaction_blocks_nobody_for_long(
-    ledger: Any, connect: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+    ledger: Any, connect: Callable[[], Database], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Its locks end with its session: PostgreSQL's own time limit, for TCP would keep it for hours."""
     if ledger.database.dialect.name != "postgresql":
         pytest.skip("SQLite has one lock, which a frozen process holds")
-    monkeypatch.setattr(postgres, "IDLE_SECONDS", 0.5)
+    idle = where == "between statements"
+    monkeypatch.setattr(postgres, "IDLE_SECONDS" if idle else "STATEMENT_SECONDS", 0.5)
     worker = await ledger.worker(lease=3)
     claim = await ledger.running(worker)
     await lose(ledger, worker, 4)
@@ -68,6 +70,9 @@ async def test_a_process_frozen_in_a_transaction_blocks_nobody_for_long(
     async def freeze() -> None:
         async with connect().transaction() as frozen:
             await frozen.execute("UPDATE job_live SET priority = 1 WHERE id = $1", claim.id)
+            monkeypatch.undo()
+            if not idle:  # prepared, and not executed: the server waits for the rest
+                await frozen._raw.prepare("SELECT 2")  # type: ignore[attr-defined]
             assert (await workers.rescue(ledger.database)).workers == [worker]
             await frozen.execute("SELECT 1")
 

@@ -205,8 +205,10 @@ class Popper:
         return found
 
     async def _call(self, *command: str | bytes) -> Any:
+        from hiredis import pack_command
+
         async with asyncio.timeout(_SECONDS):
-            await self._taking.send_command(*command)
+            await self._taking.send_packed_command(pack_command(command))  # type: ignore[arg-type]  # any length
             return await self._taking.read_response()
 
     @asynccontextmanager

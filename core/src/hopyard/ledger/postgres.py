@@ -157,6 +157,8 @@ _POOLER: Final = (
 #: A process that is frozen or cut off inside a transaction keeps its locks for so long, not until TCP gives
 #: up: its jobs are to be taken back, and the leader must not wait for it.
 IDLE_SECONDS: Final = 4.0
+#: The same where it is frozen between preparing a statement and executing it: to PostgreSQL that is not idle.
+STATEMENT_SECONDS: Final = 8.0
 #: A statement that has no answer after so long has none: the server hangs, or the way there is cut.
 _ANSWER_SECONDS: Final = 10.0
 #: Statements under way are given so long when the connections are closed.
@@ -298,8 +300,11 @@ class PostgresDatabase(Database):
     async def transaction(self) -> AsyncIterator[_Connection]:
         async with self._connection() as raw:
             # In one exchange, and within the transaction, as poolers want it.
-            idle = int(IDLE_SECONDS * 1000)
-            await raw.execute(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}")
+            idle, statement = int(IDLE_SECONDS * 1000), int(STATEMENT_SECONDS * 1000)
+            await raw.execute(
+                f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; "
+                f"SET LOCAL statement_timeout = {statement}"
+            )
             try:
                 yield _Connection(raw)
             except BaseException:
