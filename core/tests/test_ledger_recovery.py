@@ -62,7 +62,7 @@ async def test_a_process_frozen_in_a_transaction_blocks_nobody_for_long(
     if ledger.database.dialect.name != "postgresql":
         pytest.skip("SQLite has one lock, which a frozen process holds")
     idle = where == "between statements"
-    monkeypatch.setattr(postgres, "IDLE_SECONDS" if idle else "STATEMENT_SECONDS", 0.5)
+    monkeypatch.setattr(postgres, "IDLE_SECONDS", 0.5)
     worker = await ledger.worker(lease=3)
     claim = await ledger.running(worker)
     await lose(ledger, worker, 4)
@@ -70,9 +70,10 @@ async def test_a_process_frozen_in_a_transaction_blocks_nobody_for_long(
     async def freeze() -> None:
         async with connect().transaction() as frozen:
             await frozen.execute("UPDATE job_live SET priority = 1 WHERE id = $1", claim.id)
-            monkeypatch.undo()
             if not idle:  # prepared, and not executed: the server waits for the rest
                 await frozen._raw.prepare("SELECT 2")  # type: ignore[attr-defined]
+                while not await ledger.database.evict():
+                    await asyncio.sleep(0.05)
             assert (await workers.rescue(ledger.database)).workers == [worker]
             await frozen.execute("SELECT 1")
 

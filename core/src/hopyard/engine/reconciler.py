@@ -134,6 +134,8 @@ class Reconciler:
                 return
 
     async def _rescue(self) -> None:
+        if evicted := await self._database.evict():
+            log.warning("%d sessions of processes frozen inside a transaction were ended", evicted)
         rescued = await workers.rescue(self._database)
         if rescued.workers:
             log.warning(

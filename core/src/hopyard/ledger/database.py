@@ -87,6 +87,13 @@ class Database(ABC):
         An entry that was written since, as a job is handed back, stays: it waits for a ring of its own.
         """
 
+    async def evict(self) -> int:
+        """End the sessions of processes that are frozen inside a transaction; return how many there were.
+
+        They hold locks for which others wait. Where the file itself is locked nobody can help.
+        """
+        return 0
+
     @abstractmethod
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         """Take the queued ones among `ids` for `worker`; the rest are not ours to run."""

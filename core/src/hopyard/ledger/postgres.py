@@ -135,6 +135,16 @@ UPDATE job_live j SET state = {State.RETRYING:d}, worker = NULL, eta = u.eta, re
 RETURNING j.id"""
 
 
+# A process that is frozen between preparing a statement and executing it is not idle to PostgreSQL, and no
+# timeout of its own ends that.
+_EVICT: Final = """
+SELECT pg_terminate_backend(pid) AS ended
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND usename = current_user AND application_name = $2
+   AND state = 'active' AND wait_event = 'ClientRead'
+   AND state_change < now() - $1 * interval '1 second'"""
+
+
 def _changed(status: str) -> int:
     """Return the row count in a command tag such as `UPDATE 3`."""
     count = status.rsplit(" ", 1)[-1]
@@ -145,6 +155,8 @@ def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
     return [[row[n] for row in rows] for n in range(width)]
 
 
+#: What the ledger's sessions are called; no others are ended.
+_NAME: Final = "hopyard"
 #: A plan that was made while `job_live` was empty reads it from end to end once it is full, and a kept
 #: statement keeps its plan; planning anew each time doubles what a small statement costs. So statements name
 #: the ids they are about, and plans take an index wherever there is one, whatever the statistics say. (What
@@ -157,8 +169,6 @@ _POOLER: Final = (
 #: A process that is frozen or cut off inside a transaction keeps its locks for so long, not until TCP gives
 #: up: its jobs are to be taken back, and the leader must not wait for it.
 IDLE_SECONDS: Final = 4.0
-#: The same where it is frozen between preparing a statement and executing it: to PostgreSQL that is not idle.
-STATEMENT_SECONDS: Final = 8.0
 #: A statement that has no answer after so long has none: the server hangs, or the way there is cut.
 _ANSWER_SECONDS: Final = 10.0
 #: Statements under way are given so long when the connections are closed.
@@ -212,8 +222,7 @@ class PostgresDatabase(Database):
         self._dsn = "postgresql" + url[url.index("://") :]
         self._pooled = kept == 0
         self._options: dict[str, Any] = {} if kept is None else {"statement_cache_size": kept}
-        if not self._pooled:
-            self._options["server_settings"] = _PLANS
+        self._options["server_settings"] = {"application_name": _NAME, **({} if self._pooled else _PLANS)}
         self._size = size
         self._pool: Any = None
         self._parked: Any = None
@@ -300,11 +309,8 @@ class PostgresDatabase(Database):
     async def transaction(self) -> AsyncIterator[_Connection]:
         async with self._connection() as raw:
             # In one exchange, and within the transaction, as poolers want it.
-            idle, statement = int(IDLE_SECONDS * 1000), int(STATEMENT_SECONDS * 1000)
-            await raw.execute(
-                f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; "
-                f"SET LOCAL statement_timeout = {statement}"
-            )
+            idle = int(IDLE_SECONDS * 1000)
+            await raw.execute(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}")
             try:
                 yield _Connection(raw)
             except BaseException:
@@ -358,6 +364,9 @@ class PostgresDatabase(Database):
 
     async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
         await self.execute(_HEARD, [id_ for id_, _ in rings], [*{at for _, at in rings}])
+
+    async def evict(self) -> int:
+        return len(await self.fetch(_EVICT, IDLE_SECONDS, _NAME))
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         rows = await self.fetch(_CLAIM, ids, worker, claim)
