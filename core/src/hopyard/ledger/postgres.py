@@ -171,6 +171,8 @@ _POOLER: Final = (
 IDLE_SECONDS: Final = 4.0
 #: A statement that has no answer after so long has none: the server hangs, or the way there is cut.
 _ANSWER_SECONDS: Final = 10.0
+#: Waiting for one's turn is no fault: on a slow way each statement takes long, and all of them get theirs.
+_TURN_SECONDS: Final = 60.0
 #: Statements under way are given so long when the connections are closed.
 _CLOSE_SECONDS: Final = 2.0
 
@@ -252,6 +254,7 @@ class PostgresDatabase(Database):
                     min_size=0,
                     max_size=self._size,
                     reset=_no_reset,
+                    timeout=_ANSWER_SECONDS,
                     command_timeout=_ANSWER_SECONDS,
                     **self._options,
                 )
@@ -265,7 +268,7 @@ class PostgresDatabase(Database):
             raw, self._parked = self._parked, None
             pool = self._pool or await self._open()
             if raw is None or _is_closed(raw):
-                raw = await pool.acquire(timeout=_ANSWER_SECONDS)
+                raw = await pool.acquire(timeout=_TURN_SECONDS)
             sound = False
             try:
                 yield raw
