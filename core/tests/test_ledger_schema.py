@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hopyard.ledger import migrations, notes, postgres, waiting
+from hopyard.ledger import postgres_statements as sql
 from hopyard.ledger.database import Database, open_database
 from hopyard.ledger.engine import create_engine
 from hopyard.ledger.tables import metadata
@@ -114,19 +115,19 @@ async def test_claims_use_the_primary_key_whatever_the_statistics_say(
     backlog = [ledger.new(id=new_id()) for _ in range(5000)]
     await on_postgres.submit(backlog)
     ids = [job.id for job in backlog[:64]]
-    rows = await on_postgres.fetch("EXPLAIN " + postgres._CLAIM, ids, worker, 1)
+    rows = await on_postgres.fetch("EXPLAIN " + sql.CLAIM, ids, worker, 1)
     plan = "\n".join(row["QUERY PLAN"] for row in rows)
     assert "job_live_pkey" in plan
     assert "Seq Scan on job_live" not in plan
     assert "job_live_queue" not in plan
 
 
-@pytest.mark.parametrize("name", ["_CLAIM", "_FINISH", "_AGAIN", "_HEARD"])
+@pytest.mark.parametrize("name", ["CLAIM", "FINISH", "AGAIN", "HEARD"])
 async def test_a_plan_made_for_an_empty_table_is_good_for_a_full_one(
     on_postgres: Database, name: str
 ) -> None:
     """It is kept: one that reads the whole table would cost nothing now, and everything once it is full."""
-    statement: str = getattr(postgres, name)
+    statement: str = getattr(sql, name)
     nothing = ", ".join(["NULL"] * max(int(n) for n in re.findall(r"\$(\d+)", statement)))
     await on_postgres.execute("ANALYZE job_live")
     await on_postgres.execute("ANALYZE job_outbox")
@@ -136,7 +137,7 @@ async def test_a_plan_made_for_an_empty_table_is_good_for_a_full_one(
         rows = await tx.fetch(f"EXPLAIN EXECUTE kept({nothing})")
         await tx.execute("DEALLOCATE kept")
     plan = "\n".join(row["QUERY PLAN"] for row in rows)
-    table = "job_outbox" if name == "_HEARD" else "job_live"
+    table = "job_outbox" if name == "HEARD" else "job_live"
     assert re.search(rf"Index (Only )?Scan (using|on) {table}_pkey", plan), plan
     assert f"Seq Scan on {table}" not in plan
     assert "Index Cond: (id = ANY ($1))" in plan, f"all of the index would be read: {plan}"
@@ -165,7 +166,7 @@ async def test_finishing_uses_the_primary_key(on_postgres: Database, ledger: Any
     await on_postgres.execute("ANALYZE job_live")
     width = 64
     columns = [[new_id()] * width, [1] * width, [5] * width, *([["x"] * width] * 3)]
-    rows = await on_postgres.fetch("EXPLAIN " + postgres._FINISH, *columns, 1)
+    rows = await on_postgres.fetch("EXPLAIN " + sql.FINISH, *columns, 1)
     plan = "\n".join(row["QUERY PLAN"] for row in rows)
     assert "job_live_pkey" in plan
     assert "Seq Scan on job_live" not in plan
@@ -199,7 +200,7 @@ async def test_a_statement_is_prepared_once(on_postgres: Database, ledger: Any) 
         await ledger.running(worker)
     rows = await on_postgres.fetch(
         "SELECT count(*) AS n FROM pg_prepared_statements WHERE statement = $1",
-        postgres._CLAIM,
+        sql.CLAIM,
     )
     assert rows[0]["n"] == 1
 
@@ -209,7 +210,7 @@ async def test_a_claims_commit_alone_does_not_wait_for_the_disk(on_postgres: Dat
     await on_postgres.submit([job])
     shown = "SELECT current_setting('synchronous_commit') AS it"
     async with on_postgres.transaction() as tx:
-        assert len(await tx.fetch(postgres._CLAIM, [job.id], worker, 1)) == 1
+        assert len(await tx.fetch(sql.CLAIM, [job.id], worker, 1)) == 1
         assert (await tx.fetch(shown))[0]["it"] == "off"
     assert (await on_postgres.fetch(shown))[0]["it"] == "on"
 

@@ -33,9 +33,9 @@ def _without(module: Any, constant: str, *parts: str) -> None:
 
 def _no_claim() -> None:
     """Whoever has a message runs the job."""
-    from hopyard.ledger import postgres, sqlite
+    from hopyard.ledger import postgres_statements, sqlite
 
-    _without(postgres, "_CLAIM", _STATE)
+    _without(postgres_statements, "CLAIM", _STATE)
     _without(sqlite, "_CLAIM", _STATE)
 
 
@@ -55,12 +55,13 @@ def _no_lease() -> None:
 def _no_fence() -> None:
     """Results and effects are accepted from whoever brings them."""
     from hopyard.ledger import effects, notes, postgres, sqlite
+    from hopyard.ledger import postgres_statements as sql
 
     checks = "AND j.claim = ($2::bigint[])[array_position($1, j.id)] AND j.worker = $7 AND j.state = 2"
-    _without(postgres, "_FINISH", checks)
+    _without(sql, "FINISH", checks)
     _without(sqlite, "_FINISH", "AND claim = ?2 AND worker = ?7 AND state = 2")
     asked = "id = ANY($1::uuid[])"
-    postgres._FINISH = postgres._FINISH.replace(asked, f"{asked} AND $2::bigint[] IS NOT NULL")
+    sql.FINISH = sql.FINISH.replace(asked, f"{asked} AND $2::bigint[] IS NOT NULL")
 
     async def held(*args: Any) -> None:
         """Anybody holds it."""
@@ -68,7 +69,7 @@ def _no_fence() -> None:
     effects.check_held = notes.check_held = held
 
     async def finish(self: Any, done: Sequence[Any], worker: int) -> set[str]:
-        rows = await self.fetch(postgres._FINISH, *postgres._columns(done, 6))
+        rows = await self.fetch(sql.FINISH, *postgres._columns(done, 6))
         return {str(row[0]) for row in rows}
 
     postgres.PostgresDatabase.finish = finish  # type: ignore[method-assign]
