@@ -130,6 +130,10 @@ class Stepped(PostgresDatabase):
             self.pid = raw.get_server_pid()
             yield _Raw(raw, self._gate)
 
+    async def evict(self) -> int:
+        """An actor that waits for its turn is not frozen; when one looks would depend on the clock."""
+        return 0
+
 
 class SteppedWhole(SqliteDatabase):
     """One actor's own connection to SQLite, with a step for each transaction."""

@@ -399,8 +399,8 @@ async def test_a_job_whose_claim_was_forgotten_is_rung_for(lab: Lab, worker: Wor
     id_ = await started(lab, worker, call)
     await lab.until(lambda: gate.waiting)
     forgotten = f"UPDATE job_live SET state = {QUEUED:d}, worker = NULL, claim = 0, attempt = 0 WHERE id = $1"
-    await lab.ledger.database.execute(forgotten, id_)
     before = await messages(lab)
+    await lab.ledger.database.execute(forgotten, id_)
     gate.open()
     while await messages(lab) == before:
         await asyncio.sleep(0.01)

@@ -97,12 +97,12 @@ class Reconciler:
 
     async def _tick(self) -> float:
         """Do what is due; return the seconds until the next look."""
+        if self._every("rescue", 2.0):  # first: whoever led before may be among the dead
+            await self._rescue()
         await self._promote()
         if self._every("relay", 1.0):
             await self._relay()
             await self._follower.rest()
-        if self._every("rescue", 2.0):
-            await self._rescue()
         if self._every("orphans", 30.0):
             await self._adopt_orphans()
         if self._every("broker", 3.0):
@@ -134,8 +134,6 @@ class Reconciler:
                 return
 
     async def _rescue(self) -> None:
-        if evicted := await self._database.evict():
-            log.warning("%d sessions of processes frozen inside a transaction were ended", evicted)
         rescued = await workers.rescue(self._database)
         if rescued.workers:
             log.warning(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 from hopyard.ledger.database import Connection, Database
 from hopyard.ledger.dialect import Dialect
 
+log = logging.getLogger("hopyard.ledger")
+
 
 async def lead(database: Database, duty: str, holder: str, seconds: float) -> int | None:
-    """Take or renew the lease of `duty` for `seconds`. Return the term, None if another process leads."""
+    """Take or renew the lease of `duty` for `seconds`. Return the term, None if another process leads.
+
+    Ends the sessions of frozen processes before: one of them may hold what the leader needs, or the lease.
+    """
+    if evicted := await database.evict():
+        log.warning("%d sessions of processes that are frozen inside a transaction were ended", evicted)
     d = database.dialect
     until = d.plus(d.clock, "$3")
     rows = await database.fetch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -42,6 +43,8 @@ _POOLER: Final = (
 #: A process that is frozen or cut off inside a transaction keeps its locks for so long, not until TCP gives
 #: up: its jobs are to be taken back, and the leader must not wait for it.
 IDLE_SECONDS: Final = 4.0
+#: How often to look for such sessions.
+_EVICT_SECONDS: Final = 2.0
 #: A statement that has no answer after so long has none: the server hangs, or the way there is cut.
 _ANSWER_SECONDS: Final = 10.0
 #: Waiting for one's turn is no fault: on a slow way each statement takes long, and all of them get theirs.
@@ -103,6 +106,7 @@ class PostgresDatabase(Database):
         self._parked: Any = None
         """A connection kept for the next caller: out of the pool and back costs as much as a statement."""
         self._opening = asyncio.Lock()
+        self._evicted = 0.0
 
     async def close(self) -> None:
         if self._pool is not None:
@@ -242,6 +246,9 @@ class PostgresDatabase(Database):
         await self.execute(sql.HEARD, [id_ for id_, _ in rings], [*{at for _, at in rings}])
 
     async def evict(self) -> int:
+        if time.monotonic() < self._evicted + _EVICT_SECONDS:
+            return 0
+        self._evicted = time.monotonic()
         return len(await self.fetch(sql.EVICT, IDLE_SECONDS, _NAME))
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
