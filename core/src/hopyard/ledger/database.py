@@ -90,8 +90,8 @@ class Database(ABC):
     async def evict(self) -> int:
         """End the sessions of processes that are frozen inside a transaction; return how many there were.
 
-        They hold locks for which others wait. Looks every two seconds at most. Where the file itself is locked
-        nobody can help.
+        They hold locks for which others wait. Looks every two seconds at most. Where the file itself is
+        locked nobody can help.
         """
         return 0
 
