@@ -134,8 +134,14 @@ class Siege:
         return True
 
     def verdict(self, violations: list[str]) -> None:
-        """Fail with every violation."""
+        """Fail with every violation; told at once, for the end of the whole is an hour away."""
         self.numbers["violations"] = len(violations)
+        for name, value in self.numbers.items():
+            print(f"  {self.pair} {name} {value}")  # noqa: T201
+        for one in self.rounds.values():
+            print(f"  {self.pair} {one.fault} {one.run}/{one.planned} {one.numbers}")  # noqa: T201
+        for line in violations:
+            print(f"  {self.pair} VIOLATION {line[:300]}", flush=True)  # noqa: T201
         shown = "\n".join(violations[:30])
         more = f"\n… and {len(violations) - 30} more" if len(violations) > 30 else ""
         assert not violations, f"{self.pair}, seed {plan.SEED}: {len(violations)} violations\n{shown}{more}"
