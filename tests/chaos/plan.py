@@ -24,7 +24,7 @@ GRACE: Final = 5.0
 #: Workers of a site: so many that some strikes may take one away each, at the same time.
 WORKERS: Final = 7 if MODE == "full" else 3
 #: So many strikes of one kind at the same time, each at another worker: they mostly wait.
-STREAMS: Final = {"T1": 2, "T1-page": 2, "T5": 2, "T7": 2, "T10": 3} if MODE == "full" else {}
+STREAMS: Final = {"T1": 3, "T1-page": 2, "T5": 2, "T7": 2, "T10": 3} if MODE == "full" else {}
 #: A killed worker's job runs again within so many seconds: 30 s at a lease of 15 s.
 AGAIN: Final = LEASE + 15.0
 #: All workers consume again within so many seconds after the broker or the database is back.
