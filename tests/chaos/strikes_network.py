@@ -74,7 +74,10 @@ def _cut(wires: list[Wire], how: str) -> None:
 
 
 def _beyond(e: Evidence) -> list[float]:
-    """Return for how long runs went on (they report every half second) after the next one had begun."""
+    """Return for how long runs went on (they report every half second) after the next one had begun.
+
+    A process that was stopped meanwhile (T7) can learn of it only when it goes on.
+    """
     last: dict[Any, float] = {}
     for line in e.sink:
         if line["what"] == "ticks":
@@ -82,7 +85,10 @@ def _beyond(e: Evidence) -> list[float]:
     found = []
     for starts in e.starts.values():
         for line, following in itertools.pairwise(starts):
-            found.append(last.get(run_of(line), 0.0) - following["at"])
+            ticked = last.get(run_of(line), 0.0)
+            stops = [hit.end for hit in e.hits if (hit.fault, hit.pid) == ("T7", line["pid"])]
+            woken = max((end for end in stops if end <= ticked + _MARGIN), default=0.0)
+            found.append(ticked - max(following["at"], woken))
     return [seconds for seconds in found if seconds > 0]
 
 
