@@ -40,7 +40,8 @@ class Place(Site):
     def __init__(
         self, folder: Path, *, installation: Installation, broker: str, database: str, rng: random.Random
     ) -> None:
-        self.folder, self.broker, self.rng, self._installation = folder, broker, rng, installation
+        self.folder, self.broker, self.database = folder, broker, database
+        self.rng, self._installation = rng, installation
         self.processes: list[subprocess.Popen[bytes]] = []
         self.hits: list[Hit] = []
         self.accepted: set[str] = set()
