@@ -402,8 +402,11 @@ async def test_a_job_whose_claim_was_forgotten_is_rung_for(lab: Lab, worker: Wor
     before = await messages(lab)
     await lab.ledger.database.execute(forgotten, id_)
     gate.open()
-    while await messages(lab) == before:
-        await asyncio.sleep(0.01)
+
+    async def rung() -> bool:
+        return await messages(lab) > before
+
+    await lab.until(rung)
     assert await lab.state(id_) is QUEUED
 
 

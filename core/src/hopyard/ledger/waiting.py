@@ -97,15 +97,14 @@ async def forgotten(database: Database, queues: Iterable[str], older: float, lim
 
 
 async def unheld(database: Database, ids: Sequence[str]) -> list[Ring]:
-    """Return those jobs that are queued, though somebody ran them, and not rung again lately.
+    """Return those jobs that are queued, though somebody ran them; marks them as rung now.
 
-    A claim may be forgotten in a crash of the database; the message went when it was made. Marks them as
-    rung now.
+    A claim may be forgotten in a crash of the database; the message went when it was made.
     """
     d = database.dialect
     rows = await database.fetch(
         f"UPDATE job_live SET rung = {d.now} WHERE id {d.ids('$1')} AND state = {State.QUEUED:d} "
-        f"AND (rung IS NULL OR {d.plus('rung', str(RING_PAUSE))} < {d.now}) RETURNING {RUNG}",
+        f"RETURNING {RUNG}",
         database.list(ids),
     )
     return [Ring.of(row) for row in rows]
