@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from hopyard import current, portal
 from hopyard.app import Hopyard
 from hopyard.errors import UnknownJob
@@ -156,14 +157,24 @@ class Site:
         return await self.until(there, f"job {handle.id} is {' or '.join(states)}")
 
     def stop(self, processes: Sequence[subprocess.Popen[bytes]] | None = None) -> None:
-        """End processes at once, with all that they started."""
-        for process in self.processes if processes is None else processes:
+        """End processes at once, with all that they started: a worker that drains yet would take messages."""
+        ended = self.processes if processes is None else processes
+        started = [child for process in ended for child in _children(process.pid)]
+        for pid in [process.pid for process in ended] + [child.pid for child in started]:
             try:
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        for process in self.processes if processes is None else processes:
+        for process in ended:
             process.wait(DEADLINE)
+        psutil.wait_procs(started, DEADLINE)
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 @contextmanager
