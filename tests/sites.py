@@ -159,7 +159,8 @@ class Site:
     def stop(self, processes: Sequence[subprocess.Popen[bytes]] | None = None) -> None:
         """End processes at once, with all that they started: a worker that drains yet would take messages."""
         ended = self.processes if processes is None else processes
-        started = [child for process in ended for child in _children(process.pid)]
+        living = [process for process in ended if process.poll() is None]
+        started = [child for process in living for child in _children(process.pid)]
         for pid in [process.pid for process in ended] + [child.pid for child in started]:
             try:
                 os.killpg(pid, signal.SIGKILL)

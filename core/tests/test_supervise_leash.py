@@ -96,7 +96,7 @@ def test_the_kernels_own_signal_is_not_sent_twice(pipe: list[int]) -> None:
     code = (
         "import signal, sys\n"
         "signal.signal(signal.SIGTERM, lambda *_: print('terminated', flush=True))\n"
-        + WATCH.replace("grace=0.2", "grace=30")  # on a busy machine it takes a moment to answer
+        + WATCH.replace("grace=0.2", "grace=5")  # on a busy machine it takes a moment to answer
         + PAUSE
     )
     middle = (
