@@ -94,8 +94,9 @@ def test_a_leash_that_is_no_pipe_is_an_error(monkeypatch: pytest.MonkeyPatch, va
 def test_the_kernels_own_signal_is_not_sent_twice(pipe: list[int]) -> None:
     """A second SIGTERM would make a gently stopping program hurry."""
     code = (
-        "import signal, sys\n"
-        "signal.signal(signal.SIGTERM, lambda *_: print('terminated', flush=True))\n"
+        "import os, signal\n"
+        # Not `print`: the signal may come while `watching` is being printed.
+        "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'terminated\\n'))\n"
         + WATCH.replace("grace=0.2", "grace=5")  # on a busy machine it takes a moment to answer
         + PAUSE
     )
