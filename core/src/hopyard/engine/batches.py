@@ -95,6 +95,8 @@ class Batches:
                 await self._popper.close()
 
     async def _consume(self) -> None:
+        # What was promised to a batch that could not be begun would keep its slots empty for good.
+        self._promised.clear()
         under_way: asyncio.Task[None] | None = None
         try:
             while not self._ending:
