@@ -84,6 +84,17 @@ async def test_what_was_taken_stays_registered_until_it_is_done(popper: Any) -> 
     assert await popper.redis.keys("hopyard:batch:*") == []
 
 
+async def test_a_batch_that_is_done_while_the_next_is_taken_goes_with_the_one_after_that(popper: Any) -> None:
+    await publish(popper, ring())
+    first = await popper.take(7, [("q", 9)], 64)
+    taking = asyncio.create_task(popper.take(7, [("q", 9)], 64))
+    await asyncio.sleep(0)  # it is asked for, and not answered
+    popper.done(first.batch)
+    await taking
+    await popper.take(7, [("q", 9)], 64)
+    assert await popper.redis.zcard(INDEX) == 0
+
+
 async def test_a_dead_workers_batch_goes_back_in_its_order(popper: Any) -> None:
     rings = [ring(), ring(), ring(priority=9)]
     await publish(popper, *rings)

@@ -136,7 +136,8 @@ class Popper:
         Raises `BrokerError`.
         """
         self._count += 1
-        batch, over = f"{_BATCH}{worker}:{self._count}", self._over
+        # A list of its own: what is done while the broker answers was not in this call.
+        batch, over = f"{_BATCH}{worker}:{self._count}", [*self._over]
         lists = [key for queue, _ in wanted for key in redis_keys(queue)]
         keys = [batch, INDEX, *over, *lists]
         numbers = [time.time(), len(over), limit, *(number for _, number in wanted)]
