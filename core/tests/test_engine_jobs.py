@@ -438,6 +438,25 @@ async def test_a_broker_that_lost_its_memory_is_rung_to_once_per_job(lab: Lab) -
     assert {json.loads(text)["headers"]["id"] for text in found} == ids
 
 
+async def test_a_leader_that_does_not_get_to_promote_has_rung_for_what_was_left(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one leader after the other dies when it promotes, what they promoted would never run."""
+
+    async def promote(*_: Any) -> Any:
+        raise LedgerUnavailable("dead")
+
+    monkeypatch.setattr("hopyard.ledger.waiting.promote", promote)
+    left = await lab.ledger.job()
+    await lab.ledger.later("job_outbox", "created", 10)
+    await lab.worker()
+
+    async def rung() -> bool:
+        return left not in await lab.ledger.outbox()
+
+    await lab.until(rung)
+
+
 # --- leases and ends
 
 

@@ -38,6 +38,9 @@ POINTS: Final = (
     "fire.committed",
 )
 
+#: Those of them that the leading reconciler alone comes to.
+LEADING: Final = frozenset({"promote.after", "relay.found", "relay.rung"})
+
 _noted: set[str] = set()
 
 

@@ -7,12 +7,14 @@ import json
 import signal
 import sqlite3
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from chaos import plan, poison
 from chaos.checker import Evidence, hit_jobs, p95, recovery
-from chaos.crashpoints import POINTS
+from chaos.crashpoints import LEADING, POINTS
 from chaos.fleet import Hit
 from chaos.place import Place
 from chaos.siege import Siege
@@ -174,13 +176,33 @@ async def _step(siege: Siege, point: str) -> None:
     place = siege.place
     await place.workers.ready(2)
     order = place.orders / point
-    async with siege.schedulers() if point.startswith("fire.") else siege.point(point):
+    async with siege.schedulers() if point.startswith("fire.") else siege.point(point), _led(siege, point):
         order.touch()
         if point.startswith("follow."):
             place.produce(2, mode="canvas", chains=1, chords=1, rate=2.0)
         if point.startswith("relay."):
             await _left_to_the_relay(place, order)
         await place.obeyed(order, "T1")
+
+
+@asynccontextmanager
+async def _led(siege: Siege, point: str) -> AsyncIterator[None]:
+    """Alone with the leading reconciler, once it has done what the ones before it left.
+
+    A site whose leaders all die within their first second does nothing but elect them.
+    """
+    if point not in LEADING:
+        yield
+        return
+
+    async def relayed() -> bool:
+        d = siege.place.hopyard.client().database.dialect
+        old = f"SELECT 1 FROM job_outbox WHERE {d.plus('created', '$1')} < {d.now} LIMIT 1"
+        return not await siege.place.rows(old, 5.0)
+
+    async with siege.point("leading"):
+        await siege.place.until(relayed, "what nobody rang for is rung for", 90)
+        yield
 
 
 async def _left_to_the_relay(place: Place, order: Path) -> None:

@@ -97,12 +97,14 @@ class Reconciler:
 
     async def _tick(self) -> float:
         """Do what is due; return the seconds until the next look."""
-        if self._every("rescue", 2.0):  # first: whoever led before may be among the dead
+        # First what others left, the leader before most of all: where one leader after the other dies at a
+        # step, each has at least ended what was begun.
+        if self._every("rescue", 2.0):
             await self._rescue()
-        await self._promote()
         if self._every("relay", 1.0):
             await self._relay()
             await self._follower.rest()
+        await self._promote()
         if self._every("orphans", 30.0):
             await self._adopt_orphans()
         if self._every("broker", 3.0):
