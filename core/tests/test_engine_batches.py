@@ -226,6 +226,35 @@ async def test_a_ledger_that_is_away_is_asked_again_and_nothing_more_is_taken(
         assert (await lab.ends(id_))["attempt"] == 1
 
 
+@pytest.mark.parametrize("who", ["broker", "ledger"])
+async def test_jobs_that_end_do_not_have_a_server_that_is_away_asked_at_once(
+    lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """Seven workers that each asked a thousand times a second left the server no time to come back."""
+    monkeypatch.setattr("hopyard.engine.batches._PAUSES", (3600.0,))
+    monkeypatch.setattr("hopyard.engine.claiming.PAUSE", 3600.0)
+    asked: list[int] = []
+
+    async def away(*_: Any) -> Any:
+        asked.append(1)
+        raise BrokerError("away") if who == "broker" else LedgerUnavailable("away")
+
+    if who == "broker":
+        monkeypatch.setattr(Popper, "open", away)
+    worker = await lab.worker(batches=True)
+    monkeypatch.setattr(worker.database, "claim", away)
+    await lab.submit("site.add", a=1)
+    await lab.until(lambda: asked)
+
+    async def kicked() -> None:
+        for _ in range(10):
+            worker.engine._kick_all()
+            await asyncio.sleep(0.001)
+
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(kicked(), worker.engine._loop))
+    assert len(asked) == 1
+
+
 async def test_a_message_that_cannot_be_claimed_does_not_hold_up_others(
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -168,3 +169,20 @@ async def test_without_a_beat_for_a_whole_lease_it_counts_as_lost(
     monkeypatch.setattr(workers, "beat", beat)
     start(await ledger.worker(), lease=0.03)
     await until(lambda: told.lost >= 2)
+
+
+async def test_a_lease_ends_while_an_answer_is_waited_for(
+    ledger: Ledger, start: Callable[..., Heartbeat], told: Told, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    """On a line that was cut a statement comes back long after the lease has ended."""
+    away = asyncio.Event()
+
+    async def beat(*_: Any) -> bool:
+        await away.wait()
+        raise LedgerUnavailable("cut")
+
+    monkeypatch.setattr(workers, "beat", beat)
+    beating = start(await ledger.worker(), lease=0.03)
+    await until(lambda: told.lost)
+    loop = beating._end._loop  # type: ignore[union-attr]
+    loop.call_soon_threadsafe(away.set)

@@ -20,7 +20,7 @@ from hopyard.errors import (
     StaleFence,
     TransientError,
 )
-from hopyard.ledger import notes, workers
+from hopyard.ledger import leader, notes, workers
 from hopyard.specs import State
 from redis.asyncio import Redis
 
@@ -458,6 +458,17 @@ async def test_a_leader_that_does_not_get_to_promote_has_rung_for_what_was_left(
 
 
 # --- leases and ends
+
+
+async def test_a_dead_workers_jobs_do_not_wait_for_somebody_to_lead(lab: Lab) -> None:
+    """Its leader may be dead, too, and nobody else may lead for seconds."""
+    assert await leader.lead(lab.ledger.database, "reconcile", "somebody else", 3600)
+    dead = await lab.ledger.worker("dead")
+    claim = await lab.ledger.running(dead, task="site.call", queue="site")
+    await lab.ledger.later("worker", "beat", 60)
+    await lab.worker()
+    row = await lab.reaches(claim.id, QUEUED)
+    assert row["crashes"] == 1
 
 
 async def test_a_lost_lease_stops_its_jobs_and_the_worker_goes_on_under_a_new_number(

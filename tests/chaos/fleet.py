@@ -93,15 +93,19 @@ class Fleet:
     async def consuming(self, since: float, within: float) -> float:
         """Wait until each of now has started a job after `since`; return the seconds that took.
 
+        There is work for all meanwhile: one that is ready and finds nothing would look like one that is not.
         A process that is started meanwhile is not waited for. Where `within` passes it returns that.
         """
-        those = self.pids()
+        those, more = self.pids(), 0.0
 
         def late() -> bool:
             latest = self._place.reports.look().latest
             return any(latest.get(pid, 0.0) <= since for pid in those & self.pids())
 
         while late() and time.time() < since + within:
+            if time.monotonic() > more:
+                await self._place.occupy(len(those))
+                more = time.monotonic() + 2
             await asyncio.sleep(0.05)
         return time.time() - since
 

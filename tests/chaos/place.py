@@ -27,9 +27,12 @@ from chaos.wheels import Installation
 from chaos.wires import Exchange, Wires
 from hopyard import current, portal
 from hopyard.app import Hopyard
+from hopyard.errors import LedgerUnavailable
 from hopyard.supervise import die_with_parent
 from sites import Site
 
+#: Of a worker's for the queue `site` (`hopfile.py`).
+_SLOTS = 8
 #: What a worker says that was given up although nobody hit it: the machine was too slow for its lease.
 _STARVED = "the lease was lost"
 
@@ -152,6 +155,16 @@ class Place(Site):
         return hit
 
     # --- producers
+
+    async def occupy(self, workers: int) -> None:
+        """Submit jobs of 0.2 s that take all slots which so many workers have for them."""
+        try:
+            jobs = await self.hopyard.task("site.link").submit_many(
+                {"before": {"value": 0}, "more": n} for n in range(_SLOTS * workers)
+            )
+        except LedgerUnavailable:  # it is not back yet
+            return
+        self.accepted |= {job.id for job in jobs}
 
     def produce(self, count: int, **order: Any) -> subprocess.Popen[bytes]:
         """Start a producer process."""

@@ -129,11 +129,14 @@ class Hopyard:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
-            from hopyard.broker.publisher import open_publisher
-
-            client = Client(self.open_database(), open_publisher(self.broker_url))
-            self._clients[loop] = client
+            client = self._clients[loop] = self.open_client()
         return client
+
+    def open_client(self) -> Client:
+        """Return connections of the caller's own, who closes them."""
+        from hopyard.broker.publisher import open_publisher
+
+        return Client(self.open_database(), open_publisher(self.broker_url))
 
     async def close(self) -> None:
         """Close the running loop's connections."""

@@ -6,6 +6,7 @@ Celery's consumer stays connected for remote control and events; it takes no mes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -63,7 +64,7 @@ class Batches:
         self._promised: Counter[str] = Counter()
         #: Lanes whose queues had more than they had room for.
         self._crowded: list[Lane] = []
-        self._ending = False
+        self._ended = asyncio.Event()
 
     def kick(self, lane: Lane) -> None:
         """Look again: a slot of a lane is free, or the recorder has caught up."""
@@ -73,14 +74,14 @@ class Batches:
 
     def end(self) -> None:
         """Have `run` return after the batch that it is at."""
-        self._ending = True
+        self._ended.set()
         self._room.set()
         self._popper.wake()
 
     async def run(self) -> None:
         """Take messages until told to end, whatever the broker does meanwhile."""
         failures = 0
-        while not self._ending:
+        while not self._ended.is_set():
             try:
                 # A step whose answer was lost stands registered under this worker's number.
                 await self._put_back(self._worker())
@@ -89,7 +90,7 @@ class Batches:
                 await self._consume()
             except (BrokerError, LedgerUnavailable) as error:
                 log.warning("no messages can be taken: %s", error)
-                await self._pause(_PAUSES[min(failures, len(_PAUSES) - 1)])
+                await self._happens(self._ended, _PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
             finally:
                 await self._popper.close()
@@ -99,7 +100,7 @@ class Batches:
         self._promised.clear()
         under_way: asyncio.Task[None] | None = None
         try:
-            while not self._ending:
+            while not self._ended.is_set():
                 if any(0 < lane.free < min(lane.slots, BATCH) // 2 for lane in self._crowded):
                     await asyncio.sleep(_GATHER)
                 wanted = self._wanted()
@@ -110,7 +111,7 @@ class Batches:
                     await under_way
                     under_way = None
                 elif not taken:
-                    await self._pause(_IDLE)
+                    await self._happens(self._room, _IDLE)
                 if not taken:
                     continue
                 found = Counter(queue for queue, _ in taken.messages)
@@ -139,12 +140,11 @@ class Batches:
         turn = self._turn % len(free) if free else 0
         return free[turn:] + free[:turn]
 
-    async def _pause(self, seconds: float) -> None:
-        try:
+    @staticmethod
+    async def _happens(event: asyncio.Event, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._room.wait()
-        except TimeoutError:
-            return
+                await event.wait()
 
     async def _begin(self, taken: Taken) -> None:
         """Claim a batch, however long the ledger is away; meanwhile no more than one other is taken."""
@@ -165,10 +165,10 @@ class Batches:
             # The ledger rings again for its own.
             refused += [delivery.raw for delivery in claimed.refused if delivery.foreign is not None]
             left = {delivery.id: delivery for delivery in claimed.left}
-            if left and self._ending:
+            if left and self._ended.is_set():
                 return  # they stay registered: another worker puts them back
             if left:
-                await self._pause(claiming.PAUSE)
+                await self._happens(self._ended, claiming.PAUSE)
         self._promised.clear()
         if refused:
             await self._popper.set_aside(refused)

@@ -114,10 +114,16 @@ class Engine:
         self._runner = Runner(self._hopyard, self._host, slots, self._children)
         self._follower = Follower(self._hopyard, self._client)
         self._recorder = Recorder(self._database, lambda: self.number, self._kick_all, self._written)
-        # One worker leads for all: it looks after the queues of the others as well.
+        # One worker leads for all: it looks after the queues of the others as well. Over connections of its
+        # own: on a slow way jobs wait seconds for their turn at theirs.
         queues = sorted({*self.lanes, *self._hopyard.plugins.queues})
+        self._leading = self._hopyard.open_client()
         self._reconciler = Reconciler(
-            self._client, queues, self._hopyard.settings, self._follower, self._put_back_batches
+            self._leading,
+            queues,
+            self._hopyard.settings,
+            Follower(self._hopyard, self._leading),
+            self._put_back_batches,
         )
         self._claimer = Claimer(self._hopyard, self._database, lambda: self.number)
         self._intake = Intake(
@@ -187,6 +193,7 @@ class Engine:
             log.warning("this worker's lease ends by itself: %s", error)
         self._runner.close()
         await self._children.close()
+        await self._leading.close()
         await self._hopyard.close()
 
     def connected(self, consumer: Any) -> None:
@@ -254,7 +261,7 @@ class Engine:
         """Put messages back that dead workers had taken. Raises `BrokerError`."""
         if not self._wants_batches:
             return 0
-        living = await workers.living(self._database)
+        living = await workers.living(self._leading.database)
         return await put_back(self._hopyard.broker_url, living - {except_for})
 
     @property

@@ -49,6 +49,7 @@ class Heartbeat:
         self._on_lost = on_lost
         self._seen = seen
         self._stop = threading.Event()
+        self._end: asyncio.TimerHandle | None = None
         self._asked: float | None = None
         self._named = False
         self._thread = threading.Thread(target=self._run, name="hopyard-heartbeat", daemon=True)
@@ -68,12 +69,13 @@ class Heartbeat:
     async def _beat(self) -> None:
         database = self._open()
         known = set[int]()
-        last = time.monotonic()
+        self._arm(time.monotonic())
         try:
             while not self._stop.is_set():
+                asked = time.monotonic()
                 try:
                     if await workers.beat(database, self._worker()):
-                        last = time.monotonic()
+                        self._arm(asked)
                     else:
                         log.error("the lease was lost: others have this worker's jobs")
                         self._on_lost()
@@ -85,16 +87,29 @@ class Heartbeat:
                         self._on_commands(new)
                 except LedgerUnavailable as error:
                     log.warning("no heartbeat: %s", error)
-                    if time.monotonic() - last > self._lease:
-                        self._on_lost()
                 except Exception:
                     log.exception("no heartbeat")
-                    if time.monotonic() - last > self._lease:
-                        self._on_lost()
                 self._watch_loop()
                 await asyncio.to_thread(self._stop.wait, self._interval)
         finally:
             await database.close()
+
+    def _arm(self, since: float) -> None:
+        """Have the jobs stopped when the lease ends that was renewed at `since`.
+
+        By a timer: a statement on a line that was cut comes back long after that.
+        """
+        if self._end is not None:
+            self._end.cancel()
+        loop = asyncio.get_running_loop()
+        self._end = loop.call_later(since + self._lease - time.monotonic(), self._ended)
+
+    def _ended(self) -> None:
+        log.error(
+            "the lease was lost: for %g s the ledger could not be told that this worker lives", self._lease
+        )
+        self._on_lost()
+        self._arm(time.monotonic())
 
     def _watch_loop(self) -> None:
         if self._asked is None:

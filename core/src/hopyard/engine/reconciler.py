@@ -1,7 +1,7 @@
-"""Putting right what was interrupted, in whichever worker leads.
+"""Putting right what was interrupted.
 
-Rings for jobs that nobody rang for, queues jobs whose time has come, takes jobs from dead workers, rings
-again after the broker lost its memory, and removes what is past its retention.
+Any worker takes jobs from dead ones. Whichever leads rings for jobs that nobody rang for, queues jobs whose
+time has come, rings again after the broker lost its memory, and removes what is past its retention.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FIRST: Final = ("", "00000000-0000-0000-0000-000000000000")
 
 
 class Reconciler:
-    """One per worker process; those that do not lead only watch."""
+    """One per worker process."""
 
     def __init__(
         self,
@@ -76,7 +76,11 @@ class Reconciler:
             while not self._ending.is_set():
                 pause = _TICK * 2
                 try:
-                    if await leader.lead(self._database, DUTY, self._holder, self._lease) is not None:
+                    term = await leader.lead(self._database, DUTY, self._holder, self._lease)
+                    # Everyone does this: a dead worker's jobs do not wait for another leader as well.
+                    if self._every("rescue", _TICK * 2):
+                        await self._rescue()
+                    if term is not None:
                         pause = await self._tick()
                 except HopyardError as error:
                     log.warning("reconciling waits: %s", error)
@@ -99,8 +103,6 @@ class Reconciler:
         """Do what is due; return the seconds until the next look."""
         # First what others left, the leader before most of all: where one leader after the other dies at a
         # step, each has at least ended what was begun.
-        if self._every("rescue", 2.0):
-            await self._rescue()
         if self._every("relay", 1.0):
             await self._relay()
             await self._follower.rest()
