@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hopyard.broker import envelope
-from hopyard.broker.publisher import Publisher, open_publisher
+from hopyard.broker.publisher import Publisher, _Outlet, open_publisher
 from hopyard.errors import BrokerError
 from hopyard.ledger.values import Ring, new_id
 
@@ -83,6 +83,55 @@ async def test_a_job_that_has_waited_already_overtakes(publisher: Publisher, bro
         rescued.id,
         *(job.id for job in waiting),
     ]
+
+
+async def test_a_thousand_messages_are_there_when_it_returns(
+    publisher: Publisher, broker: str, queue: str
+) -> None:
+    """RabbitMQ confirms some alone and some together."""
+    sent = [ring(queue) for _ in range(1000)]
+    await publisher.publish(sent)
+    assert [message.headers["id"] for message in taken(broker, queue)] == [one.id for one in sent]
+
+
+async def test_a_queue_that_was_declared_otherwise_is_named_and_the_next_message_is_taken(
+    rabbitmq_url: str, queue: str
+) -> None:
+    from kombu import Connection, Queue
+
+    other = f"{queue}-other"
+    with Connection(rabbitmq_url) as connection:
+        Queue(queue, queue_arguments={"x-max-priority": 3})(connection.default_channel).declare()
+    publisher = open_publisher(rabbitmq_url)
+    with pytest.raises(BrokerError, match="inequivalent arg"):
+        await publisher.publish([ring(queue), ring(other)])
+    await publisher.publish([ring(other)])
+    assert await publisher.empty([other]) == set()
+    await publisher.close()
+
+
+def test_messages_that_are_refused_are_counted(queue: str) -> None:
+    class Refusing:
+        """A connection and its channel."""
+
+        def __init__(self) -> None:
+            self.events: dict[str, set[Any]] = {"basic_ack": set(), "basic_nack": set()}
+
+        def channel(self) -> Any:
+            return self
+
+        def drain_events(self, timeout: float) -> None:
+            for event, tag, multiple in (("basic_ack", 2, False), ("basic_nack", 3, True)):
+                for call in self.events[event]:
+                    call(tag, multiple)
+
+        def confirm_select(self, **_: Any) -> None: ...
+        def queue_declare(self, **_: Any) -> None: ...
+        def prepare_message(self, body: str, **_: Any) -> None: ...
+        def basic_publish(self, message: None, **_: Any) -> None: ...
+
+    with pytest.raises(BrokerError, match="refused 2 of 3"):
+        _Outlet(Refusing()).publish([ring(queue) for _ in range(3)])
 
 
 async def test_queues_without_messages_are_found(publisher: Publisher, broker: str, queue: str) -> None:
