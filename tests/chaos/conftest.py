@@ -112,14 +112,16 @@ def siege(stand: Stand, place: Place) -> Siege:
 
 
 @pytest.fixture
-def alone(stand: Stand) -> dict[str, Round]:
+def alone(stand: Stand) -> Iterator[dict[str, Round]]:
     """The rounds of faults with an installation of their own. Skipped where none are planned."""
     made = {fault: Round(fault, stand.pair) for fault in plan.ALONE}
     planned = [fault for fault in made.values() if fault.planned]
     if not planned:
         pytest.skip("; ".join(plan.SKIPS.get((fault, stand.pair), "left out") for fault in sorted(made)))
     _others.extend(planned)
-    return made
+    yield made
+    for fault in planned:
+        fault.say()
 
 
 @pytest.fixture

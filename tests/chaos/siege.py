@@ -46,6 +46,10 @@ class Round:
         """Put the round that was begun last back: it has to be done again."""
         self.begun -= 1
 
+    def say(self) -> None:
+        """Print the figures at once: the end of the whole is an hour away."""
+        print(f"  {self.pair} {self.fault} {self.run}/{self.planned} {self.numbers}", flush=True)  # noqa: T201
+
     def longest(self, name: str, seconds: float) -> None:
         """Keep the greatest of some seconds."""
         self.numbers[name] = max(round(seconds, 1), self.numbers.get(name, 0.0))
@@ -139,7 +143,7 @@ class Siege:
         for name, value in self.numbers.items():
             print(f"  {self.pair} {name} {value}")  # noqa: T201
         for one in self.rounds.values():
-            print(f"  {self.pair} {one.fault} {one.run}/{one.planned} {one.numbers}")  # noqa: T201
+            one.say()
         for line in violations:
             print(f"  {self.pair} VIOLATION {line[:300]}", flush=True)  # noqa: T201
         shown = "\n".join(violations[:30])
