@@ -17,7 +17,7 @@ _COLUMNS = "id, task, queue, priority, body, headers"
 _BURST = 100
 _JOBS = 9
 #: Jobs that nobody rang for start within so many seconds: two until an entry is old, one until the next look,
-#: and the rest for a new leader, delay (T6) and a slow machine.
+#: and the rest for new leaders (T2) and a slow machine.
 _RELAYED = 30.0
 _AT_ONCE = 4
 

@@ -25,8 +25,8 @@ Strikes = Callable[[Siege], Coroutine[Any, Any, None]]
 
 #: The schedulers are struck beside the first three acts, zombies rise beside the second and third.
 _ACTS: tuple[tuple[str, tuple[Strikes, ...]], ...] = (
-    ("clients", (messages, producers, cancels, delays, deployments)),
-    ("workers", (kills, canvas)),
+    ("clients", (messages, cancels, delays, deployments)),
+    ("workers", (kills, canvas, producers)),
     ("steps", (steps, pages, poisons, partitions)),
     ("servers", (servers, canvas)),
 )
