@@ -110,6 +110,15 @@ async def test_a_queue_that_was_declared_otherwise_is_named_and_the_next_message
     await publisher.close()
 
 
+async def test_a_connection_that_was_closed_meanwhile_is_made_again(rabbitmq_url: str, queue: str) -> None:
+    publisher: Any = open_publisher(rabbitmq_url)
+    await publisher.publish([ring(queue)])
+    publisher._connection.connection.close()
+    await publisher.publish([ring(queue)])
+    await publisher.close()
+    assert len(taken(rabbitmq_url, queue)) == 2
+
+
 def test_messages_that_are_refused_are_counted(queue: str) -> None:
     class Refusing:
         """A connection and its channel."""

@@ -182,6 +182,8 @@ class KombuPublisher(Publisher):
             from kombu.connection import Connection
 
             self._connection = Connection(self._url)  # type: ignore[no-untyped-call]
+        if not self._connection.connected:  # it is made anew, and an old channel leads nowhere
+            self._outlet = None
         return self._connection.ensure_connection(max_retries=2, interval_start=0.2)
 
     async def _call(self, work: Any) -> Any:
