@@ -22,8 +22,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def database(path: Path) -> AsyncIterator[Any]:
-    """A fresh ledger that trusts its disk already."""
+async def database(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """A fresh ledger that trusts its disk already, and calls no write slow because the machine is busy."""
+    monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 60.0)
     url = f"sqlite:///{path}"
     await migrations.upgrade(url, {migrations.CORE: migrations.CORE_PACKAGE})
     opened: Any = open_database(url)
