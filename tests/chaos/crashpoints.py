@@ -11,6 +11,7 @@ import functools
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -76,7 +77,8 @@ def install(folder: str) -> None:
             order.rename(orders / f"{point}.by-{os.getpid()}")
         except FileNotFoundError:  # another process was quicker
             return
-        os.kill(os.getpid(), int(number or signal.SIGKILL))
+        # To this very thread: where another one takes the signal, this one does what it was to stop before.
+        signal.pthread_kill(threading.get_ident(), int(number or signal.SIGKILL))
 
     def around(owner: Any, name: str, before: str, after: str, *, busy: bool = False) -> None:
         """`busy`: a call that has nothing to do is no such step."""
