@@ -40,7 +40,7 @@ def start(database_url: str, told: Told) -> Iterator[Callable[..., Heartbeat]]:
 
     def start(worker: int, lease: float = 60.0, seen: int = 0) -> Heartbeat:
         beating = Heartbeat(
-            lambda: open_database(database_url),
+            lambda seconds: open_database(database_url, seconds),
             worker=lambda: worker,
             lease=lease,
             interval=0.01,

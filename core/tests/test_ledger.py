@@ -329,6 +329,15 @@ async def test_a_database_that_cannot_be_reached_is_named_as_such(tmp_path: Any)
         await database.close()
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_an_answer_is_waited_for_as_long_as_the_caller_said(database_url: str) -> None:
+    impatient = open_database(database_url, 0.2)
+    with pytest.raises(LedgerUnavailable, match="TimeoutError"):
+        await impatient.fetch("SELECT pg_sleep(60)")
+    assert [tuple(row) for row in await impatient.fetch("SELECT 1")] == [(1,)], "on another connection"
+    await impatient.close()
+
+
 async def test_a_statement_that_is_wrong_is_no_outage(database: Database) -> None:
     """Else it would be tried for ever."""
     with pytest.raises(Exception, match="nothing_of_this_name") as caught:

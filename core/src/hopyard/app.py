@@ -144,8 +144,11 @@ class Hopyard:
         if client is not None:
             await client.close()
 
-    def open_database(self) -> Database:
-        """Return a database object of the caller's own. Raises `MigrationMissing` if there is no database."""
+    def open_database(self, answer_within: float | None = None) -> Database:
+        """Return a database object of the caller's own (`ledger.database.open_database`).
+
+        Raises `MigrationMissing` if there is no database.
+        """
         url = self.database_url
         if url.startswith("sqlite"):
             from hopyard.ledger.database import sqlite_path
@@ -155,7 +158,7 @@ class Hopyard:
                     f"there is no ledger at {sqlite_path(url)}: start `hopyard up` in this directory, "
                     "or run `hopyard db upgrade`"
                 )
-        return open_database(url)
+        return open_database(url, answer_within)
 
     @property
     def histories(self) -> dict[str, str]:

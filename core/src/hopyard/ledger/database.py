@@ -116,8 +116,10 @@ def appended(entry: str) -> str:
     )
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, answer_within: float | None = None) -> Database:
     """Return the database at `url` (`postgresql…://`, `sqlite…:///path`); nothing is opened yet.
+
+    A server without an answer after `answer_within` seconds counts as away. None: the default.
 
     Raises `LedgerError` for any other URL.
     """
@@ -125,7 +127,7 @@ def open_database(url: str) -> Database:
     if scheme == "postgresql":
         from hopyard.ledger.postgres import PostgresDatabase
 
-        return PostgresDatabase(url)
+        return PostgresDatabase(url, answer_within=answer_within)
     if scheme == "sqlite":
         from hopyard.ledger.sqlite import SqliteDatabase
 

@@ -95,13 +95,14 @@ class PostgresDatabase(Database):
 
     dialect = POSTGRES
 
-    def __init__(self, url: str, *, size: int = 6) -> None:
+    def __init__(self, url: str, *, size: int = 6, answer_within: float | None = None) -> None:
         url, kept = kept_statements(url)
         self._dsn = "postgresql" + url[url.index("://") :]
         self._pooled = kept == 0
         self._options: dict[str, Any] = {} if kept is None else {"statement_cache_size": kept}
         self._options["server_settings"] = {"application_name": _NAME, **({} if self._pooled else _PLANS)}
         self._size = size
+        self._answer_within = answer_within or _ANSWER_SECONDS
         self._pool: Any = None
         self._parked: Any = None
         """A connection kept for the next caller: out of the pool and back costs as much as a statement."""
@@ -132,7 +133,7 @@ class PostgresDatabase(Database):
                     max_size=self._size,
                     reset=_no_reset,
                     timeout=_ANSWER_SECONDS,
-                    command_timeout=_ANSWER_SECONDS,
+                    command_timeout=self._answer_within,
                     **self._options,
                 )
         return self._pool
