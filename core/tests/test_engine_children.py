@@ -35,7 +35,7 @@ class Host:
     def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
-    def check(self, id_: str) -> None:
+    def check(self, id_: str, claim: int) -> None:
         """Nobody stops them."""
 
 

@@ -410,6 +410,37 @@ async def test_a_job_whose_claim_was_forgotten_is_rung_for(lab: Lab, worker: Wor
     assert await lab.state(id_) is QUEUED
 
 
+async def test_a_job_that_comes_to_the_same_worker_again_stops_its_run_before(
+    lab: Lab, worker: Worker
+) -> None:
+    """The worker was given up and has not noticed: its jobs were queued again, and it takes them."""
+    gate, told = Gate(), list[tuple[str, int]]()
+
+    async def call(job: Any) -> None:
+        told.append(("begins", job._claim.claim))
+        try:
+            await gate.passed()
+        except asyncio.CancelledError:
+            told.append(("stops", job._claim.claim))
+            with pytest.raises(StaleFence):
+                job.progress(1)
+            raise
+
+    id_ = await started(lab, worker, call)
+    await lab.until(lambda: gate.waiting)
+    given_up = f"UPDATE job_live SET state = {QUEUED:d}, worker = NULL WHERE id = $1"
+    await lab.ledger.database.execute(given_up, id_)
+    await worker.take(id_)
+    await lab.until(lambda: len(told) == 3)
+    (_, first), *_ = told
+    assert sorted(told) == [("begins", first), ("begins", first + 1), ("stops", first)]
+    await lab.until(lambda: worker.engine.lanes["site"].free == worker.engine.lanes["site"].slots - 1)
+    assert worker.engine._running[id_].claim.claim == first + 1
+    gate.open()
+    row = await lab.ends(id_)
+    assert row["claim"] == first + 1
+
+
 # --- a broker without memory
 
 

@@ -53,7 +53,7 @@ class ChildHost:
     def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
         return nullcontext()  # the slot is the process, which is busy
 
-    def check(self, id_: str) -> None:
+    def check(self, id_: str, claim: int) -> None:
         """Raise if the job was told to stop."""
         if self._told:
             raise JobCancelled(f"job {id_} was cancelled")
@@ -87,7 +87,7 @@ def run(hopyard: Hopyard, host: ChildHost, order: dict[str, Any]) -> dict[str, A
             values[task.payload.job_parameter] = job
         host.say({"memory": resident(os.getpid())})  # its parent looks now and then only
         host.busy = True
-        host.check(claim.id)
+        host.check(claim.id, claim.claim)
         value = task.function(**values)
         if task.is_async:
             value = _on_portal(value)

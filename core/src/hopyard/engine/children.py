@@ -122,7 +122,7 @@ class Children:
         Raises `CancelledError` with what is to be told of a job that has to be killed.
         """
         try:
-            self._host.check(claim.id)
+            self._host.check(claim.id, claim.claim)
         except JobCancelled:
             with contextlib.suppress(ProcessLookupError):
                 child.process.send_signal(CANCEL)

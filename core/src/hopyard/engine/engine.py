@@ -290,6 +290,9 @@ class Engine:
                 claim = claim._replace(cancel=True)
             task = self._celery_worker.app.tasks[claim.task]
             running = Running(claim, delivery.original, found.worker, lane, task, self._cancel_soon)
+            before = self._running.get(claim.id)
+            if before is not None:  # it was taken from this very worker, which has not learnt of it yet
+                self._interrupt(before, "lost")
             self._running[claim.id] = running
             running.run = asyncio.create_task(self._run(running))
             begun.append(running)
@@ -319,7 +322,8 @@ class Engine:
             log.exception("job %s: the engine failed", claim.id)
             outcome = failed_here(claim, error)
         finally:
-            self._running.pop(claim.id, None)
+            if self._running.get(claim.id) is running:
+                del self._running[claim.id]
             running.lane.free += 1
             self._view.ended(running, outcome)
             if outcome is not None:

@@ -42,13 +42,13 @@ class JobHost:
 
     def held(self, id_: str, claim: int) -> tuple[Database, tuple[int, int]]:
         """Return the ledger and the job's fence."""
-        self.check(id_)
+        self.check(id_, claim)
         return self._database, (self._running[id_].worker, claim)
 
-    def check(self, id_: str) -> None:
+    def check(self, id_: str, claim: int) -> None:
         """Raise if the job was told to stop."""
         running = self._running.get(id_)
-        if running is None:
+        if running is None or running.claim.claim != claim:
             raise StaleFence(f"job {id_} is no longer this worker's")
         if running.why == "cancel":
             raise JobCancelled(f"job {id_} was cancelled")

@@ -43,7 +43,7 @@ class Host(Protocol):
     def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
         """Give the job's slot to others meanwhile, and get one again at the end."""
 
-    def check(self, id_: str) -> None:
+    def check(self, id_: str, claim: int) -> None:
         """Raise if the job should stop: cancelled, over its time limit, or its lease lost."""
 
 
@@ -104,7 +104,7 @@ class Job:
 
         Raises `JobCancelled` or `TimeLimitExceeded` where the job should stop.
         """
-        self._host.check(self.id)
+        self._host.check(self.id, self._claim.claim)
         self._host.note(Progress(self.id, float(current), total, message, utcnow()))
 
     async def save(self, **values: Any) -> None:
@@ -112,7 +112,7 @@ class Job:
 
         Raises `StaleFence` if the job was given to another worker, `PayloadError` if it grew too large.
         """
-        self._host.check(self.id)
+        self._host.check(self.id, self._claim.claim)
         data = self.checkpoint | values
         checked(json.dumps(data), f"{self.task}: the checkpoint")
         await self._host.save(self.id, self._claim.claim, data)
@@ -155,7 +155,7 @@ class Job:
         """Return where an effect stands, `unknown` only if it is to be repeated, and what records its end."""
         from hopyard.ledger import effects
 
-        self._host.check(self.id)
+        self._host.check(self.id, self._claim.claim)
         # Held from here on: what is done is recorded also where the job was told to stop meanwhile.
         database, fence = self._host.held(self.id, self._claim.claim)
         end = partial(effects.end, database, self.id, fence, name)
