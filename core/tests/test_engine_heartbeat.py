@@ -38,12 +38,12 @@ def told() -> Told:
 def start(database_url: str, told: Told) -> Iterator[Callable[..., Heartbeat]]:
     made: list[Heartbeat] = []
 
-    def start(worker: int, lease: float = 60.0, seen: int = 0) -> Heartbeat:
+    def start(worker: int, lease: float = 60.0, seen: int = 0, interval: float = 0.01) -> Heartbeat:
         beating = Heartbeat(
             lambda seconds: open_database(database_url, seconds),
             worker=lambda: worker,
             lease=lease,
-            interval=0.01,
+            interval=interval,
             loop=portal.loop(),
             on_commands=told.commands.extend,
             on_lost=told.lose,
@@ -169,6 +169,20 @@ async def test_without_a_beat_for_a_whole_lease_it_counts_as_lost(
     monkeypatch.setattr(workers, "beat", beat)
     start(await ledger.worker(), lease=0.03)
     await until(lambda: told.lost >= 2)
+
+
+async def test_a_beat_that_failed_is_soon_tried_again(
+    ledger: Ledger, start: Callable[..., Heartbeat], monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    calls = []
+
+    async def beat(*_: Any) -> bool:
+        calls.append(1)
+        raise LedgerUnavailable("it starts")
+
+    monkeypatch.setattr(workers, "beat", beat)
+    start(await ledger.worker(), lease=3000.0, interval=1000.0)
+    await until(lambda: len(calls) > 1)
 
 
 async def test_a_lease_ends_while_an_answer_is_waited_for(

@@ -24,6 +24,8 @@ log = logging.getLogger("hopyard.engine")
 
 #: A loop that does not answer for so long is blocked by one of its tasks.
 _BLOCKED_SECONDS: Final = 2.0
+#: A beat that failed is tried again after so many seconds: a server that starts does not cost the lease.
+_AGAIN_SECONDS: Final = 1.0
 
 
 class Heartbeat:
@@ -74,7 +76,7 @@ class Heartbeat:
         self._arm(time.monotonic())
         try:
             while not self._stop.is_set():
-                asked = time.monotonic()
+                asked, pause = time.monotonic(), self._interval
                 try:
                     if await workers.beat(database, self._worker()):
                         self._arm(asked)
@@ -89,10 +91,11 @@ class Heartbeat:
                         self._on_commands(new)
                 except LedgerUnavailable as error:
                     log.warning("no heartbeat: %s", error)
+                    pause = min(pause, _AGAIN_SECONDS)
                 except Exception:
                     log.exception("no heartbeat")
                 self._watch_loop()
-                await asyncio.to_thread(self._stop.wait, self._interval)
+                await asyncio.to_thread(self._stop.wait, pause)
         finally:
             await database.close()
 
