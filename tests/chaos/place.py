@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import random
@@ -28,6 +29,7 @@ from chaos.wires import Exchange, Wires
 from hopyard import current, portal
 from hopyard.app import Hopyard
 from hopyard.errors import LedgerUnavailable
+from hopyard.ledger.database import Database
 from hopyard.supervise import die_with_parent
 from sites import Site
 
@@ -123,6 +125,20 @@ class Place(Site):
     async def upgrade(self) -> None:
         """Make the ledger's tables, in a loop of their own."""
         await asyncio.to_thread(lambda: asyncio.run(self.hopyard.upgrade()))
+
+    @functools.cached_property
+    def _looking(self) -> Database:
+        return self.hopyard.open_database()
+
+    async def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Read the ledger, never behind what is submitted here: that may wait for a lock."""
+        rows = await self._looking.fetch(sql, *parameters)
+        return [{key: row[key] for key in row.keys()} for row in rows]  # noqa: SIM118
+
+    async def close(self) -> None:
+        """Close the suite's own connections."""
+        await self._looking.close()
+        await self.hopyard.close()
 
     # --- faults
 
@@ -277,5 +293,5 @@ def place_in(folder: Path, **values: Any) -> Iterator[Place]:
         yield place
     finally:
         place.end()
-        portal.run(place.hopyard.close(), within_loop=True)
+        portal.run(place.close(), within_loop=True)
         current.set_instance(None)
