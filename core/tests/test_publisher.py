@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from hopyard.broker import envelope
-from hopyard.broker.publisher import Publisher, _Outlet, open_publisher
+from hopyard.broker.kombu_publisher import _Outlet
+from hopyard.broker.publisher import Publisher, open_publisher
 from hopyard.errors import BrokerError
 from hopyard.ledger.values import Ring, new_id
 

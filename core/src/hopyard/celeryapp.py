@@ -209,6 +209,7 @@ def _settings(hopyard: Hopyard) -> dict[str, Any]:
         "worker_proc_alive_timeout": 10.0,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_heartbeat": 10,  # RabbitMQ's 60 s leave a worker deaf for two minutes where a line is cut
         "broker_transport_options": {
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
