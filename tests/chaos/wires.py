@@ -36,6 +36,10 @@ class Wire:
         """Let nothing pass on today's connections any more, and tell nobody: they are half open."""
         self._dead |= self._open.keys()
 
+    def writers(self) -> list[asyncio.StreamWriter]:
+        """Return both ends of today's connections."""
+        return [writer for ends in self._open.values() for writer in ends]
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         key = id(writer)
         try:
@@ -43,6 +47,9 @@ class Wire:
         except OSError:
             writer.close()
             return
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         self._open[key] = [writer, back]
         ways = (self._pass(key, "up", reader, back), self._pass(key, "down", there, writer))
         try:
@@ -87,6 +94,7 @@ class Exchange:
     def __init__(self, broker: str, database: str) -> None:
         self._urls = {"broker": broker, "database": database}
         self._servers: list[asyncio.Server] = []
+        self._wires: list[Wire] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
         self._thread.start()
@@ -103,6 +111,7 @@ class Exchange:
                 continue
             wire = made[name] = Wire((str(parts.hostname), parts.port))
             wire.delay = self.delay
+            self._wires.append(wire)
             self._servers.append(asyncio.run_coroutine_threadsafe(wire.listen(), self._loop).result(10))
             before, at, _ = parts.netloc.rpartition("@")
             netloc = f"{before}{at}127.0.0.1:{wire.port}"
@@ -120,8 +129,11 @@ class Exchange:
     async def _leave(self) -> None:
         for server in self._servers:
             server.close()
+        writers = [writer for wire in self._wires for writer in wire.writers()]
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # what they closed is gone in the loop's next turn
+        for writer in writers:  # not closed: what is written to who does not read would be waited for
+            writer.transport.abort()
+        await asyncio.sleep(0)  # they are gone in the loop's next turn
