@@ -107,6 +107,7 @@ class Batches:
                 taken = await self._popper.take(self._worker(), wanted, BATCH) if wanted else None
                 # One batch is claimed at a time; the next is taken meanwhile, so that slots stand empty for
                 # as long as the longer one of the two takes.
+                waited = under_way is not None
                 if under_way is not None:
                     await under_way
                     under_way = None
@@ -117,7 +118,9 @@ class Batches:
                 found = Counter(queue for queue, _ in taken.messages)
                 self._crowded = [self._lanes[queue] for queue, room in wanted if found[queue] >= room]
                 if not found:
-                    await self._popper.idle([queue for queue, _ in wanted], _IDLE)
+                    # While a batch was claimed its lane looked full: there may be room, and nobody tells.
+                    if not waited:
+                        await self._popper.idle([queue for queue, _ in wanted], _IDLE)
                     continue
                 self._promised = found
                 under_way = asyncio.create_task(self._begin(taken))
