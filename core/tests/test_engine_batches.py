@@ -202,6 +202,36 @@ async def test_a_slot_that_is_free_while_the_worker_looks_elsewhere_is_not_slept
     await lab.ends(sent[1])
 
 
+async def test_room_that_a_claim_leaves_is_not_slept_over(
+    lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a batch is claimed its queue looks full, and others are looked at; nobody tells when it is not."""
+    monkeypatch.setattr("hopyard.engine.batches._IDLE", 3600.0)
+    worker = await lab.worker(batches=True)
+    popper = worker.engine._batches._popper  # type: ignore[union-attr]
+    claim, take, elsewhere = worker.database.claim, popper.take, asyncio.Event()
+    first, second = new_id(), new_id()
+
+    async def slowly(ids: Any, *arguments: Any) -> Any:
+        if first not in ids:
+            return await claim(ids, *arguments)
+        await elsewhere.wait()
+        return []
+
+    async def takes(number: int, wanted: Any, limit: int) -> Any:
+        taken = await take(number, wanted, limit)
+        if "site.one" not in dict(wanted):
+            elsewhere.set()
+        return taken
+
+    monkeypatch.setattr(worker.database, "claim", slowly)
+    monkeypatch.setattr(popper, "take", takes)
+    lab.calls["call"] = lambda job: asyncio.sleep(0)
+    for id_ in (first, second):
+        await lab.hopyard.task("site.one").options(id=id_).submit()
+    await lab.ends(second)
+
+
 async def test_a_ledger_that_is_away_is_asked_again_and_nothing_more_is_taken(
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
