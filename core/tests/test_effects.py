@@ -35,7 +35,7 @@ class Here:
     def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
-    def check(self, id_: str) -> None:
+    def check(self, id_: str, claim: int) -> None:
         """Go on."""
 
 

@@ -127,7 +127,7 @@ class Floor:
     def note(self, progress: Progress) -> None:
         """Forget it."""
 
-    def check(self, id_: str) -> None:
+    def check(self, id_: str, claim: int) -> None:
         """Go on."""
 
     async def save(self, id_: str, claim: int, data: Mapping[str, Any]) -> None:
