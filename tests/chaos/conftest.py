@@ -97,7 +97,7 @@ async def place(stand: Stand, installation: Installation, tmp_path: Path) -> Asy
         await made.upgrade()
         yield made
         left = await made.leave()
-        await made.hopyard.close()
+        await made.close()
         assert not left, f"I9 processes are left over: {left}\n{made.logs()}"
 
 

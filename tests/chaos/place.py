@@ -136,7 +136,7 @@ class Place(Site):
         return [{key: row[key] for key in row.keys()} for row in rows]  # noqa: SIM118
 
     async def close(self) -> None:
-        """Close the suite's own connections."""
+        """Close this loop's connections."""
         await self._looking.close()
         await self.hopyard.close()
 
@@ -293,5 +293,5 @@ def place_in(folder: Path, **values: Any) -> Iterator[Place]:
         yield place
     finally:
         place.end()
-        portal.run(place.close(), within_loop=True)
+        portal.run(place.hopyard.close(), within_loop=True)
         current.set_instance(None)
