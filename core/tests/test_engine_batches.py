@@ -205,7 +205,7 @@ async def test_a_slot_that_is_free_while_the_worker_looks_elsewhere_is_not_slept
 async def test_room_that_a_claim_leaves_is_not_slept_over(
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a batch is claimed its queue looks full, and others are looked at; nobody tells when it is not."""
+    """While a batch is claimed its queue looks full and others are looked at; nobody tells when it is not."""
     monkeypatch.setattr("hopyard.engine.batches._IDLE", 3600.0)
     worker = await lab.worker(batches=True)
     popper = worker.engine._batches._popper  # type: ignore[union-attr]
