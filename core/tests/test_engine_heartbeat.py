@@ -24,6 +24,8 @@ class Told:
     def __init__(self) -> None:
         self.commands: list[Any] = []
         self.lost = 0
+        self.patience: list[float] = []
+        """For how long the ledger's answers are waited for."""
 
     def lose(self) -> None:
         self.lost += 1
@@ -39,8 +41,12 @@ def start(database_url: str, told: Told) -> Iterator[Callable[..., Heartbeat]]:
     made: list[Heartbeat] = []
 
     def start(worker: int, lease: float = 60.0, seen: int = 0, interval: float = 0.01) -> Heartbeat:
+        def opened(seconds: float) -> Any:
+            told.patience.append(seconds)
+            return open_database(database_url, seconds)
+
         beating = Heartbeat(
-            lambda seconds: open_database(database_url, seconds),
+            opened,
             worker=lambda: worker,
             lease=lease,
             interval=interval,
@@ -169,6 +175,14 @@ async def test_without_a_beat_for_a_whole_lease_it_counts_as_lost(
     monkeypatch.setattr(workers, "beat", beat)
     start(await ledger.worker(), lease=0.03)
     await until(lambda: told.lost >= 2)
+
+
+async def test_an_answer_that_never_comes_leaves_time_for_another_beat(
+    ledger: Ledger, start: Callable[..., Heartbeat], told: Told, until: Any
+) -> None:
+    start(await ledger.worker(), lease=60.0)
+    await until(lambda: told.patience)
+    assert told.patience == [20.0]
 
 
 async def test_a_beat_that_failed_is_soon_tried_again(

@@ -45,7 +45,7 @@ async def kills(siege: Siege) -> None:
     def judge(e: Evidence) -> list[str]:
         heart = place.heart
         again = [x for x in recovery(e, "T2") if not heart.missed(x.died, x.died + x.seconds)]
-        seconds = sorted(one.seconds for one in again if not one.twice)
+        seconds = sorted(one.seconds for one in again)
         slow = [one for one in again if one.seconds > plan.AGAIN]
         fault.numbers |= {
             "jobs_hit": hit_jobs(e, "T2"),
