@@ -171,8 +171,11 @@ def running_redis(program: str) -> Iterator[str]:
 
 
 @contextmanager
-def running_rabbitmq() -> Iterator[str]:
-    """A RabbitMQ node of its own name, ports and folders, with a port mapper (epmd) of its own."""
+def running_rabbitmq(options: str = "") -> Iterator[str]:
+    """A RabbitMQ node of its own name, ports and folders, with a port mapper (epmd) of its own.
+
+    `options` are more words for Erlang's command line.
+    """
     program = rabbitmq_program()
     mapper = _needed(shutil.which("epmd"), "Erlang's epmd")
     with ExitStack() as stack:
@@ -187,7 +190,7 @@ def running_rabbitmq() -> Iterator[str]:
         (folder / "plugins").write_text("[].\n")
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{port}\n"
-            "log.console = true\nlog.file = false\ndisk_free_limit.absolute = 50MB\n"
+            f"log.console = true\nlog.file = false\ndisk_free_limit.absolute = 50MB\n"
         )
         env = {
             "HOME": str(folder),
@@ -202,7 +205,7 @@ def running_rabbitmq() -> Iterator[str]:
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} " + options,
         }
         url = f"amqp://guest:guest@127.0.0.1:{port}//"
         stack.enter_context(_server([program], folder, lambda: _speaks_amqp(url), env=env, within=120))

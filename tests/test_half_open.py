@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hopyard.broker.publisher import open_publisher
 from hopyard.engine.consumer import LedgerConsumer
 from hopyard.errors import BrokerError
 from kombu import Connection
+from sites import site_in
 
 Line = tuple[str, Wires]
 
@@ -24,6 +26,38 @@ def line(rabbitmq_url: str) -> Iterator[Line]:
     wires, settings = exchange.wires()
     yield settings["HOPYARD_BROKER_URL"], wires
     exchange.end()
+
+
+_HOPFILE = """
+from hopyard import Plugin, PluginSettings, hookimpl, task
+
+
+@task("site.one")
+async def one() -> int:
+    return 1
+
+
+class Site(Plugin[PluginSettings]):
+    @hookimpl
+    def register_tasks(self):
+        return [one]
+"""
+
+
+async def test_a_worker_finds_out_and_consumes_again(
+    line: Line, rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, wires = line
+    database = f"sqlite:///{tmp_path / 'hopyard.db'}"
+    with site_in(tmp_path, broker=rabbitmq_url, database=database, hopfile=_HOPFILE) as site:
+        await asyncio.to_thread(lambda: asyncio.run(site.hopyard.upgrade()))
+        monkeypatch.setenv("HOPYARD_BROKER_URL", url)
+        await site.worker(stock=False)
+        assert await site.result(await site.submit("site.one")) == 1
+        wires.broker.forget()
+        # RabbitMQ's own default would leave the worker deaf for two minutes, twice the deadline.
+        assert await site.result(await site.submit("site.one")) == 1
+        await site.hopyard.close()
 
 
 def test_a_consumer_drops_the_connection_of_its_events(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from celery import Celery
+from compat.conftest import HOPFILE
 from hopyard.ledger.values import job_id
-from sites import Site
+from servers import running_rabbitmq
+from sites import Site, site_in
 
 FOREIGN_ID = "order 4711 / not a uuid"
 OWN_ID = "6f1f2f9e-93a4-4f4c-9d86-000000000001"
@@ -98,3 +101,29 @@ async def test_a_killed_workers_job_runs_again_and_ends_once(any_site: Site, tmp
     job = await site.ended(handle.id)
     assert (job["state"], job["attempt"], job["crashes"]) == ("succeeded", 2, 1)
     assert await site.rows("SELECT id FROM job_live") == []
+
+
+@pytest.mark.rabbitmq
+async def test_messages_that_wait_longer_than_rabbitmq_allows_end_no_worker(tmp_path: Path) -> None:
+    gate, log = tmp_path / "gate", tmp_path / "log"
+    # In production half an hour, looked at once a minute: one long job before others is enough.
+    with running_rabbitmq("-rabbit consumer_timeout 1000 channel_tick_interval 500") as url:
+        database = f"sqlite:///{tmp_path / 'hopyard.db'}"
+        with site_in(tmp_path / "site", broker=url, database=database, hopfile=HOPFILE) as site:
+            await asyncio.to_thread(lambda: asyncio.run(site.hopyard.upgrade()))
+            worker = await site.worker()
+            holding = await site.submit("site.hold", gate=gate)
+            await site.state(holding, "running")
+            waiting = [await site.submit("site.note", log=log, text=str(n)) for n in range(2)]
+
+            async def closed() -> bool:
+                return "PRECONDITION_FAILED" in site.logs()
+
+            await site.until(closed, "RabbitMQ closes the channel of messages that wait")
+            gate.touch()
+            for handle in (holding, *waiting):
+                await site.result(handle)
+            assert worker.poll() is None
+            rows = await site.rows("SELECT attempt, crashes FROM job_history")
+            assert rows == [{"attempt": 1, "crashes": 0}] * 3
+            await site.hopyard.close()

@@ -43,6 +43,7 @@ _KNOWN = {"countdown", "eta", "queue", "priority", "task_id", "routing_key", "ex
 _CANVAS = {"link", "link_error", "chain", "chord", "group_id", "group_index", "root_id", "parent_id"}
 #: Celery's own tasks that run others within themselves.
 _UNKEPT = {"celery.map", "celery.starmap"}
+_LEAST_AMQP_HEARTBEAT = 5
 _plainly: ContextVar[bool] = ContextVar("hopyard_send_plainly", default=False)
 
 
@@ -171,6 +172,7 @@ def build(hopyard: Hopyard) -> Celery:
         beat_scheduler="hopyard.schedule.beat:BeatScheduler",
         timezone=hopyard.settings.time_zone,
         **_settings(hopyard),
+        **(_amqp_settings(hopyard.settings.worker.lease) if amqp else {}),
     )
     for declaration in plugins.tasks.values():
         kind = type(
@@ -209,7 +211,6 @@ def _settings(hopyard: Hopyard) -> dict[str, Any]:
         "worker_proc_alive_timeout": 10.0,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_heartbeat": 10,  # RabbitMQ's 60 s leave a worker deaf for two minutes where a line is cut
         "broker_transport_options": {
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
@@ -222,4 +223,23 @@ def _settings(hopyard: Hopyard) -> dict[str, Any]:
             "health_check_interval": 25,
         },
         "beat_max_loop_interval": 1,
+    }
+
+
+def _amqp_settings(lease: float) -> dict[str, Any]:
+    """Settings for RabbitMQ: what its lines and channels suffer ends no worker, whose jobs need neither.
+
+    The heartbeat is after how many seconds of silence each end of a line looks again. RabbitMQ gives up a
+    client at the third look that finds nothing, a client RabbitMQ at about the second: what a frozen worker
+    holds unacknowledged comes back when its jobs do, at the end of its lease. RabbitMQ's manual warns of less
+    than 5 s (https://www.rabbitmq.com/docs/heartbeats).
+    """
+    return {
+        "broker_heartbeat": max(_LEAST_AMQP_HEARTBEAT, int(lease / 3)),
+        # Such as its time limit of half an hour for acknowledgements, while messages wait for long jobs.
+        "broker_channel_error_retry": True,
+        # An exclusive queue is locked until RabbitMQ gives up the line that was cut: who comes back on
+        # another one before would be refused, and end.
+        "control_queue_exclusive": False,
+        "control_queue_durable": True,
     }
