@@ -144,7 +144,9 @@ class Model:
     # --- running
 
     def claim(self, ids: Iterable[str], worker: int, claim: int) -> set[str]:
-        taken = set()
+        taken = set[str]()
+        if self.workers[worker].stopped:
+            return taken
         for id_ in {*ids}:
             job = self.live.get(id_)
             if job is not None and job.state == State.QUEUED and job.queue not in self.paused:
@@ -195,12 +197,6 @@ class Model:
         self.workers[worker].stopped = True
         for id_ in self.held(lambda job: job.worker == worker):
             self._give_back(id_, entry=True)
-
-    def orphans(self) -> int:
-        found = self.held(lambda job: job.worker not in self.workers or self.workers[job.worker].stopped)
-        for id_ in found:
-            self._give_back(id_, entry=True)
-        return len(found)
 
     def rescue(self) -> tuple[set[int], int, int]:
         lost = {n for n, worker in self.workers.items() if worker.late and not worker.stopped}

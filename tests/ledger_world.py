@@ -85,6 +85,9 @@ class World:
         claims = await self.patient(lambda: database.claim(ids, worker, claim))
         for one in claims:
             self.grants[one.id] += 1
+        if not claims and await self.patient(lambda: workers.given_up(database, worker)):
+            for id_ in ids:  # as the engine does: it keeps the message for when it has another number
+                self.messages[id_] += 1
         return {one.id for one in claims}
 
     async def finish(
@@ -112,9 +115,6 @@ class World:
     async def rescue(self, database: Database) -> None:
         rescued = await self.patient(lambda: workers.rescue(database))
         self.requeued += len(rescued.again)
-
-    async def orphans(self, database: Database) -> None:
-        self.requeued += await self.patient(lambda: workers.orphans(database))
 
     async def leave(self, database: Database, worker: int) -> None:
         self.requeued += 1
@@ -187,7 +187,6 @@ class World:
         for row in await database.fetch("SELECT id FROM worker"):
             await self.lose(row["id"])
         await self.rescue(database)
-        await self.orphans(database)
         await self.ledger.later("job_live", "eta", 7200)
         await self.promote(database)
         await waiting.unpark(database, ["site.echo"])

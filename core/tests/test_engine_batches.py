@@ -367,6 +367,47 @@ async def test_a_worker_that_died_with_a_batch_loses_no_stock_message(lab: Lab, 
     await asyncio.to_thread(stock.close)
 
 
+async def test_whoever_takes_a_dead_workers_jobs_puts_its_messages_back(
+    lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: Any) -> None:
+        """Another one leads."""
+
+    monkeypatch.setattr("hopyard.ledger.leader.lead", never)
+    number, held = await lab.ledger.worker(), await lab.submit("site.add", a=1)
+    dead = Popper(lab.hopyard.broker_url)
+    await dead.open()
+    assert ids(await dead.take(number, [("site", 9)], 64)) == [held]
+    await dead.close()
+    await lab.worker(batches=True)
+    await lab.ends(await lab.submit("site.add", a=2))
+    assert await lab.state(held) is QUEUED
+    await lab.ledger.database.execute("UPDATE worker SET lease = -1 WHERE id = $1", number)
+    await lab.ends(held)
+
+
+async def test_a_worker_that_was_given_up_keeps_its_messages_for_its_next_number(
+    lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopyard.engine.claiming.PAUSE", 0.01)
+    worker = await lab.worker(batches=True)
+    claim, number, lost, asked = worker.database.claim, worker.engine.number, worker.engine._lost, list[int]()
+
+    async def watched(ids: Any, number: int, counter: int) -> Any:
+        asked.append(number)
+        return await claim(ids, number, counter)
+
+    monkeypatch.setattr(worker.database, "claim", watched)
+    monkeypatch.setattr(worker.engine, "_lost", lambda: None)  # it was frozen and has not noticed yet
+    await lab.ledger.database.execute("UPDATE worker SET stopped = started WHERE id = $1", number)
+    id_ = await lab.submit("site.add", a=1)
+    await lab.until(lambda: len(asked) > 2)
+    monkeypatch.setattr(worker.engine, "_lost", lost)
+    row = await lab.ends(id_)
+    assert row["worker"] > number
+    assert row["attempt"] == 1
+
+
 async def test_a_lost_connection_is_made_again(lab: Lab, redis: Any) -> None:
     await lab.worker(batches=True)
     await lab.ends(await lab.submit("site.add", a=1))

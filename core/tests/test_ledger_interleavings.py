@@ -239,11 +239,7 @@ async def a_worker_leaves_while_its_results_are_written(w: World) -> Actors:
 async def a_claim_while_its_worker_leaves(w: World) -> Actors:
     worker, id_ = await w.ledger.worker(), await w.job()
 
-    async def leave() -> None:
-        await w.leave(w.of("b"), worker)
-        await w.orphans(w.of("b"))
-
-    return {"a": w.run(w.of("a"), worker, 1, id_), "b": leave()}
+    return {"a": w.run(w.of("a"), worker, 1, id_), "b": w.leave(w.of("b"), worker)}
 
 
 # --- cancelling
@@ -487,7 +483,7 @@ async def claim_rescue_and_cancel(w: World) -> Actors:
     await w.lose(worker)
     return {
         "a": w.run(w.of("a"), worker, 1, id_),
-        "b": w.orphans(w.of("b")),
+        "b": w.rescue(w.of("b")),
         "c": w.cancel(w.of("c"), id_),
     }
 

@@ -295,7 +295,7 @@ class Machine(RuleBasedStateMachine):
         3,
         n=which,
         what=st.sampled_from(
-            ["register", "beat", "lease_runs_out", "rescue", "worker_dies", "worker_dies", "leave", "orphans"]
+            ["register", "beat", "lease_runs_out", "rescue", "worker_dies", "worker_dies", "leave"]
         ),
     )
     def of_a_worker(self, n: int, what: str) -> None:
@@ -338,9 +338,6 @@ class Machine(RuleBasedStateMachine):
         self.run(workers.leave(self.database, worker))
         self.model.leave(worker)
         self.register()
-
-    def orphans(self, _: int = 0) -> None:
-        assert self.run(workers.orphans(self.database)) == self.model.orphans()
 
     # --- waiting
 

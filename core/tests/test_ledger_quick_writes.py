@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hopyard.ledger import migrations, sqlite
+from hopyard.ledger import migrations, sqlite, workers
 from hopyard.ledger.database import open_database
 from hopyard.ledger.values import NewJob, new_id
 
@@ -28,6 +28,8 @@ async def database(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     url = f"sqlite:///{path}"
     await migrations.upgrade(url, {migrations.CORE: migrations.CORE_PACKAGE})
     opened: Any = open_database(url)
+    values = {"name": "w", "role": "worker", "queues": ["q"], "plugins": {}, "lease": 60.0}
+    assert await workers.register(opened, **values) == 1
     while opened._shy:
         await opened.submit([job()])
     yield opened

@@ -147,16 +147,18 @@ async def test_a_worker_that_leaves_gives_everything_back(ledger: Any) -> None:
     assert (await ledger.row(theirs.id))["state"] == State.RUNNING
 
 
-async def test_a_claim_after_the_rescue_is_an_orphan_that_is_found(ledger: Any) -> None:
-    lost, alive = await ledger.worker(), await ledger.worker()
+async def test_a_worker_that_was_given_up_claims_nothing(ledger: Any) -> None:
+    lost, left, alive = await ledger.worker(), await ledger.worker(), await ledger.worker()
     await lose(ledger, lost)
     await workers.rescue(ledger.database)
-    late, theirs = await ledger.running(lost), await ledger.running(alive)
-    assert await workers.rescue(ledger.database) == ([], [], 0)
-    assert await workers.orphans(ledger.database) == 1
-    assert (await ledger.row(late.id))["state"] == State.QUEUED
-    assert (await ledger.row(theirs.id))["state"] == State.RUNNING
-    assert await workers.orphans(ledger.database) == 0
+    await workers.leave(ledger.database, left)
+    id_ = await ledger.job()
+    assert await ledger.claim(lost, id_) == await ledger.claim(left, id_) == []
+    assert await workers.given_up(ledger.database, lost)
+    assert await workers.given_up(ledger.database, left)
+    assert not await workers.given_up(ledger.database, alive)
+    assert (await ledger.row(id_))["state"] == State.QUEUED
+    assert len(await ledger.claim(alive, id_)) == 1
 
 
 async def test_a_worker_that_left_is_not_rescued(ledger: Any) -> None:

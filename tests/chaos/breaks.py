@@ -46,10 +46,7 @@ def _no_lease() -> None:
     async def rescue(database: Any) -> Any:
         return workers.Rescued([], [], 0)
 
-    async def orphans(database: Any) -> int:
-        return 0
-
-    workers.rescue, workers.orphans = rescue, orphans
+    workers.rescue = rescue
 
 
 def _no_fence() -> None:

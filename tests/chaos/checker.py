@@ -89,6 +89,16 @@ class Evidence:
         near = (*self._by_pid[start["pid"]], *self._by_pid[None])
         return [h.fault for h in near if start["at"] <= h.end + _SLACK and until >= h.begin - _SLACK]
 
+    def longest_wait(self) -> float:
+        """Return how long a job waited at most for its first run, of those that follow no other."""
+        submitted = ((x["id"], x["at"]) for x in self.journal if x["outcome"] == "accepted")
+        waits = (
+            self.starts[id_][0]["at"] - at
+            for id_, at in submitted
+            if id_ not in self._following and self.starts[id_]
+        )
+        return max(waits, default=0.0)
+
     def given_up(self, row: Line) -> bool:
         """Say whether a job of a chain or chord was cancelled because the one it follows ended dead."""
         held = row["id"] in self._following and str(row["parent"]) in self._dead
@@ -130,6 +140,7 @@ def figures(e: Evidence) -> dict[str, Any]:
         "refused": sum(line["outcome"] == "refused" for line in e.journal),
         "rolled_back": sum(line["outcome"] == "rolled back" for line in e.journal),
         "starved_workers": sum(hit.fault == "starved" for hit in e.hits),
+        "first_run_after_max_s": round(e.longest_wait(), 1),
         "quiet_s": round(e.quiet, 1),
     }
 

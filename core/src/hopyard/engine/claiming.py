@@ -12,7 +12,7 @@ from celery.worker import state as worker_state
 
 from hopyard.engine import adoption
 from hopyard.errors import LedgerUnavailable
-from hopyard.ledger import cancelling, waiting
+from hopyard.ledger import cancelling, waiting, workers
 from hopyard.ledger.values import Claim
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Claimed:
 
     worker: int
     claims: list[Claim] = field(default_factory=list)
-    #: The ledger was away: nothing of these stays claimed, they are to be tried again.
+    #: The ledger was away, or this worker given up: none of these stays claimed, they are to be tried again.
     left: list[Delivery] = field(default_factory=list)
     #: No ledger would take these, alone neither.
     refused: list[Delivery] = field(default_factory=list)
@@ -60,7 +60,10 @@ class Claimer:
         counter = self._counter
         self.busy += 1
         try:
-            return Claimed(number, [*await self._take(once, number, counter)])
+            claims = await self._take(once, number, counter)
+            if not claims and await workers.given_up(self._database, number):
+                return Claimed(number, left=[*once.values()])
+            return Claimed(number, [*claims])
         except LedgerUnavailable as error:
             log.warning("%d messages wait for the ledger: %s", len(once), error)
             # It may have committed all the same: what nobody here knows of must not stay claimed.

@@ -107,8 +107,6 @@ class Reconciler:
             await self._relay()
             await self._follower.rest()
         await self._promote()
-        if self._every("orphans", 30.0):
-            await self._adopt_orphans()
         if self._every("broker", 3.0):
             await self._ring_again()
         if self._ringing_all is not None:
@@ -147,23 +145,27 @@ class Reconciler:
                 rescued.dead,
             )
             await self._client.ring(rescued.again)
+            # Nor does what they had taken and not claimed yet.
+            await self._put_back()
 
-    async def _adopt_orphans(self) -> None:
-        found = await workers.orphans(self._database)
-        if found:
-            log.warning("%d jobs ran for workers that are no more; they run again", found)
+    async def _put_back(self) -> None:
+        try:
+            back = await self._put_back_batches()
+        except BrokerError as error:
+            log.info("messages that lost workers had taken stay where they are: %s", error)
+            return
+        if back:
+            log.info("%d messages that lost workers had taken are back in their queues", back)
 
     async def _ring_again(self) -> None:
         queues = {*self._queues, *await workers.served_queues(self._database)}
+        await self._put_back()
         try:
-            back = await self._put_back_batches()
             remembers = await self._client.publisher.remembers(self._epoch)
             empty = await self._client.publisher.empty(queues)
         except BrokerError as error:
             log.info("the broker is away: %s", error)
             return
-        if back:
-            log.info("%d messages that lost workers had taken are back in their queues", back)
         if not remembers:
             log.warning("the broker has lost its memory (or is new): ringing for all queued jobs")
             self._ringing_all = _FIRST

@@ -86,10 +86,13 @@ SELECT id FROM gone"""
 # The commit does not wait for the disk. Whatever is committed durably later, an outcome, a checkpoint, an
 # effect's intent, takes the claim with it, for the log is written in order; what PostgreSQL forgets when it
 # crashes is a claim that nothing was written under: its job is queued again, and what it did is refused.
+# A worker that was given up claims nothing, before it knows, too. Who gives it up locks its row first: either
+# that sees this claim, or this statement waits and takes nothing.
 CLAIM: Final = f"""
 UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = $2, claim = $3,
        started = now(), reason = CASE WHEN cancel THEN reason END
-  FROM (SELECT set_config('synchronous_commit', 'off', true)) AS lazily
+  FROM (SELECT set_config('synchronous_commit', 'off', true)
+          FROM worker WHERE id = $2 AND stopped IS NULL FOR KEY SHARE) AS alive
  WHERE id = ANY($1::uuid[]) AND state = {State.QUEUED:d}
    AND queue NOT IN {PAUSED}
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,

@@ -54,7 +54,7 @@ _CLAIM: Final = f"""
 UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = ?2, claim = ?3,
        started = hopyard_now(), reason = CASE WHEN cancel THEN reason END
  WHERE id IN (SELECT value FROM json_each(?1)) AND state = {State.QUEUED:d}
-   AND queue NOT IN {PAUSED}
+   AND queue NOT IN {PAUSED} AND EXISTS (SELECT 1 FROM worker WHERE id = ?2 AND stopped IS NULL)
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
        due, cancel, linked, CASE WHEN attempts IS NOT NULL -- nothing ran before, nothing was saved
          THEN (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) END AS checkpoint"""

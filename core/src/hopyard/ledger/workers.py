@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from hopyard.ledger import waiting
 from hopyard.ledger.crashes import take_back
@@ -67,32 +67,29 @@ async def leave(database: Database, worker: int) -> None:
     """Say that the process ended in an orderly way; whatever it still held is queued again."""
     d = database.dialect
     async with database.transaction() as tx:
+        # Before anything is changed: a claim under way is committed then, and the next one takes nothing.
+        await tx.fetch(f"SELECT 1 FROM worker WHERE id = $1 {d.for_update}", worker)
         await tx.execute(f"UPDATE worker SET stopped = {d.now} WHERE id = $1 AND stopped IS NULL", worker)
-        await _requeue(tx, d, "its worker left", "worker = $2", worker)
+        await _requeue(tx, d, worker)
 
 
-async def orphans(database: Database) -> int:
-    """Queue jobs that run for a worker that is no more, and return how many.
-
-    There are some only where a worker claimed between being given up and noticing it, and then died.
-    """
-    gone = "NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = job_live.worker AND w.stopped IS NULL)"
-    async with database.transaction() as tx:
-        return await _requeue(tx, database.dialect, "its worker was given up before it began", gone)
+async def given_up(database: Database, worker: int) -> bool:
+    """Say whether a worker's jobs were given to others, or it left: it claims nothing any more."""
+    return not await database.fetch("SELECT 1 FROM worker WHERE id = $1 AND stopped IS NULL", worker)
 
 
-async def _requeue(tx: Connection, d: Dialect, why: str, which: str, *parameters: Any) -> int:
-    rest = json.dumps({"outcome": "handed back", "at": utcnow().isoformat(), "message": why})[1:]
+async def _requeue(tx: Connection, d: Dialect, worker: int) -> None:
+    left = {"outcome": "handed back", "at": utcnow().isoformat(), "message": "its worker left"}
+    rest = json.dumps(left)[1:]
     entry = "'{\"attempt\": ' || attempt || ', \"worker\": ' || worker || ', ' || $1"
     await tx.execute(d.no_index)
     rows = await tx.fetch(
         f"UPDATE job_live SET state = {State.QUEUED:d}, worker = NULL, attempt = attempt - 1, "
-        f"attempts = {appended(entry)} WHERE state = {State.RUNNING:d} AND {which} RETURNING id",
+        f"attempts = {appended(entry)} WHERE state = {State.RUNNING:d} AND worker = $2 RETURNING id",
         rest,
-        *parameters,
+        worker,
     )
     await waiting.enter(tx, d, [str(row["id"]) for row in rows])
-    return len(rows)
 
 
 async def last_command(database: Database) -> int:
