@@ -135,12 +135,13 @@ async def test_a_child_is_killed_at_its_time_limit_or_when_cancelled(children: C
 async def test_a_child_saves_under_its_jobs_fence_and_ends_with_its_parent(
     lab: Lab, children: Children
 ) -> None:
-    held = await lab.ledger.running(7, task="site.child", body=claim("save", 4).body)
-    assert await children.run(held, {}, 7, 60) == "null"
+    worker = await lab.ledger.worker()
+    held = await lab.ledger.running(worker, task="site.child", body=claim("save", 4).body)
+    assert await children.run(held, {}, worker, 60) == "null"
     rows = await lab.ledger.database.fetch("SELECT data FROM job_checkpoint")
     assert [json.loads(row["data"]) for row in rows] == [{"page": 4}]
     with pytest.raises(RemoteError) as caught:
-        await children.run(held, {}, 8, 60)
+        await children.run(held, {}, worker + 1, 60)
     assert caught.value.kind == "StaleFence"
     child = children._idle[0].process
     assert child.stdin is not None

@@ -18,8 +18,9 @@ Ledger = Any
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+async def _soon(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PAUSES", (0.0, 0.0))
+    assert await ledger.worker() == 1  # whose the jobs are
 
 
 def recorder(ledger: Ledger, worker: int = 1, caught_up: Any = lambda: None) -> Recorder:

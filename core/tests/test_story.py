@@ -65,11 +65,12 @@ async def test_every_attempt_is_told_with_its_worker(ledger: Any, capsys: pytest
     (claim,) = await ledger.claim(first, id_)
     entry = failed(claim, first, outcome="handed back", message="its worker drains")
     await waiting.release(database, [(id_, claim.claim)], first, entry)
-    leaver, lost, last = [await ledger.worker(name) for name in ("leaver@here", "lost@here", "last@here")]
+    leaver, lost = [await ledger.worker(name) for name in ("leaver@here", "lost@here")]
     await ledger.claim(leaver, id_)
     await workers.leave(database, leaver)
     await ledger.claim(lost, id_)
     await lose(ledger, lost)
+    last = await ledger.worker("last@here")
     (claim,) = await ledger.claim(last, id_)
     await database.finish([Done(id_, claim.claim, State.SUCCEEDED, "1", None, None)], last)
     job = await story.job(database, id_)

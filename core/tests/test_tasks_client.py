@@ -215,10 +215,11 @@ async def test_nobody_waits_for_a_broker_that_hangs(
 
 
 async def over(ledger: Ledger, state: State, **values: Any) -> str:
-    claim: Claim = await ledger.running(1)
+    worker = await ledger.worker()
+    claim: Claim = await ledger.running(worker)
     plain = {"result": None, "error": None, "entry": None} | values
     done = Done(claim.id, claim.claim, state, **plain)
-    assert await ledger.database.finish([done], 1) == {claim.id}
+    assert await ledger.database.finish([done], worker) == {claim.id}
     return claim.id
 
 
@@ -233,9 +234,10 @@ async def test_a_job_without_a_result_gives_none(client: Client, ledger: Ledger)
 
 
 async def test_who_waits_hears_of_the_end(client: Client, ledger: Ledger) -> None:
-    claim = await ledger.running(1)
+    worker = await ledger.worker()
+    claim = await ledger.running(worker)
     wait = asyncio.create_task(client.wait(claim.id, 10))
-    await ledger.database.finish([Done(claim.id, claim.claim, State.SUCCEEDED, "7", None, None)], 1)
+    await ledger.database.finish([Done(claim.id, claim.claim, State.SUCCEEDED, "7", None, None)], worker)
     assert (await wait).result == "7"
 
 
@@ -333,7 +335,7 @@ async def test_a_celery_id_finds_its_job(client: Client, ledger: Ledger) -> None
 
 
 async def test_a_stream_ends_with_the_job(client: Client, ledger: Ledger) -> None:
-    claim = await ledger.running(1)
+    claim = await ledger.running(await ledger.worker())
     seen = []
     async for status in JobHandle[Any](claim.id).stream(every=0.01):
         seen.append(status.state)
