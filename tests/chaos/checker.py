@@ -60,6 +60,7 @@ class Evidence:
         self.canvas = [line for line in self.journal if line["outcome"] == "canvas"]
         """Chains and chords: the ids of their jobs, the last one's at the end, and its result."""
         self._following = {id_ for line in self.canvas for id_ in line["ids"]}
+        self._attempts = {row["id"]: row["attempts"] for row in (*self.history, *self.live)}
         self._dead = {row["id"] for row in self.history if row["state"] == State.DEAD}
         self.starts: dict[str, list[Line]] = defaultdict(list)
         self.effects: dict[str, list[Line]] = defaultdict(list)
@@ -89,13 +90,30 @@ class Evidence:
         near = (*self._by_pid[start["pid"]], *self._by_pid[None])
         return [h.fault for h in near if start["at"] <= h.end + _SLACK and until >= h.begin - _SLACK]
 
+    def taken(self, id_: str) -> float:
+        """Return when a job was claimed first, as far as that is known; infinity: never.
+
+        A worker that is killed between claim and start leaves an entry of it only.
+        """
+        entries = json.loads(self._attempts.get(id_) or "[]")
+        began = [moment(entry["began"]) for entry in entries if entry.get("began")]
+        times = [line["at"] for line in self.starts.get(id_, ())[:1]]
+        return min([*times, *(at.timestamp() for at in began if at)], default=math.inf)
+
+    def unstarted(self, id_: str) -> list[int | None]:
+        """Return the processes that were lost with a claim of a job before they could report its start."""
+        entries = json.loads(self._attempts.get(id_) or "[]")
+        lost = [self._pids.get(x["name"].partition("@")[0]) for x in entries if x.get("kind") == _WORKER_LOST]
+        started = {line["pid"] for line in self.starts.get(id_, ())}
+        return [pid for pid in lost if pid not in started]
+
     def longest_wait(self) -> float:
         """Return how long a job waited at most for its first run, of those that follow no other."""
         submitted = ((x["id"], x["at"]) for x in self.journal if x["outcome"] == "accepted")
         waits = (
             self.starts[id_][0]["at"] - at
             for id_, at in submitted
-            if id_ not in self._following and self.starts[id_]
+            if id_ not in self._following and id_ in self.starts
         )
         return max(waits, default=0.0)
 
@@ -268,16 +286,17 @@ class Again(NamedTuple):
 
 
 def recovery(e: Evidence, fault: str) -> list[Again]:
-    """I5: how long jobs waited that ran in a worker when a fault killed it."""
+    """I5: how long jobs waited that ran in a worker, or were about to, when a fault killed it."""
     died = {hit.pid: hit.begin for hit in e.hits if hit.fault == fault}
     found = []
     for id_, starts in e.starts.items():
-        for line, following in pairwise(starts):
-            if line["pid"] not in died or run_of(line) in e.ends:
+        ran = [line["pid"] for line in starts[:-1] if run_of(line) not in e.ends]
+        for death in (died[pid] for pid in (*ran, *e.unstarted(id_)) if pid in died):
+            again = min((line["at"] for line in starts if line["at"] > death), default=None)
+            if again is None:  # it ended dead
                 continue
-            death = died[line["pid"]]
-            twice = any(death + plan.LEASE < hit.begin < following["at"] for hit in e.hits if hit.pid)
-            found.append(Again(id_, death, following["at"] - death, twice))
+            twice = any(death + plan.LEASE < hit.begin < again for hit in e.hits if hit.pid)
+            found.append(Again(id_, death, again - death, twice))
     return found
 
 

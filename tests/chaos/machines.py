@@ -101,7 +101,10 @@ def redis_machine(program: str, folder: Path) -> Iterator[Machine]:
 
 @contextmanager
 def postgres_machine(folder: Path) -> Iterator[Machine]:
-    """PostgreSQL with fsync on."""
+    """PostgreSQL with fsync on.
+
+    With room for connections that are forgotten (T5): a wire keeps them for ever, up to nine a worker.
+    """
     programs, port = postgres_programs(), free_port()
     folder.mkdir()
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
@@ -114,7 +117,19 @@ def postgres_machine(folder: Path) -> Iterator[Machine]:
     ready = [str(programs / "pg_isready"), "--host", "127.0.0.1", "--port", str(port), "--quiet"]
     machine = Machine(
         f"postgresql+asyncpg://hopyard@127.0.0.1:{port}/postgres",
-        [str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""],
+        [
+            str(programs / "postgres"),
+            "-D",
+            str(data),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "-k",
+            "",
+            "-N",
+            "400",
+        ],
         folder,
         lambda: subprocess.run(ready, check=False).returncode == 0,
         user=user,

@@ -74,7 +74,8 @@ async def producers(siege: Siege) -> None:
         await asyncio.wait([backlog])
 
     def judge(e: Evidence) -> list[str]:
-        waits = [e.starts[id_][0]["at"] - at if id_ in e.starts else 999.0 for id_, at in late.items()]
+        # Until somebody took it: where that one is killed (T2) it was rung for all the same.
+        waits = [e.taken(id_) - at for id_, at in late.items()]
         fault.numbers |= {"unrung": len(late), "wait_max_s": round(max(waits, default=0), 1)}
         times = late.values()
         still = bool(times) and place.heart.missed(min(times), max(times) + _RELAYED)

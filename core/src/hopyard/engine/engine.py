@@ -291,7 +291,7 @@ class Engine:
             task = self._celery_worker.app.tasks[claim.task]
             running = Running(claim, delivery.original, found.worker, lane, task, self._cancel_soon)
             before = self._running.get(claim.id)
-            if before is not None:  # it was taken from this very worker, which has not learnt of it yet
+            if before is not None:  # it was taken from this very worker, and is not stopped yet
                 self._interrupt(before, "lost")
             self._running[claim.id] = running
             running.run = asyncio.create_task(self._run(running))
