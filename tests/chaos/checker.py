@@ -96,9 +96,8 @@ class Evidence:
         A worker that is killed between claim and start leaves an entry of it only.
         """
         entries = json.loads(self._attempts.get(id_) or "[]")
-        began = [moment(entry["began"]) for entry in entries if entry.get("began")]
-        times = [line["at"] for line in self.starts.get(id_, ())[:1]]
-        return min([*times, *(at.timestamp() for at in began if at)], default=math.inf)
+        times = [datetime.fromisoformat(x["began"]).timestamp() for x in entries if x.get("began")]
+        return min([*times, *(line["at"] for line in self.starts.get(id_, ()))], default=math.inf)
 
     def unstarted(self, id_: str) -> list[int | None]:
         """Return the processes that were lost with a claim of a job before they could report its start."""
