@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -29,7 +30,7 @@ from chaos.wires import Exchange, Wires
 from hopyard import current, portal
 from hopyard.app import Hopyard
 from hopyard.errors import LedgerUnavailable
-from hopyard.ledger.database import Database
+from hopyard.ledger.database import Database, sqlite_path
 from hopyard.supervise import die_with_parent
 from sites import Site
 
@@ -156,6 +157,20 @@ class Place(Site):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(hit.pid, signal.SIGCONT)
         hit.end = time.time()
+
+    def locked(self) -> bool:
+        """Say whether nobody could write to SQLite's file for three seconds; False where there is none."""
+        if not self.database.startswith("sqlite"):
+            return False
+        connection = sqlite3.connect(sqlite_path(self.database), timeout=3, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            connection.close()
+        return False
 
     async def obeyed(self, order: Path, fault: str) -> Hit:
         """Wait until somebody met an order; return who was hit by it."""

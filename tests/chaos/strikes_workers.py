@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +18,6 @@ from chaos.crashpoints import LEADING, POINTS
 from chaos.fleet import Hit
 from chaos.place import Place
 from chaos.siege import Siege
-from hopyard.ledger.database import sqlite_path
 from hopyard.specs import State
 
 #: Where a zombie is stopped: just before it writes, for then it cannot know what happened meanwhile.
@@ -127,26 +125,13 @@ async def _given_up(siege: Siege, hit: Hit) -> bool:
         query = "SELECT 1 FROM worker WHERE pid = $1 AND stopped IS NULL"
         if not await siege.place.rows(query, hit.pid):
             return True
-        if "sqlite" in siege.pair and await asyncio.to_thread(_locked, siege.place.database):
+        if await asyncio.to_thread(siege.place.locked):
             break  # everybody waits for it
         await asyncio.sleep(0.1)
     locked = fault.numbers["stopped_with_lock"] = fault.numbers.get("stopped_with_lock", 0) + 1
     siege.place.revive(hit)
     siege.expect("sqlite" in siege.pair, f"T7: a stopped worker was not given up after {within:g} s")
     assert locked <= _LOCKED, "T7: no stopped worker is ever given up"
-    return False
-
-
-def _locked(url: str) -> bool:
-    """Say whether nobody could write to a SQLite file for three seconds."""
-    connection = sqlite3.connect(sqlite_path(url), timeout=3, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    except sqlite3.OperationalError:
-        return True
-    finally:
-        connection.close()
     return False
 
 
