@@ -46,7 +46,7 @@ async def leaders(siege: Siege) -> None:
             while await _holder(place) == leader.pid and time.time() < hit.begin + plan.FAILOVER:
                 await asyncio.sleep(0.05)
             took = time.time() - hit.begin
-            # As with T7: who is stopped while it writes holds the lock of the one file, and with it everybody.
+            # As with T7: who is stopped while it writes holds the lock of the one file.
             locked = took >= plan.FAILOVER and await asyncio.to_thread(place.locked)
             if number == signal.SIGSTOP:
                 # What the old leader was about to commit arrives when another one has fired.
