@@ -190,7 +190,7 @@ def running_rabbitmq(options: str = "") -> Iterator[str]:
         (folder / "plugins").write_text("[].\n")
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{port}\n"
-            f"log.console = true\nlog.file = false\ndisk_free_limit.absolute = 50MB\n"
+            "log.console = true\nlog.file = false\ndisk_free_limit.absolute = 50MB\n"
         )
         env = {
             "HOME": str(folder),
