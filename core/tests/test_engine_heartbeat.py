@@ -154,8 +154,48 @@ async def test_a_lost_lease_is_told(
 ) -> None:
     worker = await ledger.worker()
     await workers.leave(ledger.database, worker)
-    start(worker)
+    beating = start(worker)
     await until(lambda: told.lost)
+    assert not beating.holds(worker)
+    assert beating.holds(worker + 1), "it goes on under another number"
+
+
+async def test_a_process_that_was_frozen_knows_that_its_lease_is_over_before_its_timer_does(
+    ledger: Ledger, start: Callable[..., Heartbeat], told: Told, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    frozen = threading.Event()
+
+    async def beat(*_: Any) -> bool:
+        frozen.wait(20)  # with it the loop on which the timer is
+        return True
+
+    monkeypatch.setattr(workers, "beat", beat)
+    worker = await ledger.worker()
+    beating = start(worker, lease=0.5)
+    try:
+        await until(lambda: not beating.holds(worker))
+        assert not told.lost
+    finally:
+        frozen.set()
+
+
+async def test_an_answer_about_a_number_that_is_no_longer_ours_is_no_loss(
+    ledger: Ledger, start: Callable[..., Heartbeat], told: Told, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    """It was given up and has gone on under another number, while the ledger's answer was on its way."""
+    asked: list[int] = []
+
+    async def beat(_: Any, number: int) -> bool:
+        asked.append(number)
+        beating._worker = lambda: 2
+        return number == 2
+
+    monkeypatch.setattr(workers, "beat", beat)
+    beating = start(1)
+    await until(lambda: len(asked) > 2)
+    assert asked[:2] == [1, 2]
+    assert not told.lost
+    assert beating.holds(2)
 
 
 @pytest.mark.parametrize("error", [LedgerUnavailable("away"), ValueError("a bug")])

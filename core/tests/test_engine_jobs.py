@@ -521,6 +521,26 @@ async def test_a_lost_lease_stops_its_jobs_and_the_worker_goes_on_under_a_new_nu
     assert gate.waiting == 2
 
 
+async def test_a_worker_that_was_frozen_since_its_claim_does_not_begin_the_job(
+    lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others have had it since: what it did before its timer had a turn would be done beside them."""
+    held, gate = [False, True], Gate()
+    monkeypatch.setattr(worker.engine._heartbeat, "holds", lambda number: held.pop(0))
+    id_ = await started(lab, worker, lambda job: gate.passed())
+
+    async def handed_back() -> str | None:
+        return (await lab.row(id_))["attempts"]
+
+    (entry,) = json.loads(await lab.until(handed_back))
+    assert entry["message"] == "its worker lost its lease"
+    assert (await lab.state(id_), gate.waiting) == (QUEUED, 0)
+    gate.open()
+    await worker.take(id_)
+    row = await lab.ends(id_)
+    assert (row["attempt"], row["crashes"], gate.waiting) == (1, 0, 1)
+
+
 async def test_what_runs_at_the_end_is_waited_for(lab: Lab, worker: Worker) -> None:
     gate = Gate()
     id_ = await started(lab, worker, lambda job: gate.passed())

@@ -75,6 +75,8 @@ class Evidence:
                 self.ends[run_of(line)] = line["at"]
                 if line["what"] == "fail":
                     self.fails.add(run_of(line))
+        for starts in self.starts.values():  # one that was frozen after its claim may begin after the next
+            starts.sort(key=lambda line: line["attempt"])
         self._by_pid: dict[int | None, list[Hit]] = defaultdict(list)
         for hit in self.hits:
             self._by_pid[hit.pid].append(hit)
@@ -110,7 +112,7 @@ class Evidence:
         """Return how long a job waited at most for its first run, of those that follow no other."""
         submitted = ((x["id"], x["at"]) for x in self.journal if x["outcome"] == "accepted")
         waits = (
-            self.starts[id_][0]["at"] - at
+            min(line["at"] for line in self.starts[id_]) - at
             for id_, at in submitted
             if id_ not in self._following and id_ in self.starts
         )
@@ -235,16 +237,18 @@ def _effects(e: Evidence) -> Iterable[str]:
 
 def _pages(e: Evidence) -> Iterable[str]:
     """A run goes on at the last checkpoint: it repeats at most the last page that was begun before it."""
-    last: dict[str, int] = {}
-    floor: dict[tuple[str, int, int], int] = {}
+    pages: dict[tuple[str, int, int], list[Line]] = defaultdict(list)
     for line in e.sink:
-        run = (line["job"], *line.get("fence", (0, 0)))
-        if line["what"] == "start":
-            floor[run] = last.get(line["job"], 0)
-        elif line["what"] == "page":
-            if line["page"] < floor.get(run, 0):
-                yield f"checkpoint lost: {line['job']} went back to page {line['page']}"
-            last[line["job"]] = max(line["page"], last.get(line["job"], 0))
+        if line["what"] == "page":
+            pages[run_of(line)].append(line)
+    for id_, starts in e.starts.items():
+        before: list[Line] = []
+        for start in starts:
+            floor = max((line["page"] for line in before if line["at"] < start["at"]), default=0)
+            lowest = min((line["page"] for line in pages[run_of(start)]), default=floor)
+            if lowest < floor:
+                yield f"checkpoint lost: {id_} went back to page {lowest}"
+            before += pages[run_of(start)]
 
 
 def _fires(e: Evidence) -> Iterable[str]:

@@ -307,6 +307,9 @@ class Engine:
         claim = running.claim
         outcome: Done | Again | None = None
         try:
+            if not self._heartbeat.holds(running.worker):  # frozen since the claim: others have it, or will
+                running.why = running.why or "lost"
+                raise asyncio.CancelledError
             if claim.cancel:  # told to its last worker, which did not live to do it
                 raise JobCancelled(f"job {claim.id} was cancelled")
             checkpoint = json.loads(claim.checkpoint) if claim.checkpoint else {}

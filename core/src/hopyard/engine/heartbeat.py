@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import sys
 import threading
 import time
@@ -54,6 +55,8 @@ class Heartbeat:
         self._seen = seen
         self._stop = threading.Event()
         self._end: asyncio.TimerHandle | None = None
+        self._until = math.inf
+        self._gone = 0
         self._asked: float | None = None
         self._named = False
         self._thread = threading.Thread(target=self._run, name="hopyard-heartbeat", daemon=True)
@@ -67,6 +70,13 @@ class Heartbeat:
         self._stop.set()
         self._thread.join(timeout=5)
 
+    def holds(self, worker: int) -> bool:
+        """Say whether the lease under this number still runs, by this machine's clock; from any thread.
+
+        A process that was frozen finds out here, before its timer has had a turn.
+        """
+        return worker != self._gone and time.monotonic() < self._until
+
     def _run(self) -> None:
         asyncio.run(self._beat())
 
@@ -78,11 +88,11 @@ class Heartbeat:
             while not self._stop.is_set():
                 asked, pause = time.monotonic(), self._interval
                 try:
-                    if await workers.beat(database, self._worker()):
+                    number = self._worker()
+                    if await workers.beat(database, number):
                         self._arm(asked)
-                    else:
-                        log.error("the lease was lost: others have this worker's jobs")
-                        self._on_lost()
+                    elif number == self._worker():  # it has not gone on under another one meanwhile
+                        self._lose("others have this worker's jobs")
                     commands = await workers.commands_since(database, self._seen)
                     new = [command for command in commands if command.n not in known]
                     known = {command.n for command in commands}
@@ -107,14 +117,17 @@ class Heartbeat:
         if self._end is not None:
             self._end.cancel()
         loop = asyncio.get_running_loop()
-        self._end = loop.call_later(since + self._lease - time.monotonic(), self._ended)
+        self._until = since + self._lease
+        self._end = loop.call_later(self._until - time.monotonic(), self._ended)
 
     def _ended(self) -> None:
-        log.error(
-            "the lease was lost: for %g s the ledger could not be told that this worker lives", self._lease
-        )
-        self._on_lost()
+        self._lose(f"for {self._lease:g} s the ledger could not be told that this worker lives")
         self._arm(time.monotonic())
+
+    def _lose(self, why: str) -> None:
+        log.error("the lease was lost: %s", why)
+        self._gone = self._worker()
+        self._on_lost()
 
     def _watch_loop(self) -> None:
         if self._asked is None:
