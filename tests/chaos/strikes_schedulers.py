@@ -43,12 +43,17 @@ async def leaders(siege: Siege) -> None:
             await _able(siege)
             leader = await _leader(place)
             hit = place.strike(leader, "T8", number)
+            locked = False
             while await _holder(place) == leader.pid and time.time() < hit.begin + plan.FAILOVER:
+                # As with T7: who is stopped while it writes holds the lock of the one file.
+                locked = number == signal.SIGSTOP and await asyncio.to_thread(place.locked)
+                if locked:
+                    break
                 await asyncio.sleep(0.05)
             took = time.time() - hit.begin
-            # As with T7: who is stopped while it writes holds the lock of the one file.
-            locked = took >= plan.FAILOVER and await asyncio.to_thread(place.locked)
-            if number == signal.SIGSTOP:
+            if locked:
+                place.unlock(hit)
+            elif number == signal.SIGSTOP:
                 # What the old leader was about to commit arrives when another one has fired.
                 await asyncio.sleep(fault.rng.uniform(0.5, 2.0))
                 place.revive(hit)

@@ -129,7 +129,7 @@ async def _given_up(siege: Siege, hit: Hit) -> bool:
             break  # everybody waits for it
         await asyncio.sleep(0.1)
     locked = fault.numbers["stopped_with_lock"] = fault.numbers.get("stopped_with_lock", 0) + 1
-    siege.place.revive(hit)
+    siege.place.unlock(hit)
     siege.expect("sqlite" in siege.pair, f"T7: a stopped worker was not given up after {within:g} s")
     assert locked <= _LOCKED, "T7: no stopped worker is ever given up"
     return False
