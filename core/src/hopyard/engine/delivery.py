@@ -41,8 +41,8 @@ class Nameless:
         self.name = name
 
 
-def _nothing() -> None:
-    """Acknowledge nothing: a batch is removed as a whole."""
+def nothing(*_: Any, **__: Any) -> None:
+    """Acknowledge or reject what the broker no longer knows."""
 
 
 def from_message(app: Celery, message: Any, queue: str, acknowledge: Callable[[], object]) -> Delivery:
@@ -63,8 +63,8 @@ def from_envelope(app: Celery, queue: str, raw: bytes) -> Delivery:
     envelope = from_json(raw)
     headers = envelope["headers"]
     if MARK in headers:  # its row has all the rest
-        return Delivery(headers["id"], headers["id"], queue, headers["task"], None, _nothing, raw)
-    return from_message(app, message_of(envelope, queue), queue, _nothing)._replace(raw=raw)
+        return Delivery(headers["id"], headers["id"], queue, headers["task"], None, nothing, raw)
+    return from_message(app, message_of(envelope, queue), queue, nothing)._replace(raw=raw)
 
 
 def message_of(envelope: dict[str, Any], queue: str) -> Any:

@@ -21,7 +21,7 @@ from hopyard.engine.batches import Batches
 from hopyard.engine.celeryview import CeleryView
 from hopyard.engine.children import Children
 from hopyard.engine.claiming import Claimed, Claimer
-from hopyard.engine.delivery import Delivery, from_message, message_of
+from hopyard.engine.delivery import Delivery, from_message, message_of, nothing
 from hopyard.engine.following import Follower
 from hopyard.engine.heartbeat import Heartbeat
 from hopyard.engine.hosting import JobHost
@@ -254,7 +254,7 @@ class Engine:
             return True
         # A task of Celery's own, for its own pool: as good as acknowledged early.
         message = message_of(json.loads(delivery.raw), delivery.queue)
-        self._main.soon(lambda: strategy(message, message.payload, _nothing, _nothing, []))
+        self._main.soon(lambda: strategy(message, message.payload, nothing, nothing, []))
         return True
 
     async def _put_back_batches(self, except_for: int | None = None) -> int:
@@ -396,7 +396,3 @@ class Engine:
             log.warning("this worker cannot register again yet: %s", error)
         finally:
             self._rejoining = False
-
-
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    """Acknowledge or reject nothing."""
