@@ -184,14 +184,17 @@ async def test_an_answer_about_a_number_that_is_no_longer_ours_is_no_loss(
 ) -> None:
     """It was given up and has gone on under another number, while the ledger's answer was on its way."""
     asked: list[int] = []
+    made = threading.Event()
 
     async def beat(_: Any, number: int) -> bool:
+        made.wait(20)
         asked.append(number)
         beating._worker = lambda: 2
         return number == 2
 
     monkeypatch.setattr(workers, "beat", beat)
     beating = start(1)
+    made.set()
     await until(lambda: len(asked) > 2)
     assert asked[:2] == [1, 2]
     assert not told.lost
