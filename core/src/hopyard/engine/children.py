@@ -131,7 +131,7 @@ class Children:
         else:
             return
         try:
-            # Not `asyncio.timeout`: in a cancelled task it tells its end from Python 3.11.3 on only (gh-102780).
+            # Not `asyncio.timeout`: in a cancelled task it ends unheard before Python 3.11.3 (gh-102780).
             await asyncio.wait_for(self._answer(child, claim), self._grace)
         except TimeoutError:
             raise asyncio.CancelledError(
