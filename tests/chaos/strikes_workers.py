@@ -126,10 +126,12 @@ async def _given_up(siege: Siege, hit: Hit) -> bool:
         if not await siege.place.rows(query, hit.pid):
             return True
         if await asyncio.to_thread(siege.place.locked):
-            break  # everybody waits for it
+            siege.place.unlock(hit)  # everybody waits for it
+            break
         await asyncio.sleep(0.1)
+    else:
+        siege.place.revive(hit)
     locked = fault.numbers["stopped_with_lock"] = fault.numbers.get("stopped_with_lock", 0) + 1
-    siege.place.unlock(hit)
     siege.expect("sqlite" in siege.pair, f"T7: a stopped worker was not given up after {within:g} s")
     assert locked <= _LOCKED, "T7: no stopped worker is ever given up"
     return False
