@@ -21,10 +21,10 @@ from hopyard import current
 from hopyard.app import Hopyard
 from hopyard.broker.envelope import envelope
 from hopyard.broker.publisher import redis_keys, redis_url
+from hopyard.engine.celery_node.strategy import strategy
 from hopyard.engine.engine import Engine
-from hopyard.engine.strategy import strategy
 from hopyard.ledger.database import Database
-from hopyard.ledger.values import Ring, new_id
+from hopyard.ledger.values import QueueMessage, new_id
 from hopyard.specs import State
 from kombu.message import Message
 
@@ -289,7 +289,7 @@ class Worker:
         """Deliver the messages of jobs that the ledger holds."""
         for id_ in ids:
             row = await self.lab.row(id_)
-            ring = Ring(id_, row["task"], row["queue"], row["priority"], row["body"], row["headers"])
+            ring = QueueMessage(id_, row["task"], row["queue"], row["priority"], row["body"], row["headers"])
             written = json.loads(envelope(ring))
             self.deliver(written["body"], written["headers"], row["queue"])
 

@@ -11,7 +11,7 @@ import pytest
 from chaos.wires import Exchange, Wires
 from hopyard.broker import kombu_publisher
 from hopyard.broker.publisher import open_publisher
-from hopyard.engine.consumer import LedgerConsumer
+from hopyard.engine.celery_node.consumer import LedgerConsumer
 from hopyard.errors import BrokerError
 from kombu import Connection
 from sites import site_in

@@ -199,13 +199,13 @@ async def test_what_follows_a_job_that_keeps_killing_its_worker_is_given_up(canv
 async def test_a_worker_that_dies_before_it_stores_what_follows_is_made_up_for(
     canvas: Canvas, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.engine._follower, "due", lambda ids: [])
+    monkeypatch.setattr(worker.engine._followups, "due", lambda ids: [])
     applied = await canvas.apply(chain(canvas.add(1, 2), canvas.add(10)))
     assert await canvas.result(applied) == 13
 
 
 async def test_two_followers_at_once_store_once(canvas: Canvas, worker: Worker) -> None:
-    follower = worker.engine._follower
+    follower = worker.engine._followups
     follow = follower.follow
 
     async def twice(ids: Any) -> None:

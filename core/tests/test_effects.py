@@ -32,7 +32,7 @@ class Here:
     def held(self, id_: str, claim: int) -> tuple[Database, tuple[int, int]]:
         return self._database, (self.worker, claim)
 
-    def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
+    def release_slot(self, id_: str) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
     def check(self, id_: str, claim: int) -> None:

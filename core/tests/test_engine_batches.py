@@ -12,7 +12,7 @@ from engines import Gate, Lab
 from hopyard.broker.popper import INDEX, REFUSED, Popper, put_back
 from hopyard.broker.publisher import EPOCH_KEY, open_publisher, redis_key, redis_url
 from hopyard.errors import BrokerError, LedgerUnavailable
-from hopyard.ledger.values import Ring, new_id
+from hopyard.ledger.values import QueueMessage, new_id
 from hopyard.specs import State
 
 QUEUED, RUNNING, PARKED = State.QUEUED, State.RUNNING, State.PARKED
@@ -43,12 +43,14 @@ async def popper(request: pytest.FixtureRequest) -> AsyncIterator[Popper]:
         await made.close()
 
 
-def ring(queue: str = "q", priority: int = 5) -> Ring:
+def ring(queue: str = "q", priority: int = 5) -> QueueMessage:
     id_ = new_id()
-    return Ring(id_, "site.add", queue, priority, "[[], {}, null]", json.dumps({"id": id_, "hopyard": 1}))
+    return QueueMessage(
+        id_, "site.add", queue, priority, "[[], {}, null]", json.dumps({"id": id_, "hopyard": 1})
+    )
 
 
-async def publish(popper: Any, *rings: Ring) -> None:
+async def publish(popper: Any, *rings: QueueMessage) -> None:
     publisher = open_publisher(popper.url)
     await publisher.publish(rings)
     await publisher.close()
@@ -182,18 +184,18 @@ async def test_a_slot_that_is_free_while_the_worker_looks_elsewhere_is_not_slept
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last slot of a queue is given back after the worker has looked at what is free."""
-    monkeypatch.setattr("hopyard.engine.batches._IDLE", 3600.0)
+    monkeypatch.setattr("hopyard.engine.consume.batch_consumer._IDLE", 3600.0)
     gate = Gate()
     lab.calls["call"] = lambda job: gate.passed()
     sent = [await lab.submit("site.one") for _ in range(2)]
     worker = await lab.worker(batches=True)
     await lab.until(lambda: gate.waiting == 1)
     popper = worker.engine._batches._popper  # type: ignore[union-attr]
-    idle, lane = popper.idle, worker.engine.lanes["site.one"]
+    idle, slots = popper.idle, worker.engine.slots["site.one"]
 
     async def late(*arguments: Any) -> None:
         gate.open()
-        while lane.free == 0:
+        while slots.free == 0:
             await asyncio.sleep(0.001)
         await idle(*arguments)
 
@@ -206,7 +208,7 @@ async def test_room_that_a_claim_leaves_is_not_slept_over(
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a batch is claimed its queue looks full and others are looked at; nobody tells when it is not."""
-    monkeypatch.setattr("hopyard.engine.batches._IDLE", 3600.0)
+    monkeypatch.setattr("hopyard.engine.consume.batch_consumer._IDLE", 3600.0)
     worker = await lab.worker(batches=True)
     popper = worker.engine._batches._popper  # type: ignore[union-attr]
     claim, take, elsewhere = worker.database.claim, popper.take, asyncio.Event()
@@ -235,7 +237,7 @@ async def test_room_that_a_claim_leaves_is_not_slept_over(
 async def test_a_ledger_that_is_away_is_asked_again_and_nothing_more_is_taken(
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hopyard.engine.claiming.PAUSE", 0.01)
+    monkeypatch.setattr("hopyard.engine.claim.claimer.PAUSE", 0.01)
     worker = await lab.worker(batches=True)
     claim, away = worker.database.claim, True
     asked: list[int] = []
@@ -261,8 +263,8 @@ async def test_jobs_that_end_do_not_have_a_server_that_is_away_asked_at_once(
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
     """Seven workers that each asked a thousand times a second left the server no time to come back."""
-    monkeypatch.setattr("hopyard.engine.batches._PAUSES", (3600.0,))
-    monkeypatch.setattr("hopyard.engine.claiming.PAUSE", 3600.0)
+    monkeypatch.setattr("hopyard.engine.consume.batch_consumer._PAUSES", (3600.0,))
+    monkeypatch.setattr("hopyard.engine.claim.claimer.PAUSE", 3600.0)
     asked: list[int] = []
 
     async def away(*_: Any) -> Any:
@@ -278,7 +280,7 @@ async def test_jobs_that_end_do_not_have_a_server_that_is_away_asked_at_once(
 
     async def kicked() -> None:
         for _ in range(10):
-            worker.engine._kick_all()
+            worker.engine._wake_all()
             await asyncio.sleep(0.001)
 
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(kicked(), worker.engine._loop))
@@ -344,7 +346,7 @@ async def test_a_task_that_nobody_knows_is_parked(lab: Lab) -> None:
     row = await lab.row(known)
     assert row["headers"] == ""  # the message's are made of the row
     publisher = open_publisher(lab.hopyard.broker_url)
-    await publisher.publish([Ring(known, "gone.add", "site", 5, row["body"], "")])
+    await publisher.publish([QueueMessage(known, "gone.add", "site", 5, row["body"], "")])
     await publisher.close()
     await lab.worker(batches=True)
     assert "plugin `gone` installed" in (await lab.reaches(known, PARKED))["reason"]
@@ -389,7 +391,7 @@ async def test_whoever_takes_a_dead_workers_jobs_puts_its_messages_back(
 async def test_a_worker_that_was_given_up_keeps_its_messages_for_its_next_number(
     lab: Lab, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hopyard.engine.claiming.PAUSE", 0.01)
+    monkeypatch.setattr("hopyard.engine.claim.claimer.PAUSE", 0.01)
     worker = await lab.worker(batches=True)
     claim, number, lost, asked = worker.database.claim, worker.engine.number, worker.engine._lost, list[int]()
 

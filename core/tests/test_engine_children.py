@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from engines import Lab, Worker
-from hopyard.engine.children import Children, RemoteError
+from hopyard.engine.processes.pool import ProcessPool, RemoteError
 from hopyard.errors import ResourceError, TimeLimitExceeded
 from hopyard.ledger.values import Claim, Progress, new_id
 from hopyard.specs import State
@@ -30,9 +30,9 @@ class Host:
         self.told.append((progress.current, progress.total, progress.message))
 
     async def save(self, *_: Any) -> None:
-        """Children save by themselves."""
+        """ProcessPool save by themselves."""
 
-    def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
+    def release_slot(self, id_: str) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
     def check(self, id_: str, claim: int) -> None:
@@ -63,13 +63,13 @@ def host() -> Host:
 
 
 @pytest.fixture
-async def children(lab: Lab, host: Host) -> AsyncIterator[Children]:
-    made = Children(host, {"HOPYARD_CONFIG": str(lab.hopyard.settings.file)})
+async def children(lab: Lab, host: Host) -> AsyncIterator[ProcessPool]:
+    made = ProcessPool(host, {"HOPYARD_CONFIG": str(lab.hopyard.settings.file)})
     yield made
     await made.close()
 
 
-async def test_a_child_answers_and_is_kept_for_the_next_job(children: Children, host: Host) -> None:
+async def test_a_child_answers_and_is_kept_for_the_next_job(children: ProcessPool, host: Host) -> None:
     assert json.loads(await children.run(claim("echo", 3), {"page": 1}, 1, 60)) == [3, 1, {"page": 1}]
     first = children._idle[0].process
     assert int(await children.run(claim("pid"), {}, 1, 60)) == first.pid != os.getpid()
@@ -77,13 +77,15 @@ async def test_a_child_answers_and_is_kept_for_the_next_job(children: Children, 
     assert host.told == [(1, 2, "half")]
 
 
-async def test_what_a_task_prints_is_no_answer(children: Children, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_what_a_task_prints_is_no_answer(
+    children: ProcessPool, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert json.loads(await children.run(claim("print"), {}, 1, 60)) == "real"
     await children.close()
     assert "forged" in capfd.readouterr().err
 
 
-async def test_errors_come_with_their_kind_and_category(children: Children) -> None:
+async def test_errors_come_with_their_kind_and_category(children: ProcessPool) -> None:
     with pytest.raises(RemoteError, match="slower") as limited:
         await children.run(claim("limited"), {}, 1, 60)
     assert (limited.value.kind, limited.value.category, limited.value.retry_after) == (
@@ -101,13 +103,13 @@ async def test_errors_come_with_their_kind_and_category(children: Children) -> N
     assert len(children._idle) == 1, "the child lives on"
 
 
-async def test_a_killed_child_is_named_with_its_signal(children: Children) -> None:
+async def test_a_killed_child_is_named_with_its_signal(children: ProcessPool) -> None:
     with pytest.raises(ResourceError, match=r"site\.child died: killed by SIGKILL"):
         await children.run(claim("die"), {}, 1, 60)
     assert children._idle == []
 
 
-async def test_a_child_that_died_while_idle_harms_no_job(children: Children) -> None:
+async def test_a_child_that_died_while_idle_harms_no_job(children: ProcessPool) -> None:
     await children.run(claim("echo"), {}, 1, 60)
     child = children._idle[0].process
     child.kill()
@@ -115,7 +117,7 @@ async def test_a_child_that_died_while_idle_harms_no_job(children: Children) -> 
     assert int(await children.run(claim("pid"), {}, 1, 60)) != child.pid
 
 
-async def test_a_child_is_killed_at_its_time_limit_or_when_cancelled(children: Children) -> None:
+async def test_a_child_is_killed_at_its_time_limit_or_when_cancelled(children: ProcessPool) -> None:
     await children.run(claim("echo"), {}, 1, 60)
     child = children._idle[0].process
     with pytest.raises(TimeLimitExceeded, match=r"time limit of 0\.05 s"):
@@ -133,7 +135,7 @@ async def test_a_child_is_killed_at_its_time_limit_or_when_cancelled(children: C
 
 
 async def test_a_child_saves_under_its_jobs_fence_and_ends_with_its_parent(
-    lab: Lab, children: Children
+    lab: Lab, children: ProcessPool
 ) -> None:
     worker = await lab.ledger.worker()
     held = await lab.ledger.running(worker, task="site.child", body=claim("save", 4).body)
@@ -195,7 +197,7 @@ async def test_a_cancelled_child_may_clean_up(lab: Lab, do: str) -> None:
     row = await cancelled(lab, worker, do)
     assert (row["reason"], row["error"]) == ("enough", None)
     assert (lab.hopyard.settings.data / "cleaned").read_text() == do
-    assert worker.engine._children._idle == [], "it is not used again"
+    assert worker.engine._processes._idle == [], "it is not used again"
 
 
 async def test_a_child_that_ignores_a_cancel_is_killed_and_ends_cancelled_once(lab: Lab) -> None:

@@ -23,8 +23,8 @@ QUEUED, RUNNING, PARKED, CANCELLED = State.QUEUED, State.RUNNING, State.PARKED, 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for the ledger asks again soon."""
-    monkeypatch.setattr("hopyard.engine.claiming.PAUSE", 0.01)
-    monkeypatch.setattr("hopyard.engine.adoption._PAUSE", 0.01)
+    monkeypatch.setattr("hopyard.engine.claim.claimer.PAUSE", 0.01)
+    monkeypatch.setattr("hopyard.engine.claim.foreign._PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ async def test_a_full_queue_does_not_delay_another(lab: Lab, worker: Worker) -> 
 
 async def test_a_full_queue_is_left_and_taken_up_again_when_nothing_waits(lab: Lab, worker: Worker) -> None:
     consumer = worker.consumer.task_consumer
-    slots = sum(lane.slots for lane in worker.engine.lanes.values())
+    slots = sum(slots.size for slots in worker.engine.slots.values())
     assert worker.consumer.qos.sent == worker.consumer.initial_prefetch_count == 2 * slots
     gate = Gate()
     lab.calls["hold"] = lambda job: gate.passed()
@@ -227,10 +227,10 @@ async def test_after_a_lost_connection_waiting_messages_are_forgotten(lab: Lab, 
     first, second = [await lab.submit("site.one", name="hold") for _ in range(2)]
     await worker.take(first, second)
     await lab.until(lambda: gate.waiting == 1)
-    lane = worker.engine.lanes["site.one"]
-    await lab.until(lambda: len(lane.waiting) == 1)
+    slots = worker.engine.slots["site.one"]
+    await lab.until(lambda: len(slots.waiting) == 1)
     worker.engine.disconnected()
-    await lab.until(lambda: not lane.waiting)
+    await lab.until(lambda: not slots.waiting)
     gate.open()
     await lab.ends(first)
     assert await lab.state(second) is QUEUED

@@ -164,7 +164,7 @@ async def test_a_cancel_between_the_claim_and_the_run_is_obeyed(
     async def slow(ids: Any, number: int, counter: int) -> Any:
         claims = await claim(ids, number, counter)
         await lab.hopyard.handle(claims[0].id).cancel()
-        while not engine._cancel_early:
+        while not engine._cancel_on_arrival:
             await asyncio.sleep(0.005)
         return claims
 
@@ -176,7 +176,7 @@ async def test_a_cancel_between_the_claim_and_the_run_is_obeyed(
 
     await lab.ends(await started(lab, worker, call), CANCELLED)
     assert not ran
-    await lab.until(lambda: not engine._cancel_early)
+    await lab.until(lambda: not engine._cancel_on_arrival)
 
 
 async def test_a_job_that_cancels_itself_is_cancelled(lab: Lab, worker: Worker) -> None:
@@ -232,7 +232,7 @@ async def test_a_thread_is_interrupted_at_its_time_limit(lab: Lab, worker: Worke
 async def test_a_thread_that_does_not_stop_is_left_alone(
     lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hopyard.engine.runner._ABANDON_SECONDS", 0.01)
+    monkeypatch.setattr("hopyard.engine.run.runner._ABANDON_SECONDS", 0.01)
     open_, ended = Gate(), []
 
     def call(job: Any) -> str:
@@ -259,7 +259,7 @@ async def test_a_job_that_waits_aside_gives_its_slot_away(lab: Lab, worker: Work
     gate = Gate()
 
     async def parent(job: Any) -> str:
-        async with job.aside():
+        async with job.release_slot():
             await gate.passed()
         return "parent"
 
@@ -274,8 +274,8 @@ async def test_a_job_that_waits_aside_gives_its_slot_away(lab: Lab, worker: Work
     assert await lab.state(first) is RUNNING
     gate.open()
     await lab.ends(first)
-    lane = worker.engine.lanes["site.one"]
-    await lab.until(lambda: lane.free == lane.slots)
+    slots = worker.engine.slots["site.one"]
+    await lab.until(lambda: slots.free == slots.size)
 
 
 # --- progress and checkpoints
@@ -434,7 +434,7 @@ async def test_a_job_that_comes_to_the_same_worker_again_stops_its_run_before(
     await lab.until(lambda: len(told) == 3)
     (_, first), *_ = told
     assert sorted(told) == [("begins", first), ("begins", first + 1), ("stops", first)]
-    await lab.until(lambda: worker.engine.lanes["site"].free == worker.engine.lanes["site"].slots - 1)
+    await lab.until(lambda: worker.engine.size["site"].free == worker.engine.slots["site"].slots - 1)
     assert worker.engine._running[id_].claim.claim == first + 1
     gate.open()
     row = await lab.ends(id_)

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from hopyard.engine import recorder as module
-from hopyard.engine.recorder import Recorder
+from hopyard.engine.record import recorder as module
+from hopyard.engine.record.recorder import Recorder
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Again, Done, utcnow

@@ -11,7 +11,7 @@ from hopyard.broker import envelope
 from hopyard.broker.kombu_publisher import _Outlet
 from hopyard.broker.publisher import Publisher, open_publisher
 from hopyard.errors import BrokerError
-from hopyard.ledger.values import Ring, new_id
+from hopyard.ledger.values import QueueMessage, new_id
 
 
 @pytest.fixture(params=["valkey_url", "redis_url", "rabbitmq_url"])
@@ -33,9 +33,9 @@ def queue() -> str:
     return f"ring-{new_id()[-8:]}"
 
 
-def ring(queue: str, priority: int = 4, *, first: bool = False) -> Ring:
+def ring(queue: str, priority: int = 4, *, first: bool = False) -> QueueMessage:
     id_ = new_id()
-    return Ring(
+    return QueueMessage(
         id_,
         "site.add",
         queue,

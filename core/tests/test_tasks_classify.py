@@ -7,7 +7,7 @@ import random
 import socket
 
 import pytest
-from hopyard.engine.children import RemoteError
+from hopyard.engine.processes.pool import RemoteError
 from hopyard.errors import (
     AuthenticationError,
     BrokerError,

@@ -20,7 +20,7 @@ from hopyard.errors import (
 from hopyard.ledger import cancelling, waiting
 from hopyard.ledger.database import Database
 from hopyard.ledger.keys import Unique
-from hopyard.ledger.values import Claim, Done, NewJob, Ring, derived_id, new_id
+from hopyard.ledger.values import Claim, Done, NewJob, QueueMessage, derived_id, new_id
 from hopyard.specs import State
 from hopyard.tasks.client import Client, Ended, raise_unless_succeeded
 from hopyard.tasks.handle import JobHandle
@@ -36,7 +36,7 @@ class Bell:
         self.error: BaseException | None = None
         self.hangs = False
 
-    async def publish(self, rings: Sequence[Ring]) -> None:
+    async def publish(self, rings: Sequence[QueueMessage]) -> None:
         if self.error is not None:
             raise self.error
         if self.hangs:
@@ -346,4 +346,4 @@ async def test_a_stream_ends_with_the_job(client: Client, ledger: Ledger) -> Non
 
 
 def test_a_ring_is_made_of_the_first_fields_of_a_job() -> None:
-    assert NewJob._fields[:6] == Ring._fields[:6]
+    assert NewJob._fields[:6] == QueueMessage._fields[:6]

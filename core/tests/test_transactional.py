@@ -14,7 +14,7 @@ from hopyard.errors import LedgerError, PayloadError
 from hopyard.ledger import migrations
 from hopyard.ledger.database import Database, kept_statements, open_database
 from hopyard.ledger.engine import create_engine
-from hopyard.ledger.values import Ring
+from hopyard.ledger.values import QueueMessage
 from hopyard.loading import TaskOptions
 from servers import fresh_database
 from sqlalchemy import create_engine as create_sync_engine
@@ -33,7 +33,7 @@ class Producer:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.rung: list[Ring] = []
+        self.rung: list[QueueMessage] = []
 
     def client(self) -> Producer:
         return self
@@ -41,7 +41,7 @@ class Producer:
     def options(self, name: str) -> TaskOptions:
         return TaskOptions(queue="site")
 
-    async def ring(self, rings: list[Ring]) -> bool:
+    async def ring(self, rings: list[QueueMessage]) -> bool:
         self.rung += rings
         return True
 

@@ -10,7 +10,7 @@ from chaos.checker import Evidence
 from chaos.siege import Siege
 from chaos.sink import read_lines
 from hopyard.broker.publisher import redis_keys
-from hopyard.ledger.values import Ring
+from hopyard.ledger.values import QueueMessage
 from hopyard.specs import State
 
 _COLUMNS = "id, task, queue, priority, body, headers"
@@ -38,7 +38,7 @@ async def messages(siege: Siege) -> None:
             rows = await place.rows(f"{here % 'job_live'} UNION ALL {here % 'job_history'}")
             some = fault.rng.sample(rows, min(_BURST, len(rows)))
             running = await place.rows(f"{here % 'job_live'} AND state = 2")
-            rings = [Ring(**{**row, "id": str(row["id"])}) for row in (*running, *some)]
+            rings = [QueueMessage(**{**row, "id": str(row["id"])}) for row in (*running, *some)]
             fault.rng.shuffle(rings)
             await publisher.publish(rings)
             doubled += len(rings)

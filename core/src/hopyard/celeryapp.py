@@ -77,7 +77,7 @@ class HopyardCelery(Celery):  # type: ignore[misc]  # Celery has no types
 class LedgerTask(CeleryTask):  # type: ignore[misc]
     """A declared task as Celery sees it."""
 
-    Strategy = "hopyard.engine.strategy:strategy"
+    Strategy = "hopyard.engine.celery_node.strategy:strategy"
     ignore_result = True
     typing = False
     abstract = True
@@ -149,7 +149,7 @@ async def _submit(job: NewJob, *, fresh: bool) -> None:
 def build(hopyard: Hopyard) -> Celery:
     """Return the Celery app of a Hopyard."""
     from hopyard.broker.shim import repair_kombu
-    from hopyard.engine.steps import EngineStep, FlowStep
+    from hopyard.engine.celery_node.steps import ConsumerStep, EngineStep
 
     repair_kombu()
     app = HopyardCelery("hopyard", set_as_current=True)
@@ -187,7 +187,7 @@ def build(hopyard: Hopyard) -> Celery:
         )
         app.register_task(kind())
     app.steps["worker"].add(EngineStep)
-    app.steps["consumer"].add(FlowStep)
+    app.steps["consumer"].add(ConsumerStep)
     return app
 
 
@@ -200,7 +200,7 @@ def _settings(hopyard: Hopyard) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_acks_late": True,
         "enable_utc": True,
-        "worker_consumer": "hopyard.engine.consumer:LedgerConsumer",
+        "worker_consumer": "hopyard.engine.celery_node.consumer:LedgerConsumer",
         # Jobs run on the engine's loop, threads and children; the pool is for Celery's own odd tasks.
         "worker_pool": "threads",
         "worker_concurrency": 1,

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, cast
 import pytest
 from hopyard import Hopyard, current
 from hopyard.broker.publisher import Publisher
-from hopyard.engine.runner import Runner
+from hopyard.engine.run.runner import Runner
 from hopyard.ledger import notes, readers, workers
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Database
-from hopyard.ledger.values import Again, Claim, Done, Progress, Ring
+from hopyard.ledger.values import Again, Claim, Done, Progress, QueueMessage
 from hopyard.specs import State
 from hopyard_ai.agent.executor import safe_name
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
@@ -92,7 +92,7 @@ class Silent(Publisher):
     def __init__(self) -> None:
         self.rung: list[str] = []
 
-    async def publish(self, rings: Iterable[Ring]) -> None:
+    async def publish(self, rings: Iterable[QueueMessage]) -> None:
         self.rung += [ring.id for ring in rings]
 
     async def empty(self, queues: Iterable[str]) -> set[str]:
@@ -134,7 +134,7 @@ class Floor:
         await notes.write_checkpoint(self.database, id_, (self._worker, claim), data)
 
     @asynccontextmanager
-    async def aside(self, id_: str) -> AsyncIterator[None]:
+    async def release_slot(self, id_: str) -> AsyncIterator[None]:
         for row in await self.database.fetch(
             f"SELECT id FROM job_live WHERE parent = $1 AND state = {State.QUEUED:d}", id_
         ):

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from hopyard.ledger.values import MARK, Ring, random_text
+from hopyard.ledger.values import MARK, QueueMessage, random_text
 
 #: The embed part of a body without links.
 EMBED: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -43,7 +43,7 @@ def headers(
 
 
 class _Job(Protocol):
-    """What has a message: `NewJob`, `Ring`, `Claim`."""
+    """What has a message: `NewJob`, `QueueMessage`, `Claim`."""
 
     @property
     def id(self) -> str: ...
@@ -85,7 +85,7 @@ def kombu_priority(priority: int) -> int:
     return 9 - priority
 
 
-def envelope(ring: Ring) -> str:
+def envelope(ring: QueueMessage) -> str:
     """Return the whole message as kombu's Redis transport would have written it."""
     return (
         f'{{"body": {_text(ring.body)}, "content-encoding": "utf-8", '

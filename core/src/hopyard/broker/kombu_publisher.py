@@ -11,7 +11,7 @@ from typing import Any, Final
 from hopyard.broker.envelope import headers_of
 from hopyard.broker.publisher import EPOCH_KEY, MOST, Publisher
 from hopyard.errors import BrokerError
-from hopyard.ledger.values import Ring
+from hopyard.ledger.values import QueueMessage
 
 #: A broker that has not answered after so long does not.
 _ANSWER_SECONDS: Final = 10.0
@@ -58,7 +58,7 @@ class KombuPublisher(Publisher):
         except Exception as error:
             raise BrokerError(f"the broker cannot be used now: {error!r}") from error
 
-    async def publish(self, rings: Sequence[Ring]) -> None:
+    async def publish(self, rings: Sequence[QueueMessage]) -> None:
         def work(connection: Any) -> None:
             if self._outlet is None:
                 self._outlet = _Outlet(connection)
@@ -121,7 +121,7 @@ class _Outlet:
             self._channel.events["basic_ack"].add(self._confirmed)
             self._channel.events["basic_nack"].add(self._nacked)
 
-    def publish(self, rings: Sequence[Ring]) -> None:
+    def publish(self, rings: Sequence[QueueMessage]) -> None:
         """Declare the queues and put messages into them. Raises `BrokerError` where some are refused."""
         for queue in {ring.queue for ring in rings}:
             _declare(queue, self._channel, nowait=True)
@@ -133,7 +133,7 @@ class _Outlet:
         if self._refused:
             raise BrokerError(f"the broker refused {self._refused} of {len(rings)} messages")
 
-    def _send(self, ring: Ring) -> None:
+    def _send(self, ring: QueueMessage) -> None:
         message = self._channel.prepare_message(
             ring.body,
             priority=MOST if ring.first else ring.priority,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hopyard.broker.envelope import envelope, kombu_priority
 from hopyard.errors import BrokerError
-from hopyard.ledger.values import Ring
+from hopyard.ledger.values import QueueMessage
 
 #: The highest priority of a job.
 MOST: Final = 9
@@ -27,7 +27,7 @@ class Publisher(ABC):
     """A broker, as one event loop of a producer sees it."""
 
     @abstractmethod
-    async def publish(self, rings: Sequence[Ring]) -> None:
+    async def publish(self, rings: Sequence[QueueMessage]) -> None:
         """Put messages into their queues. Raises `BrokerError`. The caller limits how long it may take."""
 
     @abstractmethod
@@ -135,7 +135,7 @@ class RedisPublisher(Publisher):
         self._connection = connection
         return answers
 
-    async def publish(self, rings: Sequence[Ring]) -> None:
+    async def publish(self, rings: Sequence[QueueMessage]) -> None:
         # Consumers take from the right. One command for all that go to the same place.
         places: dict[tuple[str, int, bool], list[str]] = {}
         for ring in rings:

@@ -171,11 +171,11 @@ def replay(
 
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.ledger import deadletters
-        from hopyard.ledger.values import Ring
+        from hopyard.ledger.values import QueueMessage
 
         client, batch, rows = hopyard.client(), wanted, list[dict[str, Any]]()
         while jobs := await deadletters.replay(client.database, batch, changes):
-            await client.ring([Ring(*job[:6]) for job in jobs.values()])
+            await client.ring([QueueMessage(*job[:6]) for job in jobs.values()])
             rows += [{"id": old, "replay": job.id, "task": job.task} for old, job in jobs.items()]
             batch = replace(wanted, after=max(jobs))
             if len(jobs) < deadletters.BATCH:

@@ -15,23 +15,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import portal
 from hopyard.broker.popper import put_back
-from hopyard.engine import adoption
 from hopyard.engine.background import Background
-from hopyard.engine.batches import Batches
-from hopyard.engine.celeryview import CeleryView
-from hopyard.engine.children import Children
-from hopyard.engine.claiming import Claimed, Claimer
-from hopyard.engine.delivery import Delivery, from_message, message_of, nothing
-from hopyard.engine.following import Follower
+from hopyard.engine.celery_node.main_thread import MainThread
+from hopyard.engine.celery_node.view import CeleryEvents
+from hopyard.engine.claim import foreign
+from hopyard.engine.claim.claimer import Claimed, Claimer
+from hopyard.engine.consume.batch_consumer import BatchConsumer
+from hopyard.engine.consume.delivery import Delivery, from_message, message_of, nothing
+from hopyard.engine.consume.message_consumer import FOREIGN_SLOTS, MessageConsumer
 from hopyard.engine.heartbeat import Heartbeat
-from hopyard.engine.hosting import JobHost
-from hopyard.engine.intake import FOREIGN_SLOTS, Intake
-from hopyard.engine.lanes import Lane, Running
-from hopyard.engine.mainthread import MainThread
+from hopyard.engine.processes.pool import ProcessPool
 from hopyard.engine.reconciler import Reconciler
-from hopyard.engine.recorder import Recorder
-from hopyard.engine.runner import Runner, failed_here
-from hopyard.engine.telling import Telling
+from hopyard.engine.record.followups import FollowUps
+from hopyard.engine.record.progress import ProgressWriter
+from hopyard.engine.record.recorder import Recorder
+from hopyard.engine.run.job_host import JobHost
+from hopyard.engine.run.runner import Runner, failed_here
+from hopyard.engine.running import Running
+from hopyard.engine.slots import Slots
 from hopyard.errors import JobCancelled, LedgerUnavailable, StaleFence
 from hopyard.ledger import cancelling, waiting, workers
 from hopyard.ledger.values import Again, Done
@@ -58,16 +59,16 @@ class Engine:
         self._main = MainThread()
         names = [str(name) for name in worker.app.amqp.queues.consume_from]
         queues = hopyard.plugins.queues
-        self.lanes = {
-            name: Lane.of(queues[name].slots if name in queues else FOREIGN_SLOTS) for name in names
+        self.slots = {
+            name: Slots.of(queues[name].slots if name in queues else FOREIGN_SLOTS) for name in names
         }
         self._wants_batches = batches
-        self._batches: Batches | None = None
-        self._view = CeleryView(self._main)
+        self._batches: BatchConsumer | None = None
+        self._events = CeleryEvents(self._main)
         self._consumer: Any = None
         self._running: dict[str, Running] = {}
         #: Jobs to cancel that were not running here when the order came, while claims were on their way.
-        self._cancel_early: set[str] = set()
+        self._cancel_on_arrival: set[str] = set()
         self._background = Background()
         self.number = 0
         self._draining = False
@@ -105,36 +106,36 @@ class Engine:
         # Before anything is claimed: no order about a job of ours may be older than what the heartbeat reads.
         self._commands_seen = await workers.last_command(self._database)
         await self._register()
-        self._telling = Telling(self._database, self._loop)
-        slots = sum(lane.slots for lane in self.lanes.values())
-        self._host = JobHost(self._database, self._telling, self._running, self._kick)
-        self._children = Children(
+        self._progress = ProgressWriter(self._database, self._loop)
+        slots = sum(slots.size for slots in self.slots.values())
+        self._host = JobHost(self._database, self._progress, self._running, self._wake)
+        self._processes = ProcessPool(
             self._host, self._hopyard.environment, self._hopyard.settings.worker.cancel_grace
         )
-        self._runner = Runner(self._hopyard, self._host, slots, self._children)
-        self._follower = Follower(self._hopyard, self._client)
-        self._recorder = Recorder(self._database, lambda: self.number, self._kick_all, self._written)
+        self._runner = Runner(self._hopyard, self._host, slots, self._processes)
+        self._followups = FollowUps(self._hopyard, self._client)
+        self._recorder = Recorder(self._database, lambda: self.number, self._wake_all, self._written)
         # One worker leads for all: it looks after the queues of the others as well. Over connections of its
         # own: on a slow way jobs wait seconds for their turn at theirs.
-        queues = sorted({*self.lanes, *self._hopyard.plugins.queues})
+        queues = sorted({*self.slots, *self._hopyard.plugins.queues})
         self._leading = self._hopyard.open_client()
         self._reconciler = Reconciler(
             self._leading,
             queues,
             self._hopyard.settings,
-            Follower(self._hopyard, self._leading),
+            FollowUps(self._hopyard, self._leading),
             self._put_back_batches,
         )
         self._claimer = Claimer(self._hopyard, self._database, lambda: self.number)
-        self._intake = Intake(
-            self.lanes, self._main, take=self._take, closed=lambda: self._closed, spawn=self._background.spawn
+        self._messages = MessageConsumer(
+            self.slots, self._main, take=self._take, closed=lambda: self._closed, spawn=self._background.spawn
         )
         self._background.vital(self._reconciler.run())
         if self._wants_batches:
-            self._batches = Batches(
+            self._batches = BatchConsumer(
                 self._celery_worker.app,
                 self._hopyard.broker_url,
-                self.lanes,
+                self.slots,
                 worker=lambda: self.number,
                 closed=lambda: self._closed,
                 take=self._take,
@@ -151,7 +152,7 @@ class Engine:
             self._database,
             name=self._celery_worker.hostname,
             role="worker",
-            queues=self.lanes,
+            queues=self.slots,
             plugins=plugins,
             lease=self._hopyard.settings.worker.lease,
         )
@@ -172,7 +173,7 @@ class Engine:
         if self._batches is not None:
             self._batches.end()
         await self._background.ended(_ENDING_SECONDS)
-        self._intake.forget()  # not acknowledged: the broker gives them to others
+        self._messages.forget()  # not acknowledged: the broker gives them to others
         await self._background.settled(_SETTLING_SECONDS)  # claims on their way
         if self._running:
             log.info("waiting up to %g s for %d running jobs", grace, len(self._running))
@@ -182,7 +183,7 @@ class Engine:
             self._interrupt(running, "release")
         if left:
             await asyncio.wait([running.run for running in left if running.run], timeout=10)
-        await self._telling.flush()
+        await self._progress.flush()
         await self._recorder.drained()
         await self._background.settled(_SETTLING_SECONDS)  # what follows the last jobs
 
@@ -192,7 +193,7 @@ class Engine:
         except LedgerUnavailable as error:
             log.warning("this worker's lease ends by itself: %s", error)
         self._runner.close()
-        await self._children.close()
+        await self._processes.close()
         await self._leading.close()
         await self._hopyard.close()
 
@@ -200,14 +201,14 @@ class Engine:
         """Take the consumer that now delivers messages."""
         if self._celery_worker.hub is not None:
             self._main.attach(self._celery_worker.hub)  # it forgets all readers when a connection is lost
-        self._view.connected(consumer)
+        self._events.connected(consumer)
         if self._wants_batches:
             # Remote control sees the queues; their messages come in batches.
             consumer.task_consumer.consume = lambda *_, **__: None
             if self._consumer is None:
                 self._soon(self._take_batches)
         else:
-            self._intake.flow.connected(consumer)
+            self._messages.flow.connected(consumer)
         self._consumer = consumer
 
     def _take_batches(self) -> None:
@@ -216,8 +217,8 @@ class Engine:
 
     def disconnected(self) -> None:
         """Forget messages that cannot be acknowledged any more; the broker or the ledger brings them back."""
-        self._intake.flow.disconnected()
-        self._soon(self._intake.forget)
+        self._messages.flow.disconnected()
+        self._soon(self._messages.forget)
 
     def _soon(self, call: Any, *args: Any) -> None:
         self._loop.call_soon_threadsafe(call, *args)
@@ -226,14 +227,14 @@ class Engine:
 
     def receive(self, message: Any) -> None:
         """Take a message, from the consumer's thread. Raises `ValueError` if it is no job's."""
-        self._soon(self._intake.receive, self._delivery(message))
+        self._soon(self._messages.receive, self._delivery(message))
 
     def park(self, message: Any) -> None:
         """Set aside the job of a task that this worker does not know, from the consumer's thread."""
         delivery = self._delivery(message)
 
         async def set_aside() -> None:
-            await adoption.park(self._database, delivery)
+            await foreign.park(self._database, delivery)
             self._main.soon(delivery.acknowledge)
 
         self._soon(self._background.spawn, set_aside())
@@ -250,7 +251,7 @@ class Engine:
             return False
         strategy = self._consumer.strategies.get(delivery.task)
         if strategy is None:
-            await adoption.park(self._database, delivery)
+            await foreign.park(self._database, delivery)
             return True
         # A task of Celery's own, for its own pool: as good as acknowledged early.
         message = message_of(json.loads(delivery.raw), delivery.queue)
@@ -268,14 +269,14 @@ class Engine:
     def _closed(self) -> bool:
         return self._draining or self._recorder.full
 
-    def _kick_all(self) -> None:
-        for lane in self.lanes.values():
-            self._kick(lane)
+    def _wake_all(self) -> None:
+        for slots in self.slots.values():
+            self._wake(slots)
 
-    def _kick(self, lane: Lane) -> None:
+    def _wake(self, slots: Slots) -> None:
         if self._batches is not None:
-            self._batches.kick(lane)
-        self._intake.kick(lane)
+            self._batches.wake(slots)
+        self._messages.wake(slots)
 
     async def _take(self, batch: Sequence[Delivery]) -> Claimed:
         """Claim what messages stand for, and begin it."""
@@ -284,21 +285,21 @@ class Engine:
         begun = []
         for claim in found.claims:
             delivery = deliveries[claim.id]
-            lane = self.lanes[delivery.queue]
-            lane.free -= 1
-            if claim.id in self._cancel_early:
+            slots = self.slots[delivery.queue]
+            slots.free -= 1
+            if claim.id in self._cancel_on_arrival:
                 claim = claim._replace(cancel=True)
             task = self._celery_worker.app.tasks[claim.task]
-            running = Running(claim, delivery.original, found.worker, lane, task, self._cancel_soon)
+            running = Running(claim, delivery.original, found.worker, slots, task, self._cancel_soon)
             before = self._running.get(claim.id)
             if before is not None:  # it was taken from this very worker, and is not stopped yet
                 self._interrupt(before, "lost")
             self._running[claim.id] = running
             running.run = asyncio.create_task(self._run(running))
             begun.append(running)
-        self._view.begun(begun)
+        self._events.begun(begun)
         if not self._claimer.busy:
-            self._cancel_early.clear()
+            self._cancel_on_arrival.clear()
         return found
 
     # --- running
@@ -327,16 +328,16 @@ class Engine:
         finally:
             if self._running.get(claim.id) is running:
                 del self._running[claim.id]
-            running.lane.free += 1
-            self._view.ended(running, outcome)
+            running.slots.free += 1
+            self._events.ended(running, outcome)
             if outcome is not None:
-                self._follower.ended(claim)
+                self._followups.ended(claim)
                 self._recorder.add(outcome)
-            self._kick(running.lane)
+            self._wake(running.slots)
 
     def _written(self, ids: Sequence[str], refused: Sequence[str]) -> None:
-        if due := self._follower.due(ids):
-            self._background.spawn(self._follower.follow(due))
+        if due := self._followups.due(ids):
+            self._background.spawn(self._followups.follow(due))
         if refused:
             self._background.spawn(self._ring_unheld(refused))
 
@@ -373,7 +374,7 @@ class Engine:
         if running is not None:
             self._interrupt(running, "cancel")
         elif self._claimer.busy:
-            self._cancel_early.add(id_)
+            self._cancel_on_arrival.add(id_)
 
     def _obey(self, commands: Sequence[Command]) -> None:
         for command in commands:

@@ -20,7 +20,7 @@ from hopyard.ledger import leader, retention, waiting, workers
 from hopyard.ledger.values import new_id, utcnow
 
 if TYPE_CHECKING:
-    from hopyard.engine.following import Follower
+    from hopyard.engine.record.followups import FollowUps
     from hopyard.settings import Settings
     from hopyard.tasks.client import Client
 
@@ -50,13 +50,13 @@ class Reconciler:
         client: Client,
         queues: Sequence[str],
         settings: Settings,
-        follower: Follower,
+        followups: FollowUps,
         put_back_batches: Callable[[], Awaitable[int]],
     ) -> None:
         self._client = client
         self._database = client.database
         self._queues = queues
-        self._follower = follower
+        self._followups = followups
         self._put_back_batches = put_back_batches
         self._settings = settings
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
@@ -105,7 +105,7 @@ class Reconciler:
         # step, each has at least ended what was begun.
         if self._every("relay", 1.0):
             await self._relay()
-            await self._follower.rest()
+            await self._followups.rest()
         await self._promote()
         if self._every("broker", 3.0):
             await self._ring_again()
@@ -178,7 +178,7 @@ class Reconciler:
                 await self._client.ring(rings)
 
     async def _ring_all(self) -> None:
-        """Ring for the next page of all queued jobs; a tick is a page, so that nothing is flooded."""
+        """QueueMessage for the next page of all queued jobs; a tick is a page, so that nothing is flooded."""
         assert self._ringing_all is not None  # noqa: S101 - asked by the caller
         rings = await waiting.queued_after(self._database, self._ringing_all, _PAGE)
         if rings and not await self._client.ring(rings):

@@ -13,7 +13,7 @@ from hopyard.ledger import following, waiting
 from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import RUNG, Ring, moment, utcnow
+from hopyard.ledger.values import RUNG, QueueMessage, moment, utcnow
 from hopyard.redaction import redact
 from hopyard.specs import State
 
@@ -75,7 +75,7 @@ async def witness(database: Database, pid: int, seen: dict[str, Any]) -> bool:
     )
 
 
-async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple[int, list[Ring]]:
+async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple[int, list[QueueMessage]]:
     """Queue a lost worker's running jobs again; those that crashed too often end dead.
 
     Each gets an entry with what is known of the death. Returns how many ended, and those that wait again.
@@ -89,7 +89,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
     seen = await tx.fetch("SELECT data FROM command WHERE kind = 'death' AND target = $1", str(worker))
     known = json.loads(seen[-1]["data"]) if seen else None
     how = known["exit"] if known else "nobody saw how"
-    dead, again, rings = list[tuple[str, str, str]](), list[tuple[str, str]](), list[Ring]()
+    dead, again, rings = list[tuple[str, str, str]](), list[tuple[str, str]](), list[QueueMessage]()
     for job in jobs:
         began = moment(job["started"])
         entry = json.dumps(
@@ -109,7 +109,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
             dead.append((str(job["id"]), _error(how), entry))
         else:
             again.append((str(job["id"]), entry))
-            rings.append(Ring.of(job)._replace(first=True))
+            rings.append(QueueMessage.of(job)._replace(first=True))
     await _end(tx, d, dead)
     await tx.execute_many(
         f"UPDATE job_live SET state = {State.QUEUED:d}, crashes = crashes + 1, worker = NULL, "

@@ -196,7 +196,7 @@ class Again(NamedTuple):
     crashes: int = 0
 
 
-class Ring(NamedTuple):
+class QueueMessage(NamedTuple):
     """What a broker message is made of. `first`: it overtakes what waits in its queue."""
 
     id: str
@@ -208,7 +208,7 @@ class Ring(NamedTuple):
     first: bool = False
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Ring:
+    def of(cls, row: Mapping[str, Any]) -> QueueMessage:
         """Make one of a row; a job whose worker died has waited already, and goes first."""
         first = row["crashes"] > 0
         return cls(
@@ -216,7 +216,7 @@ class Ring(NamedTuple):
         )
 
 
-#: The columns that `Ring.of` reads.
+#: The columns that `QueueMessage.of` reads.
 RUNG = "id, task, queue, priority, body, headers, crashes"
 
 

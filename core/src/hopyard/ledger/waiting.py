@@ -9,7 +9,7 @@ from typing import Any, Final
 from hopyard.ledger.columns import PAUSED
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import RUNG, Ring, moment
+from hopyard.ledger.values import RUNG, QueueMessage, moment
 from hopyard.specs import State
 
 #: Of a job that waits anew an old entry may still be there, whose ring was heard: it counts from now on.
@@ -23,7 +23,7 @@ async def enter(tx: Connection, d: Dialect, ids: Iterable[str]) -> None:
     )
 
 
-async def unrung(database: Database, older: float, limit: int = 500) -> list[Ring]:
+async def unrung(database: Database, older: float, limit: int = 500) -> list[QueueMessage]:
     """Return queued jobs whose outbox entry is `older` than so many seconds: nobody rang for them.
 
     Entries of jobs that are no longer queued are dropped on the way.
@@ -47,7 +47,7 @@ async def unrung(database: Database, older: float, limit: int = 500) -> list[Rin
             older,
             limit,
         )
-    return [Ring.of(row) for row in rows if row["state"] == State.QUEUED]
+    return [QueueMessage.of(row) for row in rows if row["state"] == State.QUEUED]
 
 
 async def _scatter(database: Database, entries: Sequence[str]) -> None:
@@ -76,7 +76,9 @@ async def rung(database: Database, ids: Sequence[str]) -> None:
 RING_PAUSE = 60.0
 
 
-async def forgotten(database: Database, queues: Iterable[str], older: float, limit: int = 500) -> list[Ring]:
+async def forgotten(
+    database: Database, queues: Iterable[str], older: float, limit: int = 500
+) -> list[QueueMessage]:
     """Return queued jobs of `queues` that are `older` than so many seconds and not rung again lately.
 
     Marks them as rung now.
@@ -93,10 +95,10 @@ async def forgotten(database: Database, queues: Iterable[str], older: float, lim
         older,
         limit,
     )
-    return [Ring.of(row) for row in rows]
+    return [QueueMessage.of(row) for row in rows]
 
 
-async def unheld(database: Database, ids: Sequence[str]) -> list[Ring]:
+async def unheld(database: Database, ids: Sequence[str]) -> list[QueueMessage]:
     """Return those jobs that are queued, though somebody ran them; marks them as rung now.
 
     A claim may be forgotten in a crash of the database; the message went when it was made.
@@ -107,10 +109,10 @@ async def unheld(database: Database, ids: Sequence[str]) -> list[Ring]:
         f"RETURNING {RUNG}",
         database.list(ids),
     )
-    return [Ring.of(row) for row in rows]
+    return [QueueMessage.of(row) for row in rows]
 
 
-async def queued_after(database: Database, last: tuple[str, str], limit: int = 500) -> list[Ring]:
+async def queued_after(database: Database, last: tuple[str, str], limit: int = 500) -> list[QueueMessage]:
     """Return the next queued jobs behind `last` (queue and id), whatever was rung; marks them as rung now.
 
     For a broker that lost its memory: each page costs what it returns, however many rows wait.
@@ -129,10 +131,10 @@ async def queued_after(database: Database, last: tuple[str, str], limit: int = 5
         f"RETURNING {RUNG}",
         database.list([str(row["id"]) for row in page]),
     )
-    return sorted((Ring.of(row) for row in rows), key=lambda ring: (ring.queue, ring.id))
+    return sorted((QueueMessage.of(row) for row in rows), key=lambda ring: (ring.queue, ring.id))
 
 
-async def promote(database: Database, limit: int = 500) -> list[Ring]:
+async def promote(database: Database, limit: int = 500) -> list[QueueMessage]:
     """Queue the jobs whose time has come and return them; their outbox entries are written."""
     d = database.dialect
     waits = f"state IN ({State.SCHEDULED:d}, {State.RETRYING:d})"
@@ -145,7 +147,7 @@ async def promote(database: Database, limit: int = 500) -> list[Ring]:
             limit,
         )
         await enter(tx, d, [str(row["id"]) for row in rows])
-    return [Ring.of(row) for row in rows]
+    return [QueueMessage.of(row) for row in rows]
 
 
 async def next_eta(database: Database) -> datetime | None:

@@ -12,7 +12,7 @@ from hopyard.ledger import waiting
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import Ring, utcnow
+from hopyard.ledger.values import QueueMessage, utcnow
 from hopyard.specs import State
 
 #: How far back commands are read again.
@@ -115,7 +115,7 @@ class Rescued(NamedTuple):
     """What `rescue` did: jobs to run again, jobs ended because their workers keep dying."""
 
     workers: list[int]
-    again: list[Ring]
+    again: list[QueueMessage]
     dead: int
 
 
@@ -134,7 +134,7 @@ async def rescue(database: Database) -> Rescued:
             return Rescued([], [], 0)
         numbers = [int(row["id"]) for row in lost]
         names = {int(row["id"]): row["name"] for row in lost}
-        requeued: list[Ring] = []
+        requeued: list[QueueMessage] = []
         dead = 0
         for number in numbers:  # few: one per process that died since the last look
             await tx.execute(f"UPDATE worker SET stopped = {d.now} WHERE id = $1", number)

@@ -1,4 +1,4 @@
-"""Telling people things: who they are, what they were told, over which channels."""
+"""ProgressWriter people things: who they are, what they were told, over which channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling a person something: stored first, then delivered by one job per channel."""
+"""ProgressWriter a person something: stored first, then delivered by one job per channel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hopyard import current
-from hopyard.ledger.values import NewJob, Ring, derived_id, new_id
+from hopyard.ledger.values import NewJob, QueueMessage, derived_id, new_id
 from hopyard.notify.people import person
 from hopyard.notify.tasks import deliver
 from hopyard.tasks.declaration import Call
@@ -42,7 +42,7 @@ async def notify(
             json.dumps(data or {}, default=str),
         )
         await tx.insert_jobs(jobs)
-    await client.ring([Ring(*job[:6]) for job in jobs])
+    await client.ring([QueueMessage(*job[:6]) for job in jobs])
     return id_
 
 

@@ -23,7 +23,7 @@ from hopyard.ledger import waiting
 from hopyard.ledger.database import Database
 from hopyard.ledger.following import open_groups
 from hopyard.ledger.keys import Unique, submit_unique
-from hopyard.ledger.values import NewJob, Ring
+from hopyard.ledger.values import NewJob, QueueMessage
 from hopyard.specs import State
 
 log = logging.getLogger("hopyard.submit")
@@ -93,13 +93,15 @@ class Client:
             await open_groups(tx, self.database.dialect, sizes)
             for start in range(0, len(jobs), _BATCH):
                 new |= await tx.insert_jobs(jobs[start : start + _BATCH])
-        await self.ring([Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new])
+        await self.ring(
+            [QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new]
+        )
 
     async def submit_unique(self, job: NewJob, unique: Unique) -> str:
         """Store a job that is unique by key; return the id of the job that holds the key now."""
         id_, new = await submit_unique(self.database, job, unique)
         if new and job.state == State.QUEUED:
-            await self.ring([Ring(*job[:6])])
+            await self.ring([QueueMessage(*job[:6])])
         if not new:
             log.info("%s was not stored beside job %s, which holds the key %s", job.task, id_, unique.key)
         return id_
@@ -124,7 +126,7 @@ class Client:
 
     async def _stored(self, jobs: Sequence[NewJob], fresh: bool) -> set[str]:
         new, at, entry = await self.database.submit(jobs, fresh=fresh)
-        rings = [Ring(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new]
+        rings = [QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new]
         await self.ring(rings, at, entry)
         return new
 
@@ -145,7 +147,7 @@ class Client:
             if not part.future.done():
                 part.future.set_result({job.id for job in part.jobs if job.id in new})
 
-    async def ring(self, rings: Sequence[Ring], at: Any = None, entry: str | None = None) -> bool:
+    async def ring(self, rings: Sequence[QueueMessage], at: Any = None, entry: str | None = None) -> bool:
         """Put messages into the broker and drop their outbox entries; False if the broker is away.
 
         `at` and `entry` are of the jobs' `Stored`: their entries may stay a moment, since later ones are told

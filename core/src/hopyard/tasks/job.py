@@ -40,7 +40,7 @@ class Host(Protocol):
     def held(self, id_: str, claim: int) -> tuple[Database, tuple[int, int]]:
         """Return the ledger and the job's fence, for writes of its own. Raises `StaleFence`."""
 
-    def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
+    def release_slot(self, id_: str) -> AbstractAsyncContextManager[None]:
         """Give the job's slot to others meanwhile, and get one again at the end."""
 
     def check(self, id_: str, claim: int) -> None:
@@ -189,9 +189,9 @@ class Job:
         failures = max(1, self.attempt - self._claim.crashes)
         return delay(hopyard.options(self.task).retry, verdict, failures) is not None
 
-    def aside(self) -> AbstractAsyncContextManager[None]:
-        """Hold no slot meanwhile: `async with job.aside(): await handle.result()`."""
-        return self._host.aside(self.id)
+    def release_slot(self) -> AbstractAsyncContextManager[None]:
+        """Hold no slot meanwhile: `async with job.release_slot(): await handle.result()`."""
+        return self._host.release_slot(self.id)
 
 
 class JobSync:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopyard import current, portal
 from hopyard.errors import LedgerError
-from hopyard.ledger.values import NewJob, Ring, utcnow
+from hopyard.ledger.values import NewJob, QueueMessage, utcnow
 from hopyard.specs import State
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _store(session: Session, jobs: Sequence[NewJob], identity: str) -> None:
         session.info[_PENDING] = []
         event.listen(session, "after_commit", _committed)
         event.listen(session, "after_rollback", _rolled_back)
-    session.info[_PENDING] += [Ring(*job[:6]) for job in queued]
+    session.info[_PENDING] += [QueueMessage(*job[:6]) for job in queued]
 
 
 def _committed(session: Session) -> None:
@@ -78,7 +78,7 @@ def _rolled_back(session: Session) -> None:
         session.info[_PENDING] = []
 
 
-async def _ring(rings: list[Ring]) -> None:
+async def _ring(rings: list[QueueMessage]) -> None:
     await current.get().client().ring(rings)
 
 

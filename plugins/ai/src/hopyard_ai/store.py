@@ -11,7 +11,7 @@ from typing import Any
 from hopyard import Hopyard, Rule
 from hopyard.errors import InvalidInput
 from hopyard.ledger.database import Connection, Database, Row
-from hopyard.ledger.values import NewJob, Ring, moment, utcnow
+from hopyard.ledger.values import NewJob, QueueMessage, moment, utcnow
 from hopyard.schedule import rules
 from hopyard.specs import State
 
@@ -211,7 +211,7 @@ async def submit_with(job: NewJob, run: str, **values: Any) -> None:
     async with client.database.transaction() as tx:
         await write_run(tx, run, **values)
         await tx.insert_jobs([job])
-    await client.ring([Ring(*job[:6])] if job.state == State.QUEUED else [])
+    await client.ring([QueueMessage(*job[:6])] if job.state == State.QUEUED else [])
 
 
 async def runs(request: str, limit: int = 10) -> list[Run]:

@@ -61,7 +61,7 @@ class Toolbox:
         task = self._hopyard.task(name)
         child = task.options(id=derived_id(self._job.id, call_id), person=self._job.person)
         handle = await child.submit(**args)
-        async with self._job.aside():
+        async with self._job.release_slot():
             return await self._hopyard.handle(handle.id).result()
 
 

@@ -13,36 +13,36 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hopyard.broker.popper import Popper, Taken
-from hopyard.engine import claiming
-from hopyard.engine.delivery import Delivery, from_envelope
+from hopyard.engine.claim import claimer
+from hopyard.engine.consume.delivery import Delivery, from_envelope
 from hopyard.errors import BrokerError, LedgerUnavailable
 
 if TYPE_CHECKING:
     from celery import Celery
 
-    from hopyard.engine.claiming import Claimed
-    from hopyard.engine.lanes import Lane
+    from hopyard.engine.claim.claimer import Claimed
+    from hopyard.engine.slots import Slots
 
 log = logging.getLogger("hopyard.engine")
 
 #: Messages that one step takes: 200 would cost 8 % less, 20 twice as much (measured on a prototype).
 BATCH: Final = 64
-#: A queue that had more than its lane had room for is asked again once half of the lane is free, or after so
-#: many seconds: asking, and claiming, for one or two jobs at a time costs as much as for a batch.
+#: A queue that had more messages than slots is asked again once half of its slots are free, or after so many
+#: seconds: to ask, and to claim, for one or two jobs at a time costs as much as for a batch.
 _GATHER: Final = 0.003
 #: How long an idle worker waits for news before it looks by itself.
 _IDLE: Final = 5.0
 _PAUSES: Final = (0.1, 0.3, 1.0, 2.0)
 
 
-class Batches:
+class BatchConsumer:
     """The loop that takes, claims and begins."""
 
     def __init__(
         self,
         app: Celery,
         url: str,
-        lanes: Mapping[str, Lane],
+        slots: Mapping[str, Slots],
         *,
         worker: Callable[[], int],
         closed: Callable[[], bool],
@@ -51,7 +51,7 @@ class Batches:
         put_back: Callable[[int], Awaitable[object]],
     ) -> None:
         self._app = app
-        self._lanes = lanes
+        self._lanes = slots
         self._worker = worker
         self._closed = closed
         self._take = take
@@ -61,15 +61,15 @@ class Batches:
         self._room = asyncio.Event()
         self._turn = 0
         #: Slots by queue for which messages are taken and not claimed yet.
-        self._promised: Counter[str] = Counter()
+        self._reserved: Counter[str] = Counter()
         #: Lanes whose queues had more than they had room for.
-        self._crowded: list[Lane] = []
+        self._overfull: list[Slots] = []
         self._ended = asyncio.Event()
 
-    def kick(self, lane: Lane) -> None:
-        """Look again: a slot of a lane is free, or the recorder has caught up."""
+    def wake(self, slots: Slots) -> None:
+        """Look again: a slot of a slots is free, or the recorder has caught up."""
         self._room.set()
-        if lane.free == 1:  # it was full: nobody looked for its messages
+        if slots.free == 1:  # it was full: nobody looked for its messages
             self._popper.wake()
 
     def end(self) -> None:
@@ -97,11 +97,11 @@ class Batches:
 
     async def _consume(self) -> None:
         # What was promised to a batch that could not be begun would keep its slots empty for good.
-        self._promised.clear()
+        self._reserved.clear()
         under_way: asyncio.Task[None] | None = None
         try:
             while not self._ended.is_set():
-                if any(0 < lane.free < min(lane.slots, BATCH) // 2 for lane in self._crowded):
+                if any(0 < slots.free < min(slots.size, BATCH) // 2 for slots in self._overfull):
                     await asyncio.sleep(_GATHER)
                 wanted = self._wanted()
                 taken = await self._popper.take(self._worker(), wanted, BATCH) if wanted else None
@@ -116,15 +116,15 @@ class Batches:
                 if not taken:
                     continue
                 found = Counter(queue for queue, _ in taken.messages)
-                self._crowded = [self._lanes[queue] for queue, room in wanted if found[queue] >= room]
+                self._overfull = [self._lanes[queue] for queue, room in wanted if found[queue] >= room]
                 if not found:
-                    # While a batch was claimed its lane looked full: there may be room, and nobody tells.
+                    # While a batch was claimed its slots looked full: there may be room, and nobody tells.
                     if not waited:
                         await self._popper.idle([queue for queue, _ in wanted], _IDLE)
                     continue
-                self._promised = found
+                self._reserved = found
                 under_way = asyncio.create_task(self._begin(taken))
-                if not self._crowded:
+                if not self._overfull:
                     await under_way
                     under_way = None
         finally:
@@ -137,7 +137,7 @@ class Batches:
         self._popper.forget()
         if self._closed():
             return []
-        rooms = {name: lane.free - self._promised[name] for name, lane in self._lanes.items()}
+        rooms = {name: slots.free - self._reserved[name] for name, slots in self._lanes.items()}
         free = [(name, room) for name, room in rooms.items() if room > 0]
         self._turn += 1
         turn = self._turn % len(free) if free else 0
@@ -164,15 +164,15 @@ class Batches:
                 left[delivery.id] = delivery
         while left:
             claimed = await self._take([*left.values()])
-            self._promised.clear()  # those that run have their slots
+            self._reserved.clear()  # those that run have their slots
             # The ledger rings again for its own.
             refused += [delivery.raw for delivery in claimed.refused if delivery.foreign is not None]
             left = {delivery.id: delivery for delivery in claimed.left}
             if left and self._ended.is_set():
                 return  # they stay registered: another worker puts them back
             if left:
-                await self._happens(self._ended, claiming.PAUSE)
-        self._promised.clear()
+                await self._happens(self._ended, claimer.PAUSE)
+        self._reserved.clear()
         if refused:
             await self._popper.set_aside(refused)
         self._popper.done(taken.batch)

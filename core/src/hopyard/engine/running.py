@@ -1,4 +1,4 @@
-"""What a worker has of one queue: messages that wait, slots that are free, jobs that run."""
+"""A job that runs in this worker."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import asyncio
 import json
 import logging
 import os
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hopyard.engine.delivery import Delivery
 from hopyard.ledger.values import Claim, Done, utcnow
 from hopyard.specs import State
+
+if TYPE_CHECKING:
+    from hopyard.engine.slots import Slots
 
 log = logging.getLogger("hopyard.engine")
 
@@ -28,7 +29,7 @@ class Running:
     """The id that its sender knows it by."""
     worker: int
     """The number under which it was claimed: the first half of its fence."""
-    lane: Lane
+    slots: Slots
     task: Any
     """Celery's, of the same name."""
     revoke: Callable[[str], None]
@@ -81,18 +82,3 @@ class Running:
                 "message": why,
             }
         )
-
-
-@dataclass(slots=True)
-class Lane:
-    """One queue in this worker."""
-
-    free: int
-    slots: int
-    waiting: deque[Delivery] = field(default_factory=deque)
-    claiming: bool = False
-
-    @classmethod
-    def of(cls, slots: int) -> Lane:
-        """A lane whose slots are all free."""
-        return cls(slots, slots)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hopyard.engine.lanes import Lane
+    from hopyard.engine.slots import Slots
 
 log = logging.getLogger("hopyard.engine")
 
@@ -19,8 +19,8 @@ log = logging.getLogger("hopyard.engine")
 class Flow:
     """Which queues the consumer takes messages from."""
 
-    def __init__(self, lanes: Mapping[str, Lane]) -> None:
-        self._lanes = {**lanes}  # not those that the engine makes for stock producers' routing keys
+    def __init__(self, slots: Mapping[str, Slots]) -> None:
+        self._lanes = {**slots}  # not those that the engine makes for stock producers' routing keys
         self._consumer: Any = None
         self._left: set[str] = set()
 
@@ -28,7 +28,7 @@ class Flow:
         """Begin with a new consumer: all queues, and no more unacknowledged messages than twice the slots."""
         self._consumer = consumer
         self._left.clear()
-        slots = sum(lane.slots for lane in self._lanes.values())
+        slots = sum(slots.size for slots in self._lanes.values())
         # Celery's loop keeps the broker at this value: its own would be one, the size of its idle pool.
         consumer.initial_prefetch_count = consumer.qos.value = 2 * slots
         consumer.qos.update()
@@ -37,20 +37,20 @@ class Flow:
         """Forget the consumer."""
         self._consumer = None
 
-    def wants_update(self, lane: Lane) -> bool:
-        """Say whether a lane may need `update`; called from the engine's loop, cheap and approximate."""
-        return len(lane.waiting) >= lane.slots or (bool(self._left) and not lane.waiting)
+    def wants_update(self, slots: Slots) -> bool:
+        """Say whether a slots may need `update`; called from the engine's loop, cheap and approximate."""
+        return len(slots.waiting) >= slots.size or (bool(self._left) and not slots.waiting)
 
     def update(self) -> None:
         """Leave full queues and come back to empty ones."""
         if self._consumer is None or self._consumer.task_consumer is None:
             return
         tasks = self._consumer.task_consumer
-        for name, lane in self._lanes.items():
-            if name not in self._left and len(lane.waiting) >= lane.slots:
+        for name, slots in self._lanes.items():
+            if name not in self._left and len(slots.waiting) >= slots.size:
                 tasks.cancel_by_queue(name)
                 self._left.add(name)
-            elif name in self._left and not lane.waiting:
+            elif name in self._left and not slots.waiting:
                 queue = self._consumer.app.amqp.queues[name]
                 tasks.add_queue(queue)
                 tasks.consume()

@@ -15,17 +15,17 @@ from celery.worker import state
 from celery.worker.control import Panel
 
 from hopyard.broker.envelope import headers_of
-from hopyard.engine.lanes import Running
+from hopyard.engine.running import Running
 from hopyard.ledger.values import Again, Done
 from hopyard.specs import State
 
 if TYPE_CHECKING:
-    from hopyard.engine.mainthread import MainThread
+    from hopyard.engine.celery_node.main_thread import MainThread
 
 _active, _query = Panel.data["active"], Panel.data["query_task"]
 
 
-class CeleryView:
+class CeleryEvents:
     """Keeps Celery's tables and sends its events, for one worker."""
 
     def __init__(self, main: MainThread) -> None:

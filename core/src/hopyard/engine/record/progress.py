@@ -17,7 +17,7 @@ log = logging.getLogger("hopyard.engine")
 _SECONDS: Final = 0.5
 
 
-class Telling:
+class ProgressWriter:
     """Takes progress from any thread, and writes it from the engine's loop."""
 
     def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:

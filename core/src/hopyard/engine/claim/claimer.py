@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from celery.worker import state as worker_state
 
-from hopyard.engine import adoption
+from hopyard.engine.claim.foreign import adopt
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import cancelling, waiting, workers
 from hopyard.ledger.values import Claim
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
-    from hopyard.engine.delivery import Delivery
+    from hopyard.engine.consume.delivery import Delivery
     from hopyard.ledger.database import Database
 
 log = logging.getLogger("hopyard.engine")
@@ -87,7 +87,7 @@ class Claimer:
     async def _take(self, batch: dict[str, Delivery], number: int, counter: int) -> Sequence[Claim]:
         foreign = [delivery for delivery in batch.values() if delivery.foreign is not None]
         if foreign:
-            await adoption.adopt(self._hopyard, self._database, foreign)
+            await adopt(self._hopyard, self._database, foreign)
         if worker_state.revoked:
             revoked = [id_ for id_, delivery in batch.items() if delivery.original in worker_state.revoked]
             await cancelling.cancel(self._database, revoked, "revoked through Celery")

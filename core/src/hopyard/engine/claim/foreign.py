@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from hopyard.engine.delivery import Delivery, adopted
+from hopyard.engine.consume.delivery import Delivery, adopted
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import cancelling, waiting
 from hopyard.specs import State

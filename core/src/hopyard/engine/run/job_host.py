@@ -10,8 +10,9 @@ from hopyard.errors import JobCancelled, StaleFence
 from hopyard.ledger import notes
 
 if TYPE_CHECKING:
-    from hopyard.engine.lanes import Lane, Running
-    from hopyard.engine.telling import Telling
+    from hopyard.engine.record.progress import ProgressWriter
+    from hopyard.engine.running import Running
+    from hopyard.engine.slots import Slots
     from hopyard.ledger.database import Database
     from hopyard.ledger.values import Progress
 
@@ -22,18 +23,18 @@ class JobHost:
     def __init__(
         self,
         database: Database,
-        telling: Telling,
+        progress: ProgressWriter,
         running: Mapping[str, Running],
-        kick: Callable[[Lane], None],
+        wake: Callable[[Slots], None],
     ) -> None:
         self._database = database
-        self._telling = telling
+        self._progress = progress
         self._running = running
-        self._kick = kick
+        self._wake = wake
 
     def note(self, progress: Progress) -> None:
         """Take progress, from any thread."""
-        self._telling.note(progress)
+        self._progress.note(progress)
 
     async def save(self, id_: str, claim: int, data: Mapping[str, Any]) -> None:
         """Store a checkpoint under the job's fence."""
@@ -54,17 +55,17 @@ class JobHost:
             raise JobCancelled(f"job {id_} was cancelled")
 
     @asynccontextmanager
-    async def aside(self, id_: str) -> AsyncIterator[None]:
+    async def release_slot(self, id_: str) -> AsyncIterator[None]:
         """Give the job's slot to others until the block ends."""
         running = self._running.get(id_)
-        lane = running.lane if running else None
-        if lane is None:
+        slots = running.slots if running else None
+        if slots is None:
             yield
             return
-        lane.free += 1
-        self._kick(lane)
+        slots.free += 1
+        self._wake(slots)
         try:
             yield
         finally:
             # Over the limit for as long as the job that took the slot lasts: nobody waits for it.
-            lane.free -= 1
+            slots.free -= 1

@@ -31,7 +31,7 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
             self.obj.stop(0.0)
 
 
-class FlowStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class ConsumerStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Tells the engine of each new consumer, after a start and after every reconnect."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)

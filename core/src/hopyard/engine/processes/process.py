@@ -27,7 +27,7 @@ class ProcessDied(ResourceError):
         super().__init__(message)
 
 
-class ChildProcess:
+class Process:
     """A child and a reader of its standard error, which goes on to the worker's own."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -38,12 +38,12 @@ class ChildProcess:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def start(cls, environment: Mapping[str, str]) -> ChildProcess:
+    async def start(cls, environment: Mapping[str, str]) -> Process:
         """Start a child with these variables."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "hopyard.engine.child",
+            "hopyard.engine.processes.main",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from hopyard.engine.childprocess import ProcessDied
-from hopyard.engine.children import RemoteError
-from hopyard.engine.limits import Deadline, Limits
+from hopyard.engine.processes.pool import RemoteError
+from hopyard.engine.processes.process import ProcessDied
+from hopyard.engine.run.deadlines import Deadline, Deadlines
 from hopyard.errors import JobCancelled, JobFailed, StaleFence, TimeLimitExceeded
 from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.values import Again, Claim, Done, utcnow
@@ -28,7 +28,7 @@ from hopyard.tasks.job import Job, current_job
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
-    from hopyard.engine.children import Children
+    from hopyard.engine.processes.pool import ProcessPool
     from hopyard.specs import Verdict
     from hopyard.tasks import Task
     from hopyard.tasks.job import Host
@@ -43,11 +43,11 @@ _TRACEBACK_CHARACTERS: Final = 20_000
 class Runner:
     """Runs the claimed jobs of one worker."""
 
-    def __init__(self, hopyard: Hopyard, host: Host, slots: int, children: Children) -> None:
+    def __init__(self, hopyard: Hopyard, host: Host, slots: int, children: ProcessPool) -> None:
         self._hopyard = hopyard
         self._host = host
-        self._children = children
-        self._limits = Limits()
+        self._processes = children
+        self._limits = Deadlines()
         # More threads than slots: one that ignores its time limit keeps its thread, not its slot.
         self._threads = ThreadPoolExecutor(slots + 32, thread_name_prefix="hopyard-job")
 
@@ -71,7 +71,7 @@ class Runner:
         task = self._hopyard.task(claim.task)
         limit = self._hopyard.plugins.options[claim.task].time_limit
         if task.pool == "process":
-            return await self._children.run(claim, checkpoint, worker, limit)
+            return await self._processes.run(claim, checkpoint, worker, limit)
         job = Job(claim, self._host, checkpoint)
         values = task.payload.load_body(claim.body)
         if task.payload.job_parameter:

@@ -59,7 +59,7 @@ class _Waiting:
 _SPARE: Final = 256
 
 
-class Limits:
+class Deadlines:
     """Deadlines of one event loop, by their length in seconds."""
 
     def __init__(self) -> None:

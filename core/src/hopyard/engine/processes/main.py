@@ -16,8 +16,8 @@ from typing import Any
 
 from hopyard import current, portal
 from hopyard.app import Hopyard
-from hopyard.engine.childprocess import resident
-from hopyard.engine.children import CANCEL, claim_from
+from hopyard.engine.processes.pool import CANCEL, claim_from
+from hopyard.engine.processes.process import resident
 from hopyard.errors import JobCancelled
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
@@ -50,7 +50,7 @@ class ChildHost:
             self._database = self._hopyard.open_database()
         return self._database, (self.worker, claim)
 
-    def aside(self, id_: str) -> AbstractAsyncContextManager[None]:
+    def release_slot(self, id_: str) -> AbstractAsyncContextManager[None]:
         return nullcontext()  # the slot is the process, which is busy
 
     def check(self, id_: str, claim: int) -> None:

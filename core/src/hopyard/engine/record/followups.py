@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hopyard.broker import envelope
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import following
-from hopyard.ledger.values import NewJob, Ring, job_id, new_id, renamed
+from hopyard.ledger.values import NewJob, QueueMessage, job_id, new_id, renamed
 from hopyard.specs import State
 from hopyard.tasks import canvas
 
@@ -29,7 +29,7 @@ _BATCH: Final = 50
 _LEFT_AFTER: Final = 2.0
 
 
-class Follower:
+class FollowUps:
     """Stores followers for one worker; what it does not live to do, the leading reconciler's does."""
 
     def __init__(self, hopyard: Hopyard, client: Client) -> None:
@@ -77,7 +77,7 @@ class Follower:
             jobs = await self._with_free_ids(tx, expansion.jobs)
             new = await tx.insert_jobs(jobs) if jobs else set()
         await self._client.ring(
-            [Ring(*job[:6]) for job in jobs if job.id in new and job.state == State.QUEUED]
+            [QueueMessage(*job[:6]) for job in jobs if job.id in new and job.state == State.QUEUED]
         )
 
     async def _with_free_ids(self, tx: Connection, jobs: Sequence[NewJob]) -> list[NewJob]:

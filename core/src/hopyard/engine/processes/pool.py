@@ -15,7 +15,7 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hopyard.engine.childprocess import ChildProcess, ProcessDied
+from hopyard.engine.processes.process import Process, ProcessDied
 from hopyard.errors import HopyardError, JobCancelled, StaleFence, TimeLimitExceeded
 from hopyard.ledger.values import Claim, Progress, moment, utcnow
 
@@ -39,7 +39,7 @@ class RemoteError(HopyardError):
         super().__init__(str(described["message"]))
 
 
-class Children:
+class ProcessPool:
     """Idle children are kept for the next job; they are started when first needed.
 
     A cancelled job has `cancel_grace` seconds to end by itself.
@@ -49,7 +49,7 @@ class Children:
         self._host = host
         self._environment = {**os.environ, **environment}
         self._grace = cancel_grace
-        self._idle: list[ChildProcess] = []
+        self._idle: list[Process] = []
 
     async def run(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int, limit: float) -> str:
         """Run a job in a child; return its result as JSON text.
@@ -57,7 +57,7 @@ class Children:
         Raises `RemoteError` for what the task raised, `TimeLimitExceeded`, or `ProcessDied`. Cancelled, it
         asks a job that was told to stop, and kills it after the grace time.
         """
-        child = self._take_idle() or await ChildProcess.start(self._environment)
+        child = self._take_idle() or await Process.start(self._environment)
         try:
             async with child.busy(), asyncio.timeout(limit):
                 answer = await self._converse(child, claim, checkpoint, worker)
@@ -78,7 +78,7 @@ class Children:
             raise RemoteError(answer["error"])
         return str(answer["result"])
 
-    def _take_idle(self) -> ChildProcess | None:
+    def _take_idle(self) -> Process | None:
         """Return an idle child that still lives."""
         while self._idle:
             child = self._idle.pop()
@@ -87,7 +87,7 @@ class Children:
         return None
 
     async def _converse(
-        self, child: ChildProcess, claim: Claim, checkpoint: Mapping[str, Any], worker: int
+        self, child: Process, claim: Claim, checkpoint: Mapping[str, Any], worker: int
     ) -> dict[str, Any]:
         assert child.process.stdin is not None  # noqa: S101 - it was asked for
         order = {"claim": claim._asdict(), "checkpoint": checkpoint, "worker": worker}
@@ -102,7 +102,7 @@ class Children:
         evidence = await child.death()
         raise ProcessDied(f"the process that ran {claim.task} died: {evidence['exit']}", evidence)
 
-    async def _answer(self, child: ChildProcess, claim: Claim) -> dict[str, Any] | None:
+    async def _answer(self, child: Process, claim: Claim) -> dict[str, Any] | None:
         """Take progress until the job's end; return what the child says of that, None if it says nothing."""
         assert child.process.stdout is not None  # noqa: S101 - it was asked for
         while line := await child.process.stdout.readline():
@@ -116,7 +116,7 @@ class Children:
                 return dict(said)
         return None
 
-    async def _ask_to_stop(self, child: ChildProcess, claim: Claim) -> None:
+    async def _ask_to_stop(self, child: Process, claim: Claim) -> None:
         """Let a job that was cancelled end by itself; one that was taken away or handed back has no time.
 
         Raises `CancelledError` with what is to be told of a job that has to be killed.
@@ -146,7 +146,7 @@ class Children:
 
 
 def claim_from(values: dict[str, Any]) -> Claim:
-    """Return the claim that `Children` sent as JSON."""
+    """Return the claim that `ProcessPool` sent as JSON."""
     from datetime import datetime
 
     for name in ("created", "due"):

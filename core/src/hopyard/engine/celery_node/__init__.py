@@ -1,0 +1,1 @@
+"""The worker as a node of Celery: its steps, its consumer, remote control and events."""

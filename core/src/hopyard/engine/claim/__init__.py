@@ -1,0 +1,1 @@
+"""Claiming jobs in the ledger for the messages that were taken."""

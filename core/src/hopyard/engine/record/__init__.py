@@ -1,0 +1,1 @@
+"""Recording what jobs reported and how they ended."""

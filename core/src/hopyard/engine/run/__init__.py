@@ -1,0 +1,1 @@
+"""Running a claimed job to its outcome."""
