@@ -434,7 +434,7 @@ async def test_a_job_that_comes_to_the_same_worker_again_stops_its_run_before(
     await lab.until(lambda: len(told) == 3)
     (_, first), *_ = told
     assert sorted(told) == [("begins", first), ("begins", first + 1), ("stops", first)]
-    await lab.until(lambda: worker.engine.size["site"].free == worker.engine.slots["site"].slots - 1)
+    await lab.until(lambda: worker.engine.slots["site"].free == worker.engine.slots["site"].size - 1)
     assert worker.engine._running[id_].claim.claim == first + 1
     gate.open()
     row = await lab.ends(id_)
