@@ -177,7 +177,7 @@ class Hanging(Plugin):
         "did you mean `good`?",
     ),
     "follower": (
-        "class FollowUps(Plugin):\n    requires = ('raising',)",
+        "class Follower(Plugin):\n    requires = ('raising',)",
         "quarantined",
         "requires",
         "`raising`, which is quarantined",

@@ -13,7 +13,7 @@ import pytest
 from hopyard.errors import RateLimited
 from hopyard_ai.agent.context import Context
 from hopyard_ai.agent.evaluator import evaluate
-from hopyard_ai.agent.executor import Deadlines, Executor, Outcome, ToolSpec
+from hopyard_ai.agent.executor import Executor, Limits, Outcome, ToolSpec
 from hopyard_ai.agent.providers import Endpoint, resolve_model
 from outside_llm import OutsideLLM, running_outside_llm
 from pydantic import SecretStr
@@ -60,7 +60,7 @@ async def one_run(model: Model) -> tuple[Outcome, str]:
     async def save(messages: str) -> None:
         saved.append(messages)
 
-    executor = Executor(model, TOOLS, call, limits=Deadlines(), save=save)
+    executor = Executor(model, TOOLS, call, limits=Limits(), save=save)
     outcome = await executor.run(due("Check the system health and the disk usage").prompt())
     assert sorted(called) == sorted(nonces)
     assert all(nonce in outcome.answer for nonce in nonces.values())

@@ -148,10 +148,11 @@ async def _submit(job: NewJob, *, fresh: bool) -> None:
 
 def build(hopyard: Hopyard) -> Celery:
     """Return the Celery app of a Hopyard."""
-    from hopyard.broker.shim import repair_kombu
+    from hopyard.broker.shim import limit_unpacking, repair_kombu
     from hopyard.engine.celery_node.steps import ConsumerStep, EngineStep
 
     repair_kombu()
+    limit_unpacking()
     app = HopyardCelery("hopyard", set_as_current=True)
     plugins = hopyard.plugins
     amqp = hopyard.broker_url.startswith(("amqp", "pyamqp"))

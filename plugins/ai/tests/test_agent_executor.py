@@ -16,7 +16,7 @@ from hopyard.errors import (
     TimeLimitExceeded,
     TransientError,
 )
-from hopyard_ai.agent.executor import Deadlines, Executor, Outcome, ToolSpec, safe_name
+from hopyard_ai.agent.executor import Executor, Limits, Outcome, ToolSpec, safe_name
 from pydantic_ai.messages import (
     ModelMessage,
     ModelResponse,
@@ -83,12 +83,12 @@ class Stage:
     async def _save(self, text: str) -> None:
         self.saved.append(text)
 
-    async def run(self, limits: Deadlines | None = None, **options: Any) -> Outcome:
+    async def run(self, limits: Limits | None = None, **options: Any) -> Outcome:
         executor = Executor(
             FunctionModel(self._model, model_name="scripted"),
             SPECS,
             self._call,
-            limits=limits or Deadlines(),
+            limits=limits or Limits(),
             save=self._save,
         )
         return await executor.run("Request: the weather", **options)
@@ -231,7 +231,7 @@ async def test_limits_hold_for_all_tries_together() -> None:
     await first.run()
     second = Stage(says("never asked"))
     with pytest.raises(InvalidInput, match="limits"):
-        await second.run(Deadlines(max_steps=2), history=first.saved[-1], approvals={"c2": True})
+        await second.run(Limits(max_steps=2), history=first.saved[-1], approvals={"c2": True})
     assert second.seen == []
 
 
@@ -278,13 +278,13 @@ async def _forever() -> None:
 @pytest.mark.parametrize(
     ("limits", "error", "match"),
     [
-        (Deadlines(max_steps=2), InvalidInput, "limits"),
-        (Deadlines(max_tool_calls=1), InvalidInput, "limits"),
-        (Deadlines(max_tokens=10), InvalidInput, "limits"),
-        (Deadlines(max_seconds=0.05), TimeLimitExceeded, "no answer within 0.05 s"),
+        (Limits(max_steps=2), InvalidInput, "limits"),
+        (Limits(max_tool_calls=1), InvalidInput, "limits"),
+        (Limits(max_tokens=10), InvalidInput, "limits"),
+        (Limits(max_seconds=0.05), TimeLimitExceeded, "no answer within 0.05 s"),
     ],
 )
-async def test_a_run_ends_at_its_limits(limits: Deadlines, error: type[Exception], match: str) -> None:
+async def test_a_run_ends_at_its_limits(limits: Limits, error: type[Exception], match: str) -> None:
     stage = Stage(
         *(calls(call("weather.now", f"c{n}", city="Rome")) for n in range(9)),
         tool=lambda *_: _forever() if limits.max_seconds < 1 else "sunny",

@@ -24,8 +24,6 @@ log = logging.getLogger("hopyard.broker")
 #: Sorted set of the registered batches' keys, by the time at which they were taken.
 INDEX: Final = "hopyard:batches"
 _BATCH: Final = "hopyard:batch:"
-#: Messages that no ledger would take; kept for people to look at.
-REFUSED: Final = "hopyard:refused"
 _INVALIDATED: Final = "__redis__:invalidate"
 _SECONDS: Final = 10.0
 #: How often to look where the server does not tell.
@@ -170,11 +168,6 @@ class Popper:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds if self._tracked else _POLL):
                 await self._news.wait()
-
-    async def set_aside(self, messages: Sequence[bytes]) -> None:
-        """Keep messages that no ledger would take. Raises `BrokerError`."""
-        async with self._errors():
-            await self._call("LPUSH", REFUSED, *messages)
 
     def forget(self) -> None:
         """Begin to listen anew: what was told so far is about to be looked at."""

@@ -1,28 +1,28 @@
-"""The engine: from a broker message to a recorded outcome.
+"""The engine of one worker process: put together, started, drained.
 
-It lives in the worker's process beside Celery's consumer. The consumer's thread hands messages over; the
-portal's event loop claims, runs and records; the consumer's thread acknowledges once the claim has committed.
+It lives beside Celery's consumer. The portal's event loop takes messages, claims, runs and records; Celery's
+thread hands over messages of brokers other than Redis, and acknowledges them once their claim has committed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import portal
 from hopyard.broker.popper import put_back
-from hopyard.engine.background import Background
+from hopyard.engine.background import Background, end_process
+from hopyard.engine.blocked import BlockedLoop
 from hopyard.engine.celery_node.main_thread import MainThread
 from hopyard.engine.celery_node.view import CeleryEvents
-from hopyard.engine.claim import foreign
 from hopyard.engine.claim.claimer import Claimed, Claimer
 from hopyard.engine.consume.batch_consumer import BatchConsumer
-from hopyard.engine.consume.delivery import Delivery, from_message, message_of, nothing
+from hopyard.engine.consume.delivery import Delivery, Refused
 from hopyard.engine.consume.message_consumer import FOREIGN_SLOTS, MessageConsumer
+from hopyard.engine.consume.receiver import Receiver
 from hopyard.engine.heartbeat import Heartbeat
 from hopyard.engine.processes.pool import ProcessPool
 from hopyard.engine.reconciler import Reconciler
@@ -30,21 +30,20 @@ from hopyard.engine.record.followups import FollowUps
 from hopyard.engine.record.progress import ProgressWriter
 from hopyard.engine.record.recorder import Recorder
 from hopyard.engine.run.job_host import JobHost
-from hopyard.engine.run.runner import Runner, failed_here
-from hopyard.engine.running import Running
+from hopyard.engine.run.jobs import Jobs, Outcome
+from hopyard.engine.run.runner import Runner
 from hopyard.engine.slots import Slots
-from hopyard.errors import JobCancelled, LedgerUnavailable, StaleFence
+from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import cancelling, waiting, workers
-from hopyard.ledger.values import Again, Done
-from hopyard.specs import State
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
+    from hopyard.engine.running import Running
     from hopyard.ledger.workers import Command
 
 log = logging.getLogger("hopyard.engine")
 
-#: What the reconciler or the intake is at may take so long, at the end of the worker.
+#: The reconciler and the consumers may take so long to end what they are at, when the worker ends.
 _ENDING_SECONDS: Final = 5.0
 _SETTLING_SECONDS: Final = 10.0
 
@@ -67,8 +66,6 @@ class Engine:
         self._events = CeleryEvents(self._main)
         self._consumer: Any = None
         self._running: dict[str, Running] = {}
-        #: Jobs to cancel that were not running here when the order came, while claims were on their way.
-        self._cancel_on_arrival: set[str] = set()
         self._background = Background()
         self.number = 0
         self._draining = False
@@ -82,15 +79,18 @@ class Engine:
         if self._celery_worker.hub is not None:
             self._main.attach(self._celery_worker.hub)
         self._hopyard.plugins.start_process("worker")
-        lease = self._hopyard.settings.worker.lease
+        worker = self._hopyard.settings.worker
+        blocked = BlockedLoop(self._hopyard.plugins, self._jobs, self._loop, lambda: self.number)
         self._heartbeat = Heartbeat(
             self._hopyard.open_database,
             worker=lambda: self.number,
-            lease=lease,
-            interval=self._hopyard.settings.worker.heartbeat or lease / 5,
+            lease=worker.lease,
+            interval=worker.heartbeat,
             loop=self._loop,
             on_commands=lambda commands: self._soon(self._obey, commands),
             on_lost=lambda: self._soon(self._lost),
+            on_blocked=blocked.look,
+            on_end=end_process,
             seen=self._commands_seen,
         )
         self._heartbeat.start()
@@ -106,45 +106,65 @@ class Engine:
         # Before anything is claimed: no order about a job of ours may be older than what the heartbeat reads.
         self._commands_seen = await workers.last_command(self._database)
         await self._register()
-        self._progress = ProgressWriter(self._database, self._loop)
-        slots = sum(slots.size for slots in self.slots.values())
-        self._host = JobHost(self._database, self._progress, self._running, self._wake)
-        self._processes = ProcessPool(
-            self._host, self._hopyard.environment, self._hopyard.settings.worker.cancel_grace
+        self._put_together()
+        self._background.vital(self._reconciler.run())
+        self._background.vital(self._reconciler.run_retention())
+        unparked = await waiting.unpark(self._database, self._hopyard.tasks)
+        if unparked:
+            log.info("%d parked jobs can run now", unparked)
+
+    def _put_together(self) -> None:
+        hopyard, database = self._hopyard, self._database
+        self._progress = ProgressWriter(database, self._loop)
+        host = JobHost(database, self._progress, self._running, self._wake)
+        self._processes = ProcessPool(host, hopyard.environment, hopyard.settings.worker.cancel_grace)
+        self._runner = Runner(
+            hopyard, host, self._processes, lambda job, limit: self._jobs.ignored_its_limit(job, limit)
         )
-        self._runner = Runner(self._hopyard, self._host, slots, self._processes)
-        self._followups = FollowUps(self._hopyard, self._client)
-        self._recorder = Recorder(self._database, lambda: self.number, self._wake_all, self._written)
+        self._claimer = Claimer(hopyard.plugins, database, lambda: self.number)
+        self._jobs = Jobs(
+            self._runner,
+            self._running,
+            holds=lambda number: self._heartbeat.holds(number),
+            ended=self._ended,
+            hand_back=self._hand_back,
+            look_again=lambda id_: self._background.spawn(self._notify_queued([id_])),
+            spawn=self._background.spawn,
+        )
+        self._followups = FollowUps(hopyard, self._client)
+        self._recorder = Recorder(database, lambda: self.number, self._wake_all, self._written)
         # One worker leads for all: it looks after the queues of the others as well. Over connections of its
         # own: on a slow way jobs wait seconds for their turn at theirs.
-        queues = sorted({*self.slots, *self._hopyard.plugins.queues})
-        self._leading = self._hopyard.open_client()
+        self._leading = hopyard.open_client()
         self._reconciler = Reconciler(
             self._leading,
-            queues,
-            self._hopyard.settings,
-            FollowUps(self._hopyard, self._leading),
+            sorted({*self.slots, *hopyard.plugins.queues}),
+            hopyard.settings,
+            FollowUps(hopyard, self._leading),
             self._put_back_batches,
         )
-        self._claimer = Claimer(self._hopyard, self._database, lambda: self.number)
-        self._messages = MessageConsumer(
-            self.slots, self._main, take=self._take, closed=lambda: self._closed, spawn=self._background.spawn
+        self._receiver = Receiver(
+            self._celery_worker.app, hopyard.plugins, database, self._main, lambda: self._draining
         )
-        self._background.vital(self._reconciler.run())
+        self._messages = MessageConsumer(
+            self.slots,
+            self._main,
+            take=self._take,
+            closed=lambda: self._closed,
+            set_aside=self._receiver.set_aside,
+            spawn=self._background.spawn,
+        )
         if self._wants_batches:
             self._batches = BatchConsumer(
-                self._celery_worker.app,
-                self._hopyard.broker_url,
+                hopyard.broker_url,
                 self.slots,
                 worker=lambda: self.number,
                 closed=lambda: self._closed,
                 take=self._take,
-                divert=self._divert,
+                divert=self._receiver.divert,
+                set_aside=self._receiver.set_aside,
                 put_back=lambda own: self._put_back_batches(except_for=own),
             )
-        unparked = await waiting.unpark(self._database, self._hopyard.tasks)
-        if unparked:
-            log.info("%d parked jobs can run now", unparked)
 
     async def _register(self) -> None:
         plugins = {r.name: r.version or "" for r in self._hopyard.plugins.records if r.state == "enabled"}
@@ -177,12 +197,9 @@ class Engine:
         await self._background.settled(_SETTLING_SECONDS)  # claims on their way
         if self._running:
             log.info("waiting up to %g s for %d running jobs", grace, len(self._running))
-            await asyncio.wait([r.run for r in self._running.values() if r.run], timeout=grace)
-        left = [running for running in self._running.values() if running.run is not None]
-        for running in left:
-            self._interrupt(running, "release")
-        if left:
-            await asyncio.wait([running.run for running in left if running.run], timeout=10)
+            await self._jobs.idle(grace)
+        if self._jobs.interrupt_all("release"):
+            await self._jobs.idle(_SETTLING_SECONDS)
         await self._progress.flush()
         await self._recorder.drained()
         await self._background.settled(_SETTLING_SECONDS)  # what follows the last jobs
@@ -202,6 +219,7 @@ class Engine:
         if self._celery_worker.hub is not None:
             self._main.attach(self._celery_worker.hub)  # it forgets all readers when a connection is lost
         self._events.connected(consumer)
+        self._receiver.connected(consumer)
         if self._wants_batches:
             # Remote control sees the queues; their messages come in batches.
             consumer.task_consumer.consume = lambda *_, **__: None
@@ -221,42 +239,23 @@ class Engine:
         self._soon(self._messages.forget)
 
     def _soon(self, call: Any, *args: Any) -> None:
-        self._loop.call_soon_threadsafe(call, *args)
+        portal.call_soon(self._loop, call, *args)
 
-    # --- intake
+    # --- messages
 
     def receive(self, message: Any) -> None:
-        """Take a message, from the consumer's thread. Raises `ValueError` if it is no job's."""
-        self._soon(self._messages.receive, self._delivery(message))
+        """Take a message, from the consumer's thread. Never raises."""
+        self._soon(self._receive, self._receiver.read(message))
 
-    def park(self, message: Any) -> None:
-        """Set aside the job of a task that this worker does not know, from the consumer's thread."""
-        delivery = self._delivery(message)
+    def _receive(self, found: Delivery | Refused) -> None:
+        if isinstance(found, Refused):
+            self._background.spawn(self._receiver.set_aside([found]))
+        else:
+            self._messages.receive(found)
 
-        async def set_aside() -> None:
-            await foreign.park(self._database, delivery)
-            self._main.soon(delivery.acknowledge)
-
-        self._soon(self._background.spawn, set_aside())
-
-    def _delivery(self, message: Any) -> Delivery:
-        queue = str((message.delivery_info or {}).get("routing_key") or "hopyard")
-        errors = self._consumer.connection_errors
-        app = self._celery_worker.app
-        return from_message(app, message, queue, lambda: message.ack_log_error(log, errors))
-
-    async def _divert(self, delivery: Delivery) -> bool:
-        """Deal with a message whose task is none of Hopyard's; say whether that was so."""
-        if delivery.task in self._hopyard.tasks:
-            return False
-        strategy = self._consumer.strategies.get(delivery.task)
-        if strategy is None:
-            await foreign.park(self._database, delivery)
-            return True
-        # A task of Celery's own, for its own pool: as good as acknowledged early.
-        message = message_of(json.loads(delivery.raw), delivery.queue)
-        self._main.soon(lambda: strategy(message, message.payload, nothing, nothing, []))
-        return True
+    def celery_runs(self, task: str) -> bool:
+        """Say whether Celery's pool runs a task, outside of the ledger."""
+        return self._receiver.celery_runs(task)
 
     async def _put_back_batches(self, except_for: int | None = None) -> int:
         """Put messages back that dead workers had taken. Raises `BrokerError`."""
@@ -278,89 +277,51 @@ class Engine:
             self._batches.wake(slots)
         self._messages.wake(slots)
 
+    # --- jobs
+
     async def _take(self, batch: Sequence[Delivery]) -> Claimed:
         """Claim what messages stand for, and begin it."""
         found = await self._claimer.claim(batch)
         deliveries = {delivery.id: delivery for delivery in batch}
+        tasks = self._celery_worker.app.tasks
         begun = []
         for claim in found.claims:
             delivery = deliveries[claim.id]
-            slots = self.slots[delivery.queue]
-            slots.free -= 1
-            if claim.id in self._cancel_on_arrival:
-                claim = claim._replace(cancel=True)
-            task = self._celery_worker.app.tasks[claim.task]
-            running = Running(claim, delivery.original, found.worker, slots, task, self._cancel_soon)
-            before = self._running.get(claim.id)
-            if before is not None:  # it was taken from this very worker, and is not stopped yet
-                self._interrupt(before, "lost")
-            self._running[claim.id] = running
-            running.run = asyncio.create_task(self._run(running))
-            begun.append(running)
+            celery = {"task": tasks[claim.task], "revoke": self._cancel_soon}
+            begun.append(
+                self._jobs.begin(claim, delivery, found.worker, self.slots[delivery.queue], **celery)
+            )
         self._events.begun(begun)
         if not self._claimer.busy:
-            self._cancel_on_arrival.clear()
+            self._jobs.cancel_on_arrival.clear()
         return found
 
-    # --- running
-
-    async def _run(self, running: Running) -> None:
-        claim = running.claim
-        outcome: Done | Again | None = None
-        try:
-            if not self._heartbeat.holds(running.worker):  # frozen since the claim: others have it, or will
-                running.why = running.why or "lost"
-                raise asyncio.CancelledError
-            if claim.cancel:  # told to its last worker, which did not live to do it
-                raise JobCancelled(f"job {claim.id} was cancelled")
-            checkpoint = json.loads(claim.checkpoint) if claim.checkpoint else {}
-            outcome = await self._runner.run(claim, checkpoint, running.worker)
-        except asyncio.CancelledError as error:
-            outcome = await self._interrupted(running, str(error))
-        except JobCancelled:
-            outcome = Done(claim.id, claim.claim, State.CANCELLED, None, None, None)
-        except StaleFence as error:
-            log.warning("job %s was taken from this worker: %s", claim.id, error)
-            self._background.spawn(self._ring_unheld([claim.id]))
-        except Exception as error:
-            log.exception("job %s: the engine failed", claim.id)
-            outcome = failed_here(claim, error)
-        finally:
-            if self._running.get(claim.id) is running:
-                del self._running[claim.id]
-            running.slots.free += 1
-            self._events.ended(running, outcome)
-            if outcome is not None:
-                self._followups.ended(claim)
-                self._recorder.add(outcome)
-            self._wake(running.slots)
+    def _ended(self, running: Running, outcome: Outcome) -> None:
+        self._events.ended(running, outcome)
+        if outcome is not None:
+            self._followups.ended(running.claim)
+            self._recorder.add(outcome)
+        self._wake(running.slots)
 
     def _written(self, ids: Sequence[str], refused: Sequence[str]) -> None:
         if due := self._followups.due(ids):
             self._background.spawn(self._followups.follow(due))
         if refused:
-            self._background.spawn(self._ring_unheld(refused))
+            self._background.spawn(self._notify_queued(refused))
 
-    async def _ring_unheld(self, ids: Sequence[str]) -> None:
+    async def _notify_queued(self, ids: Sequence[str]) -> None:
+        """Send messages for those jobs that are queued again: others may have given them back."""
         try:
             await self._client.ring(await waiting.unheld(self._database, ids))
         except LedgerUnavailable as error:
             log.info("whether %d jobs are queued is left to the reconciler: %s", len(ids), error)
 
-    async def _interrupted(self, running: Running, how: str) -> Done | None:
-        """Return what is recorded of a job that was stopped; `how` says what was special about it."""
+    async def _hand_back(self, running: Running) -> None:
         claim = running.claim
-        if running.why == "cancel":
-            return running.cancelled(how)
-        # Also where the lease was lost: it may have been claimed just after its worker was given up.
         await self._claimer.give_back([(claim.id, claim.claim)], running.worker, running.handed_back())
         log.info("job %s is handed back", claim.id)
-        return None
 
-    def _interrupt(self, running: Running, why: str) -> None:
-        running.why = running.why or why
-        if running.run is not None:
-            running.run.cancel()
+    # --- orders
 
     def _cancel_soon(self, id_: str) -> None:
         """Cancel a job for Celery's remote control, from the consumer's thread."""
@@ -370,11 +331,7 @@ class Engine:
         self._soon(self._cancel_here, id_)
 
     def _cancel_here(self, id_: str) -> None:
-        running = self._running.get(id_)
-        if running is not None:
-            self._interrupt(running, "cancel")
-        elif self._claimer.busy:
-            self._cancel_on_arrival.add(id_)
+        self._jobs.cancel(id_, arriving=bool(self._claimer.busy))
 
     def _obey(self, commands: Sequence[Command]) -> None:
         for command in commands:
@@ -383,8 +340,7 @@ class Engine:
 
     def _lost(self) -> None:
         """Others have our jobs: stop them here, and go on under a new number."""
-        for running in self._running.values():
-            self._interrupt(running, "lost")
+        self._jobs.interrupt_all("lost")
         if not self._rejoining and not self._draining:
             self._rejoining = True
             self._background.spawn(self._rejoin())

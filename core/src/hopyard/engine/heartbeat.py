@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from hopyard import portal
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import workers
 from hopyard.ledger.database import Database
@@ -42,6 +43,8 @@ class Heartbeat:
         loop: asyncio.AbstractEventLoop,
         on_commands: Callable[[Sequence[Command]], None],
         on_lost: Callable[[], None],
+        on_blocked: Callable[[Database, float], Awaitable[None]],
+        on_end: Callable[[str, BaseException], None],
         seen: int,
     ) -> None:
         # An answer that a cut line swallowed leaves time for a beat on another connection.
@@ -52,6 +55,8 @@ class Heartbeat:
         self._loop = loop
         self._on_commands = on_commands
         self._on_lost = on_lost
+        self._on_blocked = on_blocked
+        self._on_end = on_end
         self._seen = seen
         self._stop = threading.Event()
         self._end: asyncio.TimerHandle | None = None
@@ -78,7 +83,10 @@ class Heartbeat:
         return worker != self._gone and time.monotonic() < self._until
 
     def _run(self) -> None:
-        asyncio.run(self._beat())
+        try:
+            asyncio.run(self._beat())
+        except BaseException as error:  # noqa: BLE001 - a worker without a heartbeat must not go on
+            self._on_end("the heartbeat ended", error)
 
     async def _beat(self) -> None:
         database = self._open()
@@ -104,7 +112,7 @@ class Heartbeat:
                     pause = min(pause, _AGAIN_SECONDS)
                 except Exception:
                     log.exception("no heartbeat")
-                self._watch_loop()
+                await self._watch_loop(database)
                 await asyncio.to_thread(self._stop.wait, pause)
         finally:
             await database.close()
@@ -129,18 +137,30 @@ class Heartbeat:
         self._gone = self._worker()
         self._on_lost()
 
-    def _watch_loop(self) -> None:
+    async def _watch_loop(self, database: Database) -> None:
+        """Name what blocks the loop on which jobs run; tell how long it has done so."""
         if self._asked is None:
             self._asked = time.monotonic()
-            self._loop.call_soon_threadsafe(self._answer)
+            portal.call_soon(self._loop, self._answer)
             return
         blocked = time.monotonic() - self._asked
-        if blocked > _BLOCKED_SECONDS and not self._named:
+        if blocked <= _BLOCKED_SECONDS:
+            return
+        if not self._named:
             self._named = True
-            thread = next((t for t in threading.enumerate() if t.name == "hopyard-portal"), None)
-            frame = sys._current_frames().get(thread.ident or 0) if thread else None
-            where = "".join(traceback.format_stack(frame)[-3:]) if frame else "unknown"
-            log.warning("the event loop is blocked for %.1f s, at:\n%s", blocked, where)
+            log.warning("the event loop is blocked for %.1f s, by %s", blocked, self._blocking())
+        try:
+            await self._on_blocked(database, blocked)
+        except Exception:
+            log.exception("what to do about the blocked event loop failed")
+
+    def _blocking(self) -> str:
+        thread = next((t for t in threading.enumerate() if t.name == "hopyard-portal"), None)
+        frame = sys._current_frames().get(thread.ident or 0) if thread else None
+        where = "".join(traceback.format_stack(frame)[-3:]) if frame else "unknown"
+        task = asyncio.current_task(self._loop)
+        job = getattr(task, "owner", None)
+        return f"{f'job {job.id} ({job.task})' if job else 'nobody known'}, at:\n{where}"
 
     def _answer(self) -> None:
         self._asked = None

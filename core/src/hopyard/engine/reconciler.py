@@ -11,10 +11,10 @@ import contextlib
 import logging
 import os
 import socket
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from hopyard.engine.duties import Duty
 from hopyard.errors import BrokerError, HopyardError
 from hopyard.ledger import leader, retention, waiting, workers
 from hopyard.ledger.values import new_id, utcnow
@@ -62,60 +62,73 @@ class Reconciler:
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
         self._epoch = new_id()
         self._lease = min(max(settings.worker.lease, _LEASE[0]), _LEASE[1])
-        self._next: dict[str, float] = {}
         self._ending = asyncio.Event()
         self._ringing_all: tuple[str, str] | None = None
+        self._leads = False
+        # Everyone does this: a dead worker's jobs do not wait for another leader as well.
+        self._rescue_duty = Duty("rescue", _TICK * 2, self._rescue)
+        # First what others left, the leader before most of all: where one leader after the other dies at a
+        # step, each has at least ended what was begun.
+        self._duties = (
+            Duty("relay", 1.0, self._relay),
+            Duty("follow-ups", 1.0, self._followups.rest),
+            Duty("promotion", 0.0, self._promote),
+            Duty("messages", 3.0, self._ring_again),
+            Duty("all messages", 0.0, self._ring_all),
+        )
+        self._retention = Duty("retention", 60.0, self._prune)
 
     def end(self) -> None:
         """Have `run` return after what it is at: a statement that is cut off helps nobody."""
         self._ending.set()
 
     async def run(self) -> None:
-        """Go on until told to end, or cancelled."""
+        """Go on until told to end."""
         try:
             while not self._ending.is_set():
-                pause = _TICK * 2
-                try:
-                    term = await leader.lead(self._database, DUTY, self._holder, self._lease)
-                    # Everyone does this: a dead worker's jobs do not wait for another leader as well.
-                    if self._every("rescue", _TICK * 2):
-                        await self._rescue()
-                    if term is not None:
-                        pause = await self._tick()
-                except HopyardError as error:
-                    log.warning("reconciling waits: %s", error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._ending.wait(), pause)
+                await self._wait(await self._turn())
         finally:
             try:
                 await leader.resign(self._database, DUTY, self._holder)
             except HopyardError as error:
                 log.info("leadership ends by itself in %g s: %s", self._lease, error)
 
-    def _every(self, what: str, seconds: float) -> bool:
-        now = time.monotonic()
-        if now < self._next.get(what, 0.0):
-            return False
-        self._next[what] = now + seconds
-        return True
+    async def run_retention(self) -> None:
+        """Remove what is past its retention, until told to end. It takes long, so nothing waits for it."""
+        while not self._ending.is_set():
+            if self._leads and self._retention.due():
+                await self._retention.attempt(self._database)
+            await self._wait(_TICK)
 
-    async def _tick(self) -> float:
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
+
+    async def _turn(self) -> float:
         """Do what is due; return the seconds until the next look."""
-        # First what others left, the leader before most of all: where one leader after the other dies at a
-        # step, each has at least ended what was begun.
-        if self._every("relay", 1.0):
-            await self._relay()
-            await self._followups.rest()
-        await self._promote()
-        if self._every("broker", 3.0):
-            await self._ring_again()
-        if self._ringing_all is not None:
-            await self._ring_all()
-        if self._every("retention", 60.0):
-            await self._prune()
+        try:
+            term = await leader.lead(self._database, DUTY, self._holder, self._lease)
+        except Exception as error:  # noqa: BLE001 - whatever it is, without a lease nobody leads
+            log.warning("who leads cannot be told: %s", error)
+            term = None
+        self._leads = term is not None
+        if self._rescue_duty.due():
+            await self._rescue_duty.attempt(self._database)
+        if term is None:
+            return _TICK * 2
+        for duty in self._duties:
+            if duty.due():
+                await duty.attempt(self._database)
+        return await self._pause()
+
+    async def _pause(self) -> float:
         if self._ringing_all is not None:
             return 0.2
-        eta = await waiting.next_eta(self._database)
+        try:
+            eta = await waiting.next_eta(self._database)
+        except HopyardError as error:
+            log.warning("when the next job is due cannot be told: %s", error)
+            return _TICK
         if eta is None:
             return _TICK
         return min(_TICK, max(0.02, (eta - utcnow()).total_seconds()))
@@ -145,7 +158,7 @@ class Reconciler:
                 rescued.dead,
             )
             await self._client.ring(rescued.again)
-            # Nor does what they had taken and not claimed yet.
+            # Nor do the messages wait that they had taken and not claimed yet.
             await self._put_back()
 
     async def _put_back(self) -> None:
@@ -179,16 +192,16 @@ class Reconciler:
 
     async def _ring_all(self) -> None:
         """QueueMessage for the next page of all queued jobs; a tick is a page, so that nothing is flooded."""
-        assert self._ringing_all is not None  # noqa: S101 - asked by the caller
+        if self._ringing_all is None:
+            return
         rings = await waiting.queued_after(self._database, self._ringing_all, _PAGE)
         if rings and not await self._client.ring(rings):
             return
         self._ringing_all = (rings[-1].queue, rings[-1].id) if rings else None
 
-    async def _prune(self) -> None:
+    async def _prune(self) -> bool:
         days = self._settings.retention
         gone = await retention.prune(
             self._database, progress_days=days.progress_days, results_days=days.results_days
         )
-        if max(gone.values()) >= retention.BATCH:
-            self._next["retention"] = 0.0
+        return max(gone.values()) >= retention.BATCH

@@ -37,6 +37,15 @@ class Running:
     why: str | None = None
     """Why it was told to stop: `cancel`, `release` or `lost`."""
     began: datetime = field(default_factory=utcnow)
+    waits: int = 0
+    """In how many places it waits without its slot."""
+    over: bool = False
+    """It is recorded, or others have it: nothing that its task still does counts."""
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has run."""
+        return (utcnow() - self.began).total_seconds()
 
     @property
     def id(self) -> str:

@@ -17,7 +17,7 @@ from hopyard.ledger.values import NewJob
 from hopyard.specs import State
 
 
-class Leader(NamedTuple):
+class FinishedJob(NamedTuple):
     """A linked job that is over."""
 
     id: str
@@ -49,7 +49,7 @@ async def marked(database: Database, older: float, limit: int) -> list[str]:
     return [str(row["id"]) for row in rows]
 
 
-async def take(tx: Connection, database: Database, ids: Sequence[str]) -> list[Leader]:
+async def take(tx: Connection, database: Database, ids: Sequence[str]) -> list[FinishedJob]:
     """Take the marks of jobs away; return those jobs whose marks were there."""
     d = database.dialect
     rows = await tx.fetch(
@@ -63,7 +63,7 @@ async def take(tx: Connection, database: Database, ids: Sequence[str]) -> list[L
         database.list([str(row["id"]) for row in rows]),
     )
     return [
-        Leader(
+        FinishedJob(
             str(row["id"]),
             State(row["state"]),
             row["result"],
@@ -86,7 +86,7 @@ async def open_groups(tx: Connection, d: Dialect, sizes: Mapping[str, int]) -> N
     )
 
 
-async def add_part(tx: Connection, job: Leader, n: int, result: str) -> list[str] | None:
+async def add_part(tx: Connection, job: FinishedJob, n: int, result: str) -> list[str] | None:
     """Store a part of a chord; return all results in order if it was the last one that was missing.
 
     The group's row is locked by its update, so that of two last parts one sees the other.
@@ -111,7 +111,7 @@ async def add_part(tx: Connection, job: Leader, n: int, result: str) -> list[str
     return [part["result"] for part in parts]
 
 
-async def _original(tx: Connection, job: Leader) -> str:
+async def _original(tx: Connection, job: FinishedJob) -> str:
     """Return the job that a replay goes back to: both are the same part."""
     id_, earlier = job.id, job.replay_of
     while earlier is not None:

@@ -85,6 +85,11 @@ def job_id(text: str) -> str:
         return derived_id("celery", text)
 
 
+def is_job_id(text: str) -> bool:
+    """Say whether a text is a job's id in the form in which the ledger writes it."""
+    return _CANONICAL(text) is not None
+
+
 def utcnow() -> datetime:
     return datetime.now(UTC)
 

@@ -208,3 +208,15 @@ async def release(
                 *([] if entry is None else [entry]),
             )
         await enter(tx, d, [str(row["id"]) for row in rows])
+
+
+async def park_claimed(database: Database, id_: str, claim: int, worker: int, reason: str) -> None:
+    """Set a job aside that this worker has claimed and cannot run; the attempt does not count."""
+    await database.execute(
+        f"UPDATE job_live SET state = {State.PARKED:d}, worker = NULL, attempt = attempt - 1, reason = $4 "
+        f"WHERE id = $1 AND claim = $2 AND worker = $3 AND state = {State.RUNNING:d}",
+        id_,
+        claim,
+        worker,
+        reason,
+    )

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from hopyard import portal
 from hopyard.broker.publisher import Publisher
 from hopyard.errors import (
     BrokerError,
@@ -109,7 +110,7 @@ class Client:
     def _flush_soon(self) -> None:
         if self._waiting:
             self._busy = True
-            self._flusher = asyncio.create_task(self._flush())
+            self._flusher = portal.spawn(self._flush())
 
     async def _flush(self) -> None:
         """Store what callers brought while another one's jobs were stored."""
@@ -168,7 +169,7 @@ class Client:
         if at is None or len(self._rung) >= _BATCH:
             self._clean_now.set()
         if self._cleaner is None or self._cleaner.done():
-            self._cleaner = asyncio.create_task(self._clean())
+            self._cleaner = portal.spawn(self._clean())
         return True
 
     async def _clean(self) -> None:
@@ -192,7 +193,7 @@ class Client:
         future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._results.setdefault(id_, []).append(future)
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll())
+            self._poller = portal.spawn(self._poll())
         try:
             async with asyncio.timeout(timeout):
                 return await future

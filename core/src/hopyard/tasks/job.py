@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-current_job: ContextVar[Job | None] = ContextVar("hopyard_job", default=None)
+current_job: ContextVar[Job | None] = portal.owner
 
 
 class Host(Protocol):

@@ -16,7 +16,7 @@ from hopyard.notify import notify
 from hopyard_ai import store
 from hopyard_ai.agent.context import Context, Past
 from hopyard_ai.agent.evaluator import Decision, evaluate
-from hopyard_ai.agent.executor import Deadlines, Executor, Outcome
+from hopyard_ai.agent.executor import Executor, Limits, Outcome
 from hopyard_ai.health import model, settings
 from hopyard_ai.models import Request, Run
 from hopyard_ai.tasks import act
@@ -91,7 +91,7 @@ async def _execute(
     async def save(messages: str) -> None:
         await job.save(messages=messages)
 
-    limits = Deadlines(own.max_steps, own.max_tool_calls, own.max_tokens, own.max_cost, own.max_seconds)
+    limits = Limits(own.max_steps, own.max_tool_calls, own.max_tokens, own.max_cost, own.max_seconds)
     executor = Executor(model(), toolbox.specs(), toolbox.call, limits=limits, save=save)
     return await executor.run(context.prompt(), history=history, approvals=approvals)
 

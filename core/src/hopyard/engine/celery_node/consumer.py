@@ -1,7 +1,8 @@
-"""Celery's consumer, except for what loses a message or never comes back."""
+"""Celery's consumer, except for what loses a message, ends the worker, or never comes back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from celery.worker.consumer import Consumer
@@ -9,11 +10,22 @@ from kombu.common import ignore_errors
 
 
 class LedgerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
-    """Stock Celery discards messages of tasks that it does not know (a plugin missing here, say)."""
+    """Stock Celery discards messages of tasks that it does not know, and trusts the others' headers."""
 
-    def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
-        """Hand the message to the engine, which parks its job in the ledger with the reason."""
-        self.controller.hopyard_engine.park(message)
+    def create_task_handler(self, promise: Any = None) -> Callable[[Any], None]:
+        """Return what takes each message: Celery's handler for its own tasks, the engine for all others."""
+        engine = self.controller.hopyard_engine
+        stock = super().create_task_handler()
+
+        def handle(message: Any) -> None:
+            headers = message.headers
+            task = headers.get("task") if isinstance(headers, dict) else None
+            if isinstance(task, str) and isinstance(headers.get("id"), str) and engine.celery_runs(task):
+                stock(message)
+            else:
+                engine.receive(message)
+
+        return handle
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """As Celery does, and drop the events' connection, too.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery.worker import state as worker_state
 
@@ -16,9 +16,9 @@ from hopyard.ledger import cancelling, waiting, workers
 from hopyard.ledger.values import Claim
 
 if TYPE_CHECKING:
-    from hopyard.app import Hopyard
     from hopyard.engine.consume.delivery import Delivery
     from hopyard.ledger.database import Database
+    from hopyard.loading import Plugins
 
 log = logging.getLogger("hopyard.engine")
 
@@ -34,15 +34,15 @@ class Claimed:
     claims: list[Claim] = field(default_factory=list)
     #: The ledger was away, or this worker given up: none of these stays claimed, they are to be tried again.
     left: list[Delivery] = field(default_factory=list)
-    #: No ledger would take these, alone neither.
-    refused: list[Delivery] = field(default_factory=list)
+    #: The ledger refuses these, also alone; with the reason.
+    refused: list[tuple[Delivery, str]] = field(default_factory=list)
 
 
 class Claimer:
     """Claims for one worker; each claim has a number of its own."""
 
-    def __init__(self, hopyard: Hopyard, database: Database, worker: Callable[[], int]) -> None:
-        self._hopyard = hopyard
+    def __init__(self, plugins: Plugins, database: Database, worker: Callable[[], int]) -> None:
+        self._plugins = plugins
         self._database = database
         self._worker = worker
         self._counter = 0
@@ -63,21 +63,25 @@ class Claimer:
             claims = await self._take(once, number, counter)
             if not claims and await workers.given_up(self._database, number):
                 return Claimed(number, left=[*once.values()])
-            return Claimed(number, [*claims])
+            return Claimed(number, await self._known(claims, number))
         except LedgerUnavailable as error:
             log.warning("%d messages wait for the ledger: %s", len(once), error)
             # It may have committed all the same: what nobody here knows of must not stay claimed.
             await self.give_back([(id_, counter) for id_ in once], number)
             return Claimed(number, left=[*once.values()])
-        except Exception:
+        except Exception as error:
             log.exception("%d messages cannot be claimed", len(once))
             await self.give_back([(id_, counter) for id_ in once], number)
+            if len(once) == 1:
+                reason = f"the ledger refuses it: {type(error).__name__}: {error}"[:500]
+                return Claimed(number, refused=[(one, reason) for one in once.values()])
         finally:
             self.busy -= 1
-        if len(once) == 1:
-            return Claimed(number, refused=[*once.values()])
+        return await self._one_by_one(once, number)
+
+    async def _one_by_one(self, batch: dict[str, Delivery], number: int) -> Claimed:
         found = Claimed(number)
-        for delivery in once.values():
+        for delivery in batch.values():
             one = await self.claim([delivery])
             found.claims += one.claims
             found.left += one.left
@@ -87,7 +91,7 @@ class Claimer:
     async def _take(self, batch: dict[str, Delivery], number: int, counter: int) -> Sequence[Claim]:
         foreign = [delivery for delivery in batch.values() if delivery.foreign is not None]
         if foreign:
-            await adopt(self._hopyard, self._database, foreign)
+            await adopt(self._plugins, self._database, foreign)
         if worker_state.revoked:
             revoked = [id_ for id_, delivery in batch.items() if delivery.original in worker_state.revoked]
             await cancelling.cancel(self._database, revoked, "revoked through Celery")
@@ -97,13 +101,42 @@ class Claimer:
             await waiting.rung(self._database, [delivery.id for delivery in foreign if delivery.id in ours])
         return claims
 
+    async def _known(self, claims: Sequence[Claim], number: int) -> list[Claim]:
+        """Return the claims whose tasks this worker runs; the others are parked, with the reason.
+
+        The row decides: what a message says of its task may be anything.
+        """
+        tasks = self._plugins.tasks
+        for claim in [claim for claim in claims if claim.task not in tasks]:
+            reason = why_unknown(self._plugins, claim.task)
+            log.error("job %s is parked: %s", claim.id, reason)
+            await self._persist(
+                "parked", waiting.park_claimed, self._database, claim.id, claim.claim, number, reason
+            )
+        return [claim for claim in claims if claim.task in tasks]
+
     async def give_back(self, jobs: Sequence[tuple[str, int]], number: int, entry: str | None = None) -> None:
         """Undo claims, however long the ledger is away; those that are not ours stay as they are."""
+        await self._persist("handed back", waiting.release, self._database, jobs, number, entry)
+
+    @staticmethod
+    async def _persist(what: str, statement: Callable[..., Awaitable[None]], *args: Any) -> None:
         while True:
             try:
-                await waiting.release(self._database, jobs, number, entry)
+                await statement(*args)
             except LedgerUnavailable as error:
-                log.info("%d jobs cannot be handed back yet: %s", len(jobs), error)
+                log.info("jobs cannot be %s yet: %s", what, error)
                 await asyncio.sleep(PAUSE)
             else:
                 return
+
+
+def why_unknown(plugins: Plugins, task: str) -> str:
+    """Return why this worker cannot run a task, as the reason of a parked job."""
+    name = task.split(".", 1)[0]
+    record = next((record for record in plugins.records if record.name == name), None)
+    if record is None:
+        return f"no worker here knows task {task}: is plugin `{name}` installed and enabled?"
+    if record.state == "enabled":
+        return f"plugin `{name}` {record.version or ''} has no task {task}"
+    return f"plugin `{name}` is {record.state} here: {record.reason}"

@@ -1,68 +1,65 @@
-"""Messages whose jobs are not in the ledger yet: of stock producers, and of tasks that nobody here knows."""
+"""Messages of stock producers: their jobs are stored before they are claimed."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from hopyard.engine.consume.delivery import Delivery, adopted
-from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import cancelling, waiting
+from hopyard.ledger.values import NewJob
 from hopyard.specs import State
-from hopyard.tasks import canvas
 
 if TYPE_CHECKING:
-    from hopyard.app import Hopyard
+    from hopyard.engine.consume.delivery import Delivery, Foreign
     from hopyard.ledger.database import Database
+    from hopyard.loading import Plugins
 
-log = logging.getLogger("hopyard.engine")
-
-_PAUSE = 1.0
-_PRIORITY = 5
+_PRIORITY: Final = 5
 
 
-async def adopt(hopyard: Hopyard, database: Database, foreign: Sequence[Delivery]) -> None:
+async def adopt(plugins: Plugins, database: Database, deliveries: Sequence[Delivery]) -> None:
     """Store the jobs of stock producers' messages. Those of a chord are parked, else its body was lost."""
-    jobs = []
-    for delivery in foreign:
-        options = hopyard.plugins.options.get(delivery.task)
-        jobs.append(adopted(delivery, options.priority if options else _PRIORITY))
+    now = datetime.now(UTC)
+    jobs, parts, late = [], [], []
+    for delivery in deliveries:
+        foreign = delivery.foreign
+        assert foreign is not None  # noqa: S101 - the caller chose those
+        jobs.append(_job(plugins, delivery, foreign, now))
+        if "chord" in foreign.follow:
+            parts.append(delivery.id)
+        if foreign.expires is not None and foreign.expires <= now:
+            late.append(delivery.id)
     await database.submit(jobs)
-    await _expire(database, foreign)
-    parts = [job.id for job in jobs if job.linked and "chord" in canvas.links(job.body)]
+    if late:
+        await _expire(database, late)
     if parts:
         await waiting.park(database, parts, waiting.UNSIZED_CHORD)
 
 
-async def _expire(database: Database, foreign: Sequence[Delivery]) -> None:
+def _job(plugins: Plugins, delivery: Delivery, foreign: Foreign, now: datetime) -> NewJob:
+    options = plugins.options.get(delivery.task)
+    later = foreign.eta is not None and foreign.eta > now
+    return NewJob(
+        id=delivery.id,
+        task=delivery.task,
+        queue=delivery.queue,
+        priority=options.priority if options else _PRIORITY,
+        body=foreign.body,
+        headers=foreign.headers,
+        state=State.SCHEDULED if later else State.QUEUED,
+        eta=foreign.eta if later else None,
+        parent=foreign.parent,
+        root=foreign.root,
+        origin=delivery.original if delivery.original != delivery.id else None,
+        linked=bool(foreign.follow),
+    )
+
+
+async def _expire(database: Database, late: Sequence[str]) -> None:
     """Cancel jobs that their producers want no more, unless they run already."""
-    now = datetime.now(UTC)
-    late = [d.id for d in foreign if d.foreign.expires is not None and d.foreign.expires <= now]
-    if not late:
-        return
     rows = await database.fetch(
         f"SELECT id FROM job_live WHERE id {database.dialect.ids('$1')} AND state = {State.QUEUED:d}",
         database.list(late),
     )
     await cancelling.cancel(database, [str(row["id"]) for row in rows], "expired")
-
-
-async def park(database: Database, delivery: Delivery) -> None:
-    """Set aside the job of a task that this worker does not know, however long the ledger is away."""
-    plugin = delivery.task.split(".", 1)[0]
-    reason = f"no worker here knows task {delivery.task}: is plugin `{plugin}` installed and enabled?"
-    while True:
-        try:
-            if delivery.foreign is not None:
-                await database.submit([adopted(delivery, _PRIORITY)])
-            await waiting.park(database, [delivery.id], reason)
-            await waiting.rung(database, [delivery.id])
-        except LedgerUnavailable as error:
-            log.warning("a message of the unknown task %s waits for the ledger: %s", delivery.task, error)
-            await asyncio.sleep(_PAUSE)
-        else:
-            log.error("job %s is parked: %s", delivery.id, reason)
-            return

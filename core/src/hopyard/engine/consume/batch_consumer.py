@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from hopyard import portal
 from hopyard.broker.popper import Popper, Taken
-from hopyard.engine.claim import claimer
-from hopyard.engine.consume.delivery import Delivery, from_envelope
+from hopyard.engine.claim.claimer import PAUSE
+from hopyard.engine.consume.delivery import Delivery, Refused, from_redis, nothing
 from hopyard.errors import BrokerError, LedgerUnavailable
 
 if TYPE_CHECKING:
-    from celery import Celery
-
     from hopyard.engine.claim.claimer import Claimed
     from hopyard.engine.slots import Slots
 
@@ -40,22 +39,22 @@ class BatchConsumer:
 
     def __init__(
         self,
-        app: Celery,
         url: str,
         slots: Mapping[str, Slots],
         *,
         worker: Callable[[], int],
         closed: Callable[[], bool],
         take: Callable[[Sequence[Delivery]], Awaitable[Claimed]],
-        divert: Callable[[Delivery], Awaitable[bool]],
+        divert: Callable[[Delivery], bool],
+        set_aside: Callable[[Sequence[Refused]], Awaitable[bool]],
         put_back: Callable[[int], Awaitable[object]],
     ) -> None:
-        self._app = app
         self._lanes = slots
         self._worker = worker
         self._closed = closed
         self._take = take
         self._divert = divert
+        self._set_aside = set_aside
         self._put_back = put_back
         self._popper = Popper(url)
         self._room = asyncio.Event()
@@ -123,7 +122,7 @@ class BatchConsumer:
                         await self._popper.idle([queue for queue, _ in wanted], _IDLE)
                     continue
                 self._reserved = found
-                under_way = asyncio.create_task(self._begin(taken))
+                under_way = portal.spawn(self._begin(taken))
                 if not self._overfull:
                     await under_way
                     under_way = None
@@ -152,27 +151,28 @@ class BatchConsumer:
     async def _begin(self, taken: Taken) -> None:
         """Claim a batch, however long the ledger is away; meanwhile no more than one other is taken."""
         left: dict[str, Delivery] = {}
-        refused: list[bytes] = []
+        refused: list[Refused] = []
         for queue, message in taken.messages:
-            try:
-                delivery = from_envelope(self._app, queue, message)
-            except (ValueError, KeyError, TypeError) as error:
-                log.error("a message in %s is no job's and is set aside: %s", queue, error)
-                refused.append(message)
-                continue
-            if not await self._divert(delivery):
+            delivery = from_redis(queue, message)
+            if isinstance(delivery, Refused):
+                refused.append(delivery)
+            elif delivery.foreign is None or not self._divert(delivery):
                 left[delivery.id] = delivery
         while left:
             claimed = await self._take([*left.values()])
             self._reserved.clear()  # those that run have their slots
-            # The ledger rings again for its own.
-            refused += [delivery.raw for delivery in claimed.refused if delivery.foreign is not None]
+            # The outbox brings Hopyard's own again.
+            refused += [
+                Refused(one.queue, reason, one.raw, nothing)
+                for one, reason in claimed.refused
+                if one.foreign is not None
+            ]
             left = {delivery.id: delivery for delivery in claimed.left}
             if left and self._ended.is_set():
                 return  # they stay registered: another worker puts them back
             if left:
-                await self._happens(self._ended, claimer.PAUSE)
+                await self._happens(self._ended, PAUSE)
         self._reserved.clear()
-        if refused:
-            await self._popper.set_aside(refused)
+        if refused and not await self._set_aside(refused):
+            return  # told to end while the ledger was away: another worker puts them back
         self._popper.done(taken.batch)

@@ -1,70 +1,248 @@
-"""A broker message on its way to becoming a running job."""
+"""Messages of the broker, read by one parser: each is a job's, or refused with the reason.
+
+Anybody may put anything into a queue. Nothing behind this border has to be ready for it.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from hopyard.ledger.values import MARK, NewJob, job_id
-from hopyard.specs import State
-from hopyard.tasks import canvas
+from hopyard.broker.envelope import EMBED
+from hopyard.engine.consume.encoding import Unreadable, body_text
+from hopyard.ledger.values import MARK, is_job_id, job_id
 
-if TYPE_CHECKING:
-    from celery import Celery
+_NAME_CHARACTERS: Final = 500
+#: What Celery's own request adds, or what the row says by itself: not kept among the headers.
+_NOT_KEPT: Final = frozenset({"compression", "reply_to", "correlation_id"})
+
+
+class Foreign(NamedTuple):
+    """What a stock producer's message says, whose job may not be in the ledger yet.
+
+    `body` and `headers` are JSON texts; `follow` names what follows the job (`callbacks`, `chord` …).
+    """
+
+    body: str
+    headers: str
+    eta: datetime | None
+    expires: datetime | None
+    parent: str | None
+    root: str | None
+    follow: frozenset[str]
 
 
 class Delivery(NamedTuple):
-    """One message. `original` is the id that its sender knows it by."""
+    """One message that stands for a job. `original` is the id that its sender knows it by."""
 
     id: str
     original: str
     queue: str
     task: str
-    #: Celery's view of a stock producer's message, whose job may not be in the ledger; else None.
-    foreign: Any
+    #: What the ledger does not know yet; None of a message that Hopyard made.
+    foreign: Foreign | None
     #: Tells the broker that the message is done with.
     acknowledge: Callable[[], object]
-    #: The message as it came, where it was taken in a batch.
+    #: The message as it came, to be kept if no ledger takes it.
     raw: bytes = b""
 
 
-class Nameless:
-    """What Celery's request asks of a task that is not there."""
+class Refused(NamedTuple):
+    """A message that is no job's."""
 
-    ignore_result = True
+    queue: str
+    reason: str
+    raw: bytes
+    acknowledge: Callable[[], object]
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+
+class Unfit(Exception):
+    """Why a message is no job's."""
 
 
 def nothing(*_: Any, **__: Any) -> None:
     """Acknowledge or reject what the broker no longer knows."""
 
 
-def from_message(app: Celery, message: Any, queue: str, acknowledge: Callable[[], object]) -> Delivery:
-    """Return what kombu delivered. Raises `ValueError` for a message that is no job's."""
-    headers = message.headers
-    original, task = headers.get("id"), headers.get("task")
-    if not isinstance(original, str) or not isinstance(task, str):
-        raise ValueError(f"its id is {original!r} and its task {task!r}, expected texts")
-    if MARK in headers:
-        return Delivery(original, original, queue, task, None, acknowledge)
-    return Delivery(job_id(original), original, queue, task, _request(app, message, task), acknowledge)
+def from_redis(queue: str, raw: bytes) -> Delivery | Refused:
+    """Read what stood in a Redis list. Never raises."""
+    try:
+        envelope = _parsed(raw)
+        if not isinstance(envelope, dict):
+            raise Unfit("it is no object")
+        properties = envelope.get("properties")
+        encoding = properties.get("body_encoding") if isinstance(properties, dict) else None
+        part = _Part(
+            envelope.get("headers"),
+            envelope.get("body"),
+            envelope.get("content-type"),
+            envelope.get("content-encoding"),
+            base64=encoding == "base64",
+        )
+        return _delivery(queue, part, raw, nothing)
+    except (Unfit, Unreadable) as error:
+        return Refused(queue, str(error), raw, nothing)
 
 
-def from_envelope(app: Celery, queue: str, raw: bytes) -> Delivery:
-    """Return what stood in a Redis list. Raises `ValueError` for a message that is no job's."""
-    from pydantic_core import from_json
+def from_kombu(message: Any, acknowledge: Callable[[], object]) -> Delivery | Refused:
+    """Read what kombu delivered. Never raises."""
+    route = message.delivery_info.get("routing_key") if isinstance(message.delivery_info, dict) else None
+    queue = route if isinstance(route, str) and route else "hopyard"
+    try:
+        if message.errors:  # kombu has tried to decompress it
+            raise Unfit(f"its body cannot be read: {message.errors[0][1]!r}"[:300])
+        part = _Part(
+            message.headers, message.body, message.content_type, message.content_encoding, unpacked=True
+        )
+        return _delivery(queue, part, b"", acknowledge)
+    except (Unfit, Unreadable) as error:
+        return Refused(queue, str(error), _kept(message), acknowledge)
 
-    envelope = from_json(raw)
-    headers = envelope["headers"]
+
+class _Part(NamedTuple):
+    headers: Any
+    body: Any
+    content_type: Any
+    content_encoding: Any
+    base64: bool = False
+    unpacked: bool = False
+
+
+def _delivery(queue: str, part: _Part, raw: bytes, acknowledge: Callable[[], object]) -> Delivery:
+    headers = part.headers
+    if not isinstance(headers, dict):
+        raise Unfit("it has no headers of Celery's protocol 2")
+    original, task = _name(headers, "id"), _name(headers, "task")
     if MARK in headers:  # its row has all the rest
-        return Delivery(headers["id"], headers["id"], queue, headers["task"], None, nothing, raw)
-    return from_message(app, message_of(envelope, queue), queue, nothing)._replace(raw=raw)
+        if not is_job_id(original):
+            raise Unfit(f"it is marked as Hopyard's, but its id {original!r} is no job's")
+        return Delivery(original, original, queue, task, None, acknowledge, raw)
+    return Delivery(job_id(original), original, queue, task, _foreign(headers, part), acknowledge, raw)
+
+
+def _foreign(headers: dict[str, Any], part: _Part) -> Foreign:
+    compression = None if part.unpacked else headers.get("compression")
+    text = body_text(part.body, part.content_type, part.content_encoding, compression, in_base64=part.base64)
+    payload = _parsed(text)
+    if not isinstance(payload, list) or len(payload) != 3:
+        raise Unfit("its body is not [args, kwargs, embed]")
+    args, kwargs, embed = payload
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise Unfit("its arguments are no list and object")
+    original = headers["id"]
+    kept = {name: value for name, value in headers.items() if name not in _NOT_KEPT}
+    return Foreign(
+        text,
+        _json(kept | {"id": job_id(original)}),
+        _time(headers, "eta"),
+        _time(headers, "expires"),
+        _reference(headers, "parent_id"),
+        _reference(headers, "root_id"),
+        _follow(embed),
+    )
+
+
+def _follow(embed: Any) -> frozenset[str]:
+    """Return what follows the job, of which each is checked to be a signature or a list of them."""
+    if embed is None:
+        return frozenset()
+    if not isinstance(embed, dict):
+        raise Unfit("the third part of its body is no object")
+    follow = {name for name in EMBED if embed.get(name)}
+    for name in follow:
+        value = embed[name]
+        signatures = value if isinstance(value, list) else [value]
+        if name == "chord" and len(signatures) != 1:
+            raise Unfit("its chord has not one body")
+        if not all(_is_signature(one) for one in signatures):
+            raise Unfit(f"what follows it (`{name}`) is no signature")
+    return frozenset(follow)
+
+
+def _is_signature(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("task"), str)
+        and isinstance(value.get("args", []), list)
+        and isinstance(value.get("kwargs", {}), dict)
+        and isinstance(value.get("options") or {}, dict)
+    )
+
+
+def _name(headers: Mapping[str, Any], name: str) -> str:
+    value = headers.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= _NAME_CHARACTERS or not _storable(value):
+        raise Unfit(
+            f"its {name} is {_shown(value)}, expected a text of at most {_NAME_CHARACTERS} characters"
+        )
+    return value
+
+
+def _reference(headers: Mapping[str, Any], name: str) -> str | None:
+    return None if headers.get(name) in (None, "") else job_id(_name(headers, name))
+
+
+def _time(headers: Mapping[str, Any], name: str) -> datetime | None:
+    value = headers.get(name)
+    if value is None or isinstance(value, datetime):
+        found = value
+    elif isinstance(value, str):
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            raise Unfit(f"its {name} is {_shown(value)}, expected a time as in ISO 8601") from None
+    else:
+        raise Unfit(f"its {name} is {_shown(value)}, expected a time as in ISO 8601")
+    if found is None:
+        return None
+    try:  # Celery's times without a zone are in UTC (`enable_utc`)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise Unfit(f"its {name} is {_shown(value)}, which no calendar has") from None
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        return json.loads(text, parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
+        raise Unfit(f"it is no JSON: {error}"[:300]) from None
+
+
+def _constant(name: str) -> Any:
+    raise Unfit(f"it has {name} in it, which JSON has not")
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Unfit(f"its headers have no JSON form: {error}"[:300]) from None
+
+
+def _storable(text: str) -> bool:
+    """Say whether any database takes a text: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except ValueError:  # a number of thousands of digits
+        return f"a {type(value).__name__} without end"
+
+
+def _kept(message: Any) -> bytes:
+    """Return what is kept of a message of kombu's that is refused."""
+    body = message.body
+    text = body if isinstance(body, str) else bytes(body or b"").decode(errors="backslashreplace")
+    try:
+        return json.dumps({"headers": message.headers, "body": text}, default=repr).encode()
+    except (ValueError, TypeError, RecursionError):
+        return text.encode(errors="backslashreplace")
 
 
 def message_of(envelope: dict[str, Any], queue: str) -> Any:
@@ -72,7 +250,9 @@ def message_of(envelope: dict[str, Any], queue: str) -> Any:
     from kombu.message import Message
 
     made: Any = Message
-    properties, body = envelope["properties"], envelope["body"]
+    properties, body = envelope.get("properties"), envelope["body"]
+    if not isinstance(properties, dict):
+        properties = {}
     if properties.get("body_encoding") == "base64":
         body = base64.b64decode(body)
     return made(
@@ -84,54 +264,4 @@ def message_of(envelope: dict[str, Any], queue: str) -> Any:
         properties=properties,
         headers=envelope["headers"],
         accept={"application/json"},
-    )
-
-
-def _request(app: Celery, message: Any, task: str) -> Any:
-    from celery.worker.request import Request
-
-    _check(message)
-    known = app.tasks.get(task) or Nameless(task)
-    return Request(message, app=app, task=known, body=message.body, headers=message.headers)
-
-
-def _check(message: Any) -> None:
-    from kombu.exceptions import KombuError
-
-    try:
-        payload = message.payload
-    except KombuError as error:
-        raise ValueError(f"its body cannot be read: {error}") from error
-    kinds = [list | tuple, dict, dict | None]
-    if (
-        not isinstance(payload, list | tuple)
-        or len(payload) != len(kinds)
-        or not all(isinstance(part, kind) for part, kind in zip(payload, kinds, strict=True))
-    ):
-        raise ValueError("its body is not [args, kwargs, embed]")
-
-
-def adopted(delivery: Delivery, priority: int) -> NewJob:
-    """Return the row for a stock producer's message."""
-    request = delivery.foreign
-    headers = dict(request.request_dict)
-    for name in ("args", "kwargs", "properties", "delivery_info", "hostname", "reply_to", "correlation_id"):
-        headers.pop(name, None)  # what Celery's request adds to the message's own headers
-    headers["id"] = delivery.id
-    body = request.body.decode() if isinstance(request.body, bytes) else str(request.body)
-    eta = request.eta.astimezone(UTC) if request.eta else None
-    later = eta is not None and eta > datetime.now(UTC)
-    return NewJob(
-        id=delivery.id,
-        task=delivery.task,
-        queue=delivery.queue,
-        priority=priority,
-        body=body,
-        headers=json.dumps(headers, default=str),
-        state=State.SCHEDULED if later else State.QUEUED,
-        eta=eta if later else None,
-        parent=job_id(request.parent_id) if request.parent_id else None,
-        root=job_id(request.root_id) if request.root_id else None,
-        origin=delivery.original if delivery.original != delivery.id else None,
-        linked=bool(canvas.links(body)),
     )

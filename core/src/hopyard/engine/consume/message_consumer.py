@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from hopyard.engine.claim import claimer
+from hopyard.engine.claim.claimer import PAUSE
+from hopyard.engine.consume.delivery import Refused
 from hopyard.engine.consume.flow import Flow
 from hopyard.engine.slots import Slots
 
@@ -21,7 +22,7 @@ FOREIGN_SLOTS: Final = 4
 
 
 class MessageConsumer:
-    """Messages wait in their slots for slots, and are acknowledged once their claim has committed."""
+    """Messages wait for a free slot of their queue, and are acknowledged once their claim has committed."""
 
     def __init__(
         self,
@@ -30,30 +31,32 @@ class MessageConsumer:
         *,
         take: Callable[[Sequence[Delivery]], Awaitable[Claimed]],
         closed: Callable[[], bool],
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        set_aside: Callable[[Sequence[Refused]], Coroutine[Any, Any, Any]],
+        spawn: Callable[[Coroutine[Any, Any, Any]], None],
     ) -> None:
-        self._lanes = slots
+        self._slots = slots
         self._main = main
         self._take = take
         self._closed = closed
+        self._set_aside = set_aside
         self._spawn = spawn
         self.flow = Flow(slots)
 
     def receive(self, delivery: Delivery) -> None:
         """Take a message, on the engine's loop."""
-        slots = self._lanes.get(delivery.queue)
+        slots = self._slots.get(delivery.queue)
         if slots is None:  # a stock producer's own exchange and routing key
-            slots = self._lanes.setdefault(delivery.queue, Slots.of(FOREIGN_SLOTS))
+            slots = self._slots.setdefault(delivery.queue, Slots.of(FOREIGN_SLOTS))
         slots.waiting.append(delivery)
         self.wake(slots)
 
     def forget(self) -> None:
         """Drop what waits: the broker gives it to others, or brings it again."""
-        for slots in self._lanes.values():
+        for slots in self._slots.values():
             slots.waiting.clear()
 
     def wake(self, slots: Slots) -> None:
-        """Claim for a slots if it has messages and room."""
+        """Claim for a queue if it has messages and free slots."""
         if slots.waiting and slots.free > 0 and not slots.claiming and not self._closed():
             slots.claiming = True
             self._spawn(self._claim(slots))
@@ -71,12 +74,20 @@ class MessageConsumer:
             found = await self._take([*batch.values()])
         finally:
             slots.claiming = False
-        kept = {delivery.id for delivery in (*found.left, *found.refused)}
+        # The outbox brings Hopyard's own again.
+        refused = [
+            Refused(one.queue, reason, one.foreign.body.encode(), one.acknowledge)
+            for one, reason in found.refused
+            if one.foreign is not None
+        ]
+        if refused:
+            self._spawn(self._set_aside(refused))  # which acknowledges them
+        kept = {one.id for one in found.left} | {one.id for one, _ in found.refused if one.foreign}
         acknowledged = [delivery.acknowledge for delivery in taken if delivery.id not in kept]
         self._main.soon(lambda: [acknowledge() for acknowledge in acknowledged])
         if found.left:
             again = {delivery.id for delivery in found.left}
             slots.waiting.extendleft(reversed([delivery for delivery in taken if delivery.id in again]))
-            asyncio.get_running_loop().call_later(claimer.PAUSE, self.wake, slots)
+            asyncio.get_running_loop().call_later(PAUSE, self.wake, slots)
             return
         self.wake(slots)

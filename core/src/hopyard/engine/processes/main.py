@@ -1,4 +1,4 @@
-"""The child process of `pool="process"` tasks: reads jobs from standard input, answers on standard output."""
+"""The child process of `pool="process"` tasks: takes jobs from its parent over a socket, answers there."""
 
 from __future__ import annotations
 
@@ -7,34 +7,38 @@ import faulthandler
 import json
 import os
 import signal
+import socket
 import sys
 import threading
-import traceback
-from collections.abc import Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from hopyard import current, portal
 from hopyard.app import Hopyard
 from hopyard.engine.processes.pool import CANCEL, claim_from
 from hopyard.engine.processes.process import resident
+from hopyard.engine.retry import describe
+from hopyard.engine.run.runner import nobody_cancelled
 from hopyard.errors import JobCancelled
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
-from hopyard.ledger.values import Progress
-from hopyard.redaction import redact
-from hopyard.tasks.classify import classify, said
+from hopyard.ledger.values import Claim, Progress
+from hopyard.tasks.classify import classify
 from hopyard.tasks.job import Job, current_job
 
 
 class ChildHost:
     """The `Host` of jobs in a child: one connection, opened for the first checkpoint."""
 
-    def __init__(self, hopyard: Hopyard, out: Any) -> None:
+    def __init__(self, hopyard: Hopyard, line: socket.socket) -> None:
         self._hopyard = hopyard
-        self._out = out
+        self._line = line
+        self._saying = threading.Lock()
+        self._about: dict[str, Any] = {}
         self._database: Database | None = None
         self._told = False
+        self._waits = 0
         self.worker = 0
         self.busy = False
 
@@ -50,8 +54,18 @@ class ChildHost:
             self._database = self._hopyard.open_database()
         return self._database, (self.worker, claim)
 
-    def release_slot(self, id_: str) -> AbstractAsyncContextManager[None]:
-        return nullcontext()  # the slot is the process, which is busy
+    @asynccontextmanager
+    async def release_slot(self, id_: str) -> AsyncIterator[None]:
+        """Have the parent give the job's slot to others until the block ends."""
+        self._waits += 1
+        if self._waits == 1:
+            self.say({"waits": True})
+        try:
+            yield
+        finally:
+            self._waits -= 1
+            if self._waits == 0:
+                self.say({"waits": False})
 
     def check(self, id_: str, claim: int) -> None:
         """Raise if the job was told to stop."""
@@ -69,19 +83,31 @@ class ChildHost:
         if self._database is not None:
             await self._database.close()
 
+    def begin(self, claim: Claim, worker: int) -> None:
+        """Speak of this job from now on."""
+        self.worker = worker
+        self._waits = 0
+        self._about = {"job": claim.id, "claim": claim.claim}
+
     def say(self, what: Mapping[str, Any]) -> None:
-        self._out.write(json.dumps(what).encode() + b"\n")
-        self._out.flush()
+        """Tell the parent of the job that runs."""
+        with self._saying:
+            self._line.sendall(json.dumps({**what, **self._about}).encode() + b"\n")
 
 
 def run(hopyard: Hopyard, host: ChildHost, order: dict[str, Any]) -> dict[str, Any]:
     """Run one job; return the answer."""
     claim = claim_from(order["claim"])
-    host.worker = order["worker"]
-    task = hopyard.task(claim.task)
-    job = Job(claim, host, order["checkpoint"])
+    host.begin(claim, order["worker"])
+    return _answer(hopyard, host, claim, order["checkpoint"])
+
+
+def _answer(hopyard: Hopyard, host: ChildHost, claim: Claim, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    process = os.getpid()
+    job = Job(claim, host, checkpoint)
     token = current_job.set(job)
     try:
+        task = hopyard.task(claim.task)
         values = task.payload.load_body(claim.body)
         if task.payload.job_parameter:
             values[task.payload.job_parameter] = job
@@ -93,20 +119,24 @@ def run(hopyard: Hopyard, host: ChildHost, order: dict[str, Any]) -> dict[str, A
             value = _on_portal(value)
         host.busy = False
         return {"result": task.payload.dump_result(value)}
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is told to the parent
-        verdict = hopyard.plugins.classify(task.name, error) or classify(error)
-        return {
-            "error": {
-                "kind": type(error).__name__,
-                "category": verdict.category,
-                "retry_after": verdict.retry_after,
-                "message": said(error),
-                "traceback": redact("".join(traceback.format_exception(error))),
-            }
-        }
+    except BaseException as error:  # noqa: BLE001 - whatever a task raises is told to the parent
+        host.busy = False
+        return {"error": _described(hopyard, claim.task, error)}
     finally:
         host.busy = False
         current_job.reset(token)
+        if os.getpid() != process:  # the task forked, and the child came back: it has nothing to answer
+            os._exit(0)
+
+
+def _described(hopyard: Hopyard, task: str, error: BaseException) -> dict[str, Any]:
+    if isinstance(error, asyncio.CancelledError):
+        error = nobody_cancelled(task, error)
+    verdict = hopyard.plugins.classify(task, error) or classify(error)
+    told = describe(error, verdict.category, None)
+    return {name: told[name] for name in ("kind", "category", "message", "traceback")} | {
+        "retry_after": verdict.retry_after
+    }
 
 
 def _on_portal(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -129,16 +159,17 @@ def _on_portal(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def main() -> None:
-    """Serve jobs until standard input ends: the parent is gone then."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what tasks print goes to the log, not into the protocol
+    """Serve jobs until the line ends: the parent is gone then."""
+    descriptor = int(sys.argv[1])
+    os.set_inheritable(descriptor, False)  # what tasks start must not hold the line, nor read from it
     hopyard: Hopyard = current.get()
     hopyard.plugins.start_process("child")
-    host = ChildHost(hopyard, out)
-    signal.signal(CANCEL, host.stop)
     faulthandler.enable()  # a segfault says where, in the parent's log and in the job's history
-    for line in sys.stdin.buffer:
-        host.say(run(hopyard, host, json.loads(line)))
+    with socket.socket(fileno=descriptor) as line, line.makefile("rb") as orders:
+        host = ChildHost(hopyard, line)
+        signal.signal(CANCEL, host.stop)
+        for order in orders:
+            host.say(run(hopyard, host, json.loads(order)))
     hopyard.plugins.stop_process("child")
     portal.run(host.close())
 

@@ -1,4 +1,4 @@
-"""Child processes for `pool="process"` tasks: one job at a time each, JSON lines over pipes.
+"""Child processes for `pool="process"` tasks: one job at a time each, JSON lines over a socket.
 
 A child is a fresh interpreter, so that no thread, loop or connection crosses a fork; its death is seen at
 once, with its exit signal, and a time limit or a cancel ends in a kill.
@@ -89,31 +89,44 @@ class ProcessPool:
     async def _converse(
         self, child: Process, claim: Claim, checkpoint: Mapping[str, Any], worker: int
     ) -> dict[str, Any]:
-        assert child.process.stdin is not None  # noqa: S101 - it was asked for
         order = {"claim": claim._asdict(), "checkpoint": checkpoint, "worker": worker}
         try:
-            child.process.stdin.write(json.dumps(order, default=str).encode() + b"\n")
-            await child.process.stdin.drain()
+            child.writer.write(json.dumps(order, default=str).encode() + b"\n")
+            await child.writer.drain()
             answer = await self._answer(child, claim)
             if answer is not None:
                 return answer
         except ConnectionError as error:
-            log.warning("the child of %s closed its pipe: %s", claim.id, error)
+            log.warning("the child of %s closed its line: %s", claim.id, error)
         evidence = await child.death()
         raise ProcessDied(f"the process that ran {claim.task} died: {evidence['exit']}", evidence)
 
     async def _answer(self, child: Process, claim: Claim) -> dict[str, Any] | None:
-        """Take progress until the job's end; return what the child says of that, None if it says nothing."""
-        assert child.process.stdout is not None  # noqa: S101 - it was asked for
-        while line := await child.process.stdout.readline():
-            said = json.loads(line)
-            if "memory" in said:
-                child.memory = said["memory"]
-            elif "progress" in said:
-                current, total, message = said["progress"]
-                self._host.note(Progress(claim.id, current, total, message, utcnow()))
-            else:
-                return dict(said)
+        """Take progress until the job's end; return what the child says of that, None if it says nothing.
+
+        Each line names its job and claim. What is said of others, by what an earlier job left running, is no
+        answer.
+        """
+        async with contextlib.AsyncExitStack() as waiting:
+            while line := await child.line():
+                try:
+                    said = json.loads(line)
+                    ours = said["job"] == claim.id and said["claim"] == claim.claim
+                except (ValueError, TypeError, KeyError):
+                    ours = False
+                if not ours:
+                    log.error("the child of %s said what is no answer: %r", claim.id, line[:200])
+                elif "memory" in said:
+                    child.memory = said["memory"]
+                elif "waits" in said:
+                    await waiting.aclose()
+                    if said["waits"]:
+                        await waiting.enter_async_context(self._host.release_slot(claim.id))
+                elif "progress" in said:
+                    current, total, message = said["progress"]
+                    self._host.note(Progress(claim.id, current, total, message, utcnow()))
+                else:
+                    return dict(said)
         return None
 
     async def _ask_to_stop(self, child: Process, claim: Claim) -> None:

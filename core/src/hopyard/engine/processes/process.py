@@ -1,14 +1,16 @@
-"""One child process as its parent sees it: its pipes, its last words, its memory at last sight, its death."""
+"""One child process as its parent sees it: its line, its last words, its memory at last sight, its death."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hopyard import portal
 from hopyard.errors import ResourceError
 from hopyard.ledger import crashes
 
@@ -28,33 +30,63 @@ class ProcessDied(ResourceError):
 
 
 class Process:
-    """A child and a reader of its standard error, which goes on to the worker's own."""
+    """A child, the line over which it takes jobs and answers, and a reader of its standard error.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    The line is a socket of its own, which what the task starts does not inherit; the child's standard input
+    is empty, and what it prints goes to the worker's log.
+    """
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         self.process = process
+        self.reader = reader
+        self.writer = writer
         self._words = b""
         self.memory: int | None = None
         """Resident bytes at last sight, or as the child said itself."""
-        self._listening = asyncio.create_task(self._listen())
+        self._listening = portal.spawn(self._listen())
+        self._exit = portal.spawn(process.wait())
 
     @classmethod
     async def start(cls, environment: Mapping[str, str]) -> Process:
         """Start a child with these variables."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "hopyard.engine.processes.main",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-            limit=_LINE_BYTES,
-        )
-        return cls(process)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # nothing of the working directory is imported
+                "-m",
+                "hopyard.engine.processes.main",
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=environment,
+                pass_fds=(theirs.fileno(),),
+            )
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
+        return cls(process, reader, writer)
+
+    async def line(self) -> bytes:
+        """Return the next line that the child wrote; nothing once it is dead, whoever holds its line."""
+        reading = asyncio.ensure_future(self.reader.readline())
+        try:
+            await asyncio.wait([reading, self._exit], return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():  # what it wrote before it died is there already, or never comes
+                await asyncio.wait([reading], timeout=_REST_SECONDS)
+            return reading.result() if reading.done() else b""
+        except (ConnectionError, ValueError):  # cut, or a line without end
+            return b""
+        finally:
+            reading.cancel()
 
     async def _listen(self) -> None:
-        assert self.process.stderr is not None  # noqa: S101 - it was asked for
-        while chunk := await self.process.stderr.read(65536):
+        assert self.process.stdout is not None  # noqa: S101 - it was asked for
+        while chunk := await self.process.stdout.read(65536):
             self._words = (self._words + chunk)[-crashes.READ_BYTES :]
             with contextlib.suppress(OSError):  # the worker's own log is gone: nobody to tell
                 while chunk:
@@ -64,7 +96,7 @@ class Process:
     async def busy(self) -> Any:
         """Watch the child's memory while it runs a job; its words are that job's from now on."""
         self._words, self.memory = b"", None
-        watching = asyncio.create_task(self._watch())
+        watching = portal.spawn(self._watch())
         try:
             yield
         finally:
@@ -85,6 +117,7 @@ class Process:
         """Kill the child and wait until it is gone."""
         if self.process.returncode is None:
             self.process.kill()
+        self.writer.close()
         await self.process.wait()
         await asyncio.wait([self._listening], timeout=_REST_SECONDS)
 

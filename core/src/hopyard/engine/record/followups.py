@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.broker import envelope
-from hopyard.errors import LedgerUnavailable
-from hopyard.ledger import following
+from hopyard.errors import LedgerError, LedgerUnavailable
+from hopyard.ledger import following, set_aside
+from hopyard.ledger.set_aside import SetAside
 from hopyard.ledger.values import NewJob, QueueMessage, job_id, new_id, renamed
 from hopyard.specs import State
 from hopyard.tasks import canvas
@@ -17,7 +18,7 @@ from hopyard.tasks import canvas
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.ledger.database import Connection
-    from hopyard.ledger.following import Leader
+    from hopyard.ledger.following import FinishedJob
     from hopyard.ledger.values import Claim
     from hopyard.tasks.client import Client
 
@@ -68,12 +69,33 @@ class FollowUps:
                 return
 
     async def _follow(self, ids: Sequence[str]) -> None:
+        """Store what follows a page of jobs; one whose follow-ups cannot be stored is set aside."""
+        try:
+            await self._store(ids)
+        except LedgerUnavailable:
+            raise
+        except Exception as error:
+            if len(ids) > 1:
+                for id_ in ids:
+                    await self._follow([id_])
+                return
+            log.exception("what follows job %s is given up", ids[0])
+            await self._set_aside(ids[0], error)
+
+    async def _set_aside(self, id_: str, error: Exception) -> None:
+        reason = f"what follows the job is given up: {type(error).__name__}: {error}"
+        async with self._database.transaction() as tx:
+            await following.take(tx, self._database, [id_])
+            await set_aside.add(tx, self._database.dialect.now, [SetAside("follow-up", id_, reason)])
+
+    async def _store(self, ids: Sequence[str]) -> None:
         async with self._database.transaction() as tx:
             expansion = _Expansion(self._hopyard, tx)
-            for leader in await following.take(tx, self._database, ids):
-                await expansion.add(leader)
+            for job in await following.take(tx, self._database, ids):
+                await expansion.add(job)
             await following.open_groups(tx, self._database.dialect, expansion.sizes)
             await following.give_up(tx, self._database.dialect, expansion.given_up)
+            await set_aside.add(tx, self._database.dialect.now, expansion.set_aside)
             jobs = await self._with_free_ids(tx, expansion.jobs)
             new = await tx.insert_jobs(jobs) if jobs else set()
         await self._client.ring(
@@ -102,15 +124,37 @@ class _Expansion:
         self.jobs: list[NewJob] = []
         self.sizes: dict[str, int] = {}
         self.given_up: list[NewJob] = []
+        self.set_aside: list[SetAside] = []
 
-    async def add(self, job: Leader) -> None:
-        embed = canvas.links(job.body)
-        if job.state is State.SUCCEEDED:
-            await self._succeeded(job, embed)
-        else:
-            self._failed(job, embed)
+    async def add(self, job: FinishedJob) -> None:
+        """Add what follows a job, or the reason why that is given up. Raises `LedgerError`."""
+        before = len(self.jobs)
+        try:
+            embed = canvas.links(job.body)
+            if job.state is State.SUCCEEDED:
+                await self._succeeded(job, embed)
+            else:
+                self._failed(job, embed)
+        except LedgerError:
+            raise  # of the whole transaction
+        except Exception as error:
+            log.exception("what follows job %s is given up", job.id)
+            del self.jobs[before:]
+            self._give_up_all(job, f"{type(error).__name__}: {error}")
 
-    async def _succeeded(self, job: Leader, embed: dict[str, Any]) -> None:
+    def _give_up_all(self, job: FinishedJob, why: str) -> None:
+        reason = f"it cannot be made of what job {job.id} left: {why}"
+        try:
+            embed = canvas.links(job.body)
+            signatures = [
+                one for value in embed.values() for one in (value if isinstance(value, list) else [value])
+            ]
+            self._give_up(job, signatures, reason)
+        except Exception as error:  # noqa: BLE001 - nobody can say who would wait: the reason is kept
+            reason = f"{reason}; nor can its follow-ups be named: {error}"
+        self.set_aside.append(SetAside("follow-up", job.id, reason))
+
+    async def _succeeded(self, job: FinishedJob, embed: dict[str, Any]) -> None:
         result = json.loads(job.result or "null")
         for callback in embed.get("callbacks", ()):
             self._apply(job, callback, (result,))
@@ -123,7 +167,7 @@ class _Expansion:
             if parts is not None:
                 self._apply(job, body, ([json.loads(part) for part in parts],))
 
-    def _failed(self, job: Leader, embed: dict[str, Any]) -> None:
+    def _failed(self, job: FinishedJob, embed: dict[str, Any]) -> None:
         if job.state is State.DEAD:
             for errback in embed.get("errbacks", ()):
                 self._apply(job, errback, (job.id,))
@@ -136,7 +180,9 @@ class _Expansion:
         waiting = [*chain, *(body for body in bodies if body)]
         self._give_up(job, waiting, f"job {job.id}, which it follows, is {state}")
 
-    def _apply(self, job: Leader, signature: dict[str, Any], args: tuple[Any, ...], **options: Any) -> None:
+    def _apply(
+        self, job: FinishedJob, signature: dict[str, Any], args: tuple[Any, ...], **options: Any
+    ) -> None:
         """Collect the jobs of a signature. One that cannot be expanded is given up, with the reason."""
         from celery import signature as made
 
@@ -148,12 +194,14 @@ class _Expansion:
         except Exception as error:
             log.exception("what follows job %s cannot be made", job.id)
             rest = [signature, *options.get("chain", ())]
-            self._give_up(job, rest, f"it cannot be made of what job {job.id} left: {error}")
+            reason = f"it cannot be made of what job {job.id} left: {error}"
+            self.set_aside.append(SetAside("follow-up", job.id, reason))
+            self._give_up(job, rest, reason)
             return
         self.jobs += found.jobs
         self.sizes |= found.sizes
 
-    def _give_up(self, job: Leader, signatures: Sequence[dict[str, Any]], reason: str) -> None:
+    def _give_up(self, job: FinishedJob, signatures: Sequence[dict[str, Any]], reason: str) -> None:
         for signature in canvas.promised(signatures):
             id_, task = job_id(signature["options"]["task_id"]), signature["task"]
             known = self._hopyard.plugins.options.get(task)

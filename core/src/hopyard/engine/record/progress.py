@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from hopyard import portal
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
@@ -29,11 +30,11 @@ class ProgressWriter:
     def note(self, progress: Progress) -> None:
         """Take progress; never waits."""
         self._latest[progress.id] = progress
-        self._loop.call_soon_threadsafe(self._arm)
+        portal.call_soon(self._loop, self._arm)
 
     def _arm(self) -> None:
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+            self._writing = portal.spawn(self._write())
 
     async def _write(self) -> None:
         while self._latest:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from hopyard import portal
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Again, Done
@@ -58,8 +59,11 @@ class Recorder:
             self._done.append(outcome)
         else:
             self._again.append(outcome)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush())
+            self._flusher = portal.spawn(self._flush())
 
     async def drained(self) -> None:
         """Return when everything is written."""
@@ -73,12 +77,14 @@ class Recorder:
                 await asyncio.sleep(_GATHER)
             busy = True
             was_full = self.full
-            done, self._done = self._done[:_BATCH], self._done[_BATCH:]
-            again, self._again = self._again[:_BATCH], self._again[_BATCH:]
+            done, again = self._done[:_BATCH], self._again[:_BATCH]
             if done:
                 await self._write(done, self._database.finish)
             if again:
                 await self._write(again, self._database.again)
+            # Only now: whatever ends this flush early, the next one writes what is left, and a second write
+            # of an outcome is refused.
+            del self._done[: len(done)], self._again[: len(again)]
             if was_full and not self.full:
                 self._caught_up()
 
@@ -101,7 +107,10 @@ class Recorder:
         refused = [outcome.id for outcome in batch if outcome.id not in ours]
         for id_ in refused:
             log.warning("job %s was no longer ours: its outcome was refused", id_)
-        self._written([outcome.id for outcome in batch], refused)
+        try:
+            self._written([outcome.id for outcome in batch], refused)
+        except Exception:
+            log.exception("who looks at recorded outcomes failed")
 
     async def _halve(
         self,

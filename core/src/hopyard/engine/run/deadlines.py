@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
+
+from hopyard.portal import NOBODY
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+_SPARE: Final = 256
+
 
 class Deadline:
-    """When a block must be over. `expired`: it was not, and was cancelled; it raises `TimeoutError` then."""
+    """When a block must be over. `expired`: it was not, and was cancelled; it raises `TimeoutError` then.
 
-    __slots__ = ("_before", "_waiting", "at", "expired", "over", "task")
+    It raises so also where the block swallowed its cancellation and ended by itself later.
+    """
 
-    def __init__(self, waiting: _Waiting, at: float, task: asyncio.Task[object]) -> None:
+    __slots__ = ("_before", "_waiting", "at", "expired", "over", "seconds", "task")
+
+    def __init__(self, waiting: _Waiting, at: float, seconds: float, task: asyncio.Task[object]) -> None:
         self._waiting = waiting
+        self.seconds = seconds
         self._before = task.cancelling()
         self.at = at
         self.task = task
@@ -35,8 +44,11 @@ class Deadline:
     ) -> Literal[False]:
         self.over = True
         self._waiting.open -= 1
-        # Somebody else's cancel that came as well has precedence.
-        if self.expired and kind is asyncio.CancelledError and self.task.uncancel() <= self._before:
+        if not self.expired:
+            return False
+        others = self.task.uncancel() > self._before
+        # Somebody else's cancel that came as well has precedence, and so has an error of the block's own.
+        if kind is None or (kind is asyncio.CancelledError and not others):
             raise TimeoutError from error
         return False
 
@@ -56,13 +68,15 @@ class _Waiting:
         self.open += 1
 
 
-_SPARE: Final = 256
-
-
 class Deadlines:
-    """Deadlines of one event loop, by their length in seconds."""
+    """Deadlines of one event loop, by their length in seconds.
 
-    def __init__(self) -> None:
+    `ignored` is told of a block that still runs `grace` seconds after it was cancelled.
+    """
+
+    def __init__(self, grace: float, ignored: Callable[[Deadline], None]) -> None:
+        self._grace = grace
+        self._ignored = ignored
         self._waiting: dict[float, _Waiting] = {}
 
     def within(self, seconds: float) -> Deadline:
@@ -74,8 +88,9 @@ class Deadlines:
         waiting = self._waiting.get(seconds)
         if waiting is None:
             waiting = self._waiting[seconds] = _Waiting()
-            loop.call_at(at, self._due, seconds)
-        return Deadline(waiting, at, task)
+            # On nobody's behalf: it cancels the tasks of many jobs.
+            loop.call_at(at, self._due, seconds, context=NOBODY.copy())
+        return Deadline(waiting, at, seconds, task)
 
     def _due(self, seconds: float) -> None:
         loop, waiting = asyncio.get_running_loop(), self._waiting[seconds]
@@ -85,7 +100,12 @@ class Deadlines:
             if not deadline.over:
                 deadline.expired = True
                 deadline.task.cancel()
+                loop.call_later(self._grace, self._look_again, deadline, context=NOBODY.copy())
         if deadlines:
-            loop.call_at(deadlines[0].at, self._due, seconds)
+            loop.call_at(deadlines[0].at, self._due, seconds, context=NOBODY.copy())
         else:
             del self._waiting[seconds]
+
+    def _look_again(self, deadline: Deadline) -> None:
+        if not deadline.over:
+            self._ignored(deadline)

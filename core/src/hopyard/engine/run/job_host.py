@@ -58,14 +58,17 @@ class JobHost:
     async def release_slot(self, id_: str) -> AsyncIterator[None]:
         """Give the job's slot to others until the block ends."""
         running = self._running.get(id_)
-        slots = running.slots if running else None
-        if slots is None:
+        if running is None:
             yield
             return
-        slots.free += 1
-        self._wake(slots)
+        running.waits += 1
+        if running.waits == 1:
+            running.slots.free += 1
+            self._wake(running.slots)
         try:
             yield
         finally:
-            # Over the limit for as long as the job that took the slot lasts: nobody waits for it.
-            slots.free -= 1
+            running.waits -= 1
+            if running.waits == 0 and not running.over:
+                # Over the limit for as long as the job that took the slot lasts: nobody waits for it.
+                running.slots.free -= 1

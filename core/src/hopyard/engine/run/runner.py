@@ -3,233 +3,150 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import ctypes
 import json
 import logging
-import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from hopyard.engine.processes.pool import RemoteError
-from hopyard.engine.processes.process import ProcessDied
+from hopyard.engine.retry import Retry, describe
 from hopyard.engine.run.deadlines import Deadline, Deadlines
-from hopyard.errors import JobCancelled, JobFailed, StaleFence, TimeLimitExceeded
-from hopyard.ledger.crashes import MAX_CRASHES
-from hopyard.ledger.values import Again, Claim, Done, utcnow
-from hopyard.redaction import redact
-from hopyard.specs import Category, State
-from hopyard.tasks.classify import classify, delay, said
+from hopyard.engine.run.threads import Ended, Threads
+from hopyard.errors import JobCancelled, StaleFence, TimeLimitExceeded
+from hopyard.ledger.values import Again, Claim, Done
+from hopyard.specs import State
 from hopyard.tasks.job import Job, current_job
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.engine.processes.pool import ProcessPool
-    from hopyard.specs import Verdict
     from hopyard.tasks import Task
     from hopyard.tasks.job import Host
 
 log = logging.getLogger("hopyard.engine")
 
-#: A thread that was told to stop and has not is left alone after so many seconds.
-_ABANDON_SECONDS: Final = 5.0
-_TRACEBACK_CHARACTERS: Final = 20_000
+#: A task that was told to stop has so many seconds; then its outcome is recorded without it.
+GRACE_SECONDS: Final = 5.0
 
 
 class Runner:
     """Runs the claimed jobs of one worker."""
 
-    def __init__(self, hopyard: Hopyard, host: Host, slots: int, children: ProcessPool) -> None:
+    def __init__(
+        self, hopyard: Hopyard, host: Host, processes: ProcessPool, ignored: Callable[[Job, float], None]
+    ) -> None:
         self._hopyard = hopyard
         self._host = host
-        self._processes = children
-        self._limits = Deadlines()
-        # More threads than slots: one that ignores its time limit keeps its thread, not its slot.
-        self._threads = ThreadPoolExecutor(slots + 32, thread_name_prefix="hopyard-job")
+        self._processes = processes
+        self.retry = Retry(hopyard.plugins)
+        self._threads = Threads()
+        self._deadlines = Deadlines(GRACE_SECONDS, partial(_ignored, ignored))
 
     async def run(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int) -> Done | Again:
-        """Run a job; return what the ledger shall record. Raises `StaleFence` if it is no longer ours."""
+        """Run a job; return what the ledger shall record.
+
+        Raises `StaleFence` if the job is no longer ours, and `CancelledError` if it was told to stop.
+        """
         started = time.monotonic()
         try:
-            result = await self._result(claim, checkpoint, worker)
-        except StaleFence:
+            ended = await self._ended(claim, checkpoint, worker)
+        except asyncio.CancelledError:
             raise
-        except JobCancelled as error:
-            described = self._describe(error, "cancelled", None)
-            return Done(claim.id, claim.claim, State.CANCELLED, None, described, None)
-        # A task may raise anything, it is classified and recorded. One that asks the process to end fails:
-        # let through, that would end the event loop and every other job with it.
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
-            return self._failed(claim, error, time.monotonic() - started, worker)
-        return Done(claim.id, claim.claim, State.SUCCEEDED, result, None, None)
+        except BaseException as error:  # noqa: BLE001 - a task may raise anything; none of it leaves the job
+            ended = Ended(error=error)
+        failure = ended.error
+        if failure is None:
+            return Done(claim.id, claim.claim, State.SUCCEEDED, ended.value, None, None)
+        if isinstance(failure, StaleFence):
+            raise failure
+        if isinstance(failure, JobCancelled):
+            told = json.dumps(describe(failure, "cancelled", None))
+            return Done(claim.id, claim.claim, State.CANCELLED, None, told, None)
+        if isinstance(failure, asyncio.CancelledError):
+            failure = nobody_cancelled(claim.task, failure)
+        return self.retry.after(claim, failure, time.monotonic() - started, worker)
 
-    async def _result(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int) -> str:
+    async def _ended(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int) -> Ended:
         task = self._hopyard.task(claim.task)
         limit = self._hopyard.plugins.options[claim.task].time_limit
         if task.pool == "process":
-            return await self._processes.run(claim, checkpoint, worker, limit)
+            return Ended(await self._processes.run(claim, checkpoint, worker, limit))
         job = Job(claim, self._host, checkpoint)
         values = task.payload.load_body(claim.body)
         if task.payload.job_parameter:
             values[task.payload.job_parameter] = job
-        current_job.set(job)  # in this asyncio task's own context
+        own(job)
         if task.is_async:
-            value = await self._on_loop(task, values, limit)
+            ended = Ended(await self._on_loop(task, values, limit))
         else:
-            value = await self._in_thread(task, values, limit)
-        return task.payload.dump_result(value)
+            ended = await self._in_thread(task, values, limit)
+        if ended.error is None:
+            ended.value = task.payload.dump_result(ended.value)
+        return ended
 
     async def _on_loop(self, task: Task[..., Any], values: dict[str, Any], limit: float) -> Any:
         deadline: Deadline | None = None
         try:
-            with self._limits.within(limit) as deadline:
+            with self._deadlines.within(limit) as deadline:
                 return await task.function(**values)
         except TimeoutError:
             if deadline is not None and deadline.expired:
-                raise _over(task, limit) from None
+                raise over(task.name, limit) from None
             raise  # the task's own
         except asyncio.CancelledError as error:
             current = asyncio.current_task()
             if current is not None and current.cancelling():
                 raise
             # Nobody told the job to stop: something that it awaited was cancelled.
-            raise RuntimeError(f"{task.name} ended with CancelledError, but nobody cancelled it") from error
+            raise nobody_cancelled(task.name, error) from error
 
-    async def _in_thread(self, task: Task[..., Any], values: dict[str, Any], limit: float) -> Any:
-        call = _ThreadCall(task.function, values)
-        context = contextvars.copy_context()
-        future = asyncio.get_running_loop().run_in_executor(self._threads, context.run, call)
+    async def _in_thread(self, task: Task[..., Any], values: dict[str, Any], limit: float) -> Ended:
+        call = self._threads.call(partial(task.function, **values))
         try:
-            done, _ = await asyncio.wait([future], timeout=limit)
+            done, _ = await asyncio.wait([call.ended], timeout=limit)
         except asyncio.CancelledError:
             call.interrupt(JobCancelled)
-            await asyncio.wait([future], timeout=_ABANDON_SECONDS)
-            _retrieve(future)
-            if not future.done():
+            await asyncio.wait([call.ended], timeout=GRACE_SECONDS)
+            if not call.ended.done():
                 raise asyncio.CancelledError(
-                    f"its thread did not stop within {_ABANDON_SECONDS:g} s: it goes on, unheard"
+                    f"its thread did not stop within {GRACE_SECONDS:g} s: it goes on, its outcome is ignored"
                 ) from None
             raise
         if done:
-            return future.result()
+            return call.ended.result()
         call.interrupt(TimeLimitExceeded)
-        await asyncio.wait([future], timeout=_ABANDON_SECONDS)
-        if not future.done():
-            log.error("a thread of %s goes on after its time limit; its outcome will be ignored", task.name)
-        _retrieve(future)
-        raise _over(task, limit)
-
-    def _failed(self, claim: Claim, error: BaseException, seconds: float, worker: int) -> Done | Again:
-        verdict = self._classify(claim.task, error)
-        policy = self._policy(claim.task)
-        died = isinstance(error, ProcessDied)
-        wait = delay(policy, verdict, claim.attempt if died else max(1, claim.attempt - claim.crashes))
-        if isinstance(error, ProcessDied) and claim.crashes + 1 >= MAX_CRASHES:
-            wait = None
-            error = ProcessDied(f"{error}; {MAX_CRASHES} times what ran it died", error.evidence)
-        described = self._describe(error, verdict.category, seconds)
-        entry = json.dumps(
-            {
-                "attempt": claim.attempt,
-                "outcome": "failed",
-                "worker": worker,
-                "began": (utcnow() - timedelta(seconds=seconds)).isoformat(),
-                "at": utcnow().isoformat(),
-            }
-            | {key: value for key, value in json.loads(described).items() if key != "traceback"}
-            | ({"evidence": error.evidence} if isinstance(error, ProcessDied) else {})
-        )
-        name, text = type(error).__name__, said(error)
-        if wait is None:
-            log.error(
-                "%s %s ended dead (%s): %s: %s",
-                claim.task,
-                claim.id,
-                verdict.category,
-                name,
-                text,
-            )
-            return Done(claim.id, claim.claim, State.DEAD, None, described, entry)
-        log.warning(
-            "%s %s failed (%s), again in %.1f s: %s: %s",
-            claim.task,
-            claim.id,
-            verdict.category,
-            wait,
-            name,
-            text,
-        )
-        reason = f"attempt {claim.attempt} failed: {name}: {text}"[:500]
-        return Again(claim.id, claim.claim, utcnow() + timedelta(seconds=wait), reason, entry, int(died))
-
-    def _classify(self, task: str, error: BaseException) -> Verdict:
-        return self._hopyard.plugins.classify(task, error) or classify(error)
-
-    def _policy(self, task: str) -> Any:
-        from hopyard.specs import RetryPolicy
-
-        options = self._hopyard.plugins.options.get(task)
-        return options.retry if options else RetryPolicy(max_retries=0)
-
-    def _describe(self, error: BaseException, category: str, seconds: float | None) -> str:
-        remote = isinstance(error, RemoteError | JobFailed) and error.kind
-        trace = getattr(error, "remote_traceback", None) or "".join(traceback.format_exception(error))
-        return json.dumps(
-            {
-                "kind": remote or type(error).__name__,
-                "category": str(category),
-                "message": said(error)[:2000],
-                "traceback": redact(trace)[-_TRACEBACK_CHARACTERS:],
-                "seconds": seconds,
-            }
-        )
+        await asyncio.wait([call.ended], timeout=GRACE_SECONDS)
+        if not call.ended.done():
+            log.error("a thread of %s goes on after its time limit; its outcome is ignored", task.name)
+        return Ended(error=over(task.name, limit))
 
     def close(self) -> None:
         """Let the threads go."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
 
-class _ThreadCall:
-    """A call in a thread that can be interrupted at its next Python instruction."""
-
-    def __init__(self, function: Callable[..., Any], values: dict[str, Any]) -> None:
-        self._function = function
-        self._values = values
-        self._thread: int | None = None
-        self._lock = threading.Lock()
-
-    def __call__(self) -> Any:
-        with self._lock:
-            self._thread = threading.get_ident()
-        try:
-            return self._function(**self._values)
-        finally:
-            with self._lock:
-                self._thread = None
-
-    def interrupt(self, kind: type[BaseException]) -> None:
-        """Raise `kind` in the thread, if it still runs."""
-        with self._lock:
-            if self._thread is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread), ctypes.py_object(kind)
-                )
+def own(job: Job) -> None:
+    """Make the running asyncio task, and what it starts, the job's."""
+    current_job.set(job)
+    task = asyncio.current_task()
+    if task is not None:
+        task.owner = job  # type: ignore[attr-defined]  # of `portal.OwnedTask`
 
 
-def _over(task: Task[..., Any], limit: float) -> TimeLimitExceeded:
-    return TimeLimitExceeded(f"{task.name} ran longer than its time limit of {limit:g} s")
+def over(task: str, limit: float) -> TimeLimitExceeded:
+    """Return the error of a job that ran too long."""
+    return TimeLimitExceeded(f"{task} ran longer than its time limit of {limit:g} s")
 
 
-def failed_here(claim: Claim, error: Exception) -> Done:
-    """Return the end of a job that failed outside its task, which nobody can be asked about."""
-    described = {"kind": type(error).__name__, "category": Category.BUG, "message": said(error)}
-    return Done(claim.id, claim.claim, State.DEAD, None, json.dumps(described), None)
+def nobody_cancelled(task: str, error: BaseException) -> RuntimeError:
+    """Return the error of a task that lets out a cancellation of which the worker knows nothing."""
+    made = RuntimeError(f"{task} ended with CancelledError, but nobody cancelled it")
+    made.__cause__ = error
+    return made
 
 
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Look at a future's error, so that nobody complains that nobody did."""
-    future.add_done_callback(lambda f: f.cancelled() or f.exception())
+def _ignored(tell: Callable[[Job, float], None], deadline: Deadline) -> None:
+    job = getattr(deadline.task, "owner", None)
+    if job is not None:
+        tell(job, deadline.seconds)

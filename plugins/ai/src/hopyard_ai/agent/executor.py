@@ -46,7 +46,7 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Deadlines:
+class Limits:
     """How far one run may go. Cost in US dollars, where the model's prices are known."""
 
     max_steps: int = 10
@@ -89,7 +89,7 @@ class Executor:
         tools: Sequence[ToolSpec],
         call_tool: CallTool,
         *,
-        limits: Deadlines,
+        limits: Limits,
         save: Callable[[str], Awaitable[None]],
     ) -> None:
         self._model = model

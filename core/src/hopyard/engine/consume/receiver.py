@@ -1,0 +1,93 @@
+"""Messages that are no job of this worker's: of Celery's own tasks, or of nobody's."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from hopyard.engine.consume.delivery import Delivery, Refused, from_kombu, message_of, nothing
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger import set_aside
+from hopyard.ledger.set_aside import SetAside
+
+if TYPE_CHECKING:
+    from hopyard.engine.celery_node.main_thread import MainThread
+    from hopyard.ledger.database import Database
+    from hopyard.loading import Plugins
+
+log = logging.getLogger("hopyard.engine")
+
+_PAUSE: Final = 1.0
+
+
+class Receiver:
+    """Reads what Celery's consumer delivers, hands Celery's tasks to its pool, keeps what nobody can read."""
+
+    def __init__(
+        self, app: Any, plugins: Plugins, database: Database, main: MainThread, ending: Callable[[], bool]
+    ) -> None:
+        self._app = app
+        self._plugins = plugins
+        self._database = database
+        self._main = main
+        self._ending = ending
+        self._consumer: Any = None
+
+    def connected(self, consumer: Any) -> None:
+        """Take the consumer that now delivers messages."""
+        self._consumer = consumer
+
+    def read(self, message: Any) -> Delivery | Refused:
+        """Return a message of kombu's as a job's, or as refused."""
+        errors = self._consumer.connection_errors
+        return from_kombu(message, lambda: message.ack_log_error(log, errors))
+
+    def celery_runs(self, task: str) -> bool:
+        """Say whether a task is Celery's own, or only the app's: its pool runs those, outside of the ledger."""
+        return task not in self._plugins.tasks and task in self._app.tasks
+
+    def divert(self, delivery: Delivery) -> bool:
+        """Hand a message that was taken in a batch to Celery's pool if that runs its task; say whether so.
+
+        It is as good as acknowledged early.
+        """
+        strategies = self._consumer.strategies if self._consumer is not None else {}
+        if not self.celery_runs(delivery.task) or delivery.task not in strategies:
+            return False
+        message = message_of(json.loads(delivery.raw), delivery.queue)
+        strategy = strategies[delivery.task]
+        self._main.soon(lambda: strategy(message, None, nothing, nothing, []))
+        return True
+
+    async def set_aside(self, refused: Sequence[Refused]) -> bool:
+        """Keep messages that are no job's in the ledger, then acknowledge them.
+
+        However long the ledger is away; False if the worker ends meanwhile.
+        """
+        for one in refused:
+            log.error("a message in %s is no job's and is set aside: %s", one.queue, one.reason)
+        things = [
+            SetAside(
+                "message",
+                hashlib.sha256(one.raw).hexdigest()[:32],
+                f"in queue {one.queue}: {one.reason}",
+                one.raw.decode(errors="backslashreplace"),
+            )
+            for one in refused
+        ]
+        while True:
+            try:
+                await set_aside.keep(self._database, things)
+            except LedgerUnavailable as error:
+                if self._ending():
+                    return False
+                log.warning("%d messages wait to be set aside: %s", len(refused), error)
+                await asyncio.sleep(_PAUSE)
+            else:
+                break
+        self._main.soon(lambda: [one.acknowledge() for one in refused])
+        return True
