@@ -84,7 +84,9 @@ async def fill(hopyard: Hopyard) -> None:
     await effects.end(database, id_of("effect"), fence, "mail", "done", "sent by the old release")
     await database.finish(
         [
-            Done(id_of("succeeded"), claims[id_of("succeeded")].claim, State.SUCCEEDED, '{"n": 1}', None, None),
+            Done(
+                id_of("succeeded"), claims[id_of("succeeded")].claim, State.SUCCEEDED, '{"n": 1}', None, None
+            ),
             Done(id_of("linked"), claims[id_of("linked")].claim, State.SUCCEEDED, "null", None, None),
             Done(id_of("dead"), 1, State.DEAD, None, json.dumps(error), json.dumps(entry)),
         ],
@@ -98,7 +100,9 @@ async def fill(hopyard: Hopyard) -> None:
     await queues.pause(database, "paused", "alice")
     async with database.transaction() as tx:
         for name, rule in (("minutely", Rule(every=60)), ("after", Rule(after="minutely"))):
-            await schedules.put(tx, d, Schedule(name, "site.note", rule, kwargs={"what": name}), person="alice")
+            await schedules.put(
+                tx, d, Schedule(name, "site.note", rule, kwargs={"what": name}), person="alice"
+            )
         await tx.execute(
             f"INSERT INTO schedule_fire (schedule, due, job_id, fired) VALUES ('minutely', $1, $2, {d.now})",
             utcnow() - hour,
@@ -108,7 +112,7 @@ async def fill(hopyard: Hopyard) -> None:
             f"INSERT INTO job_event (job_id, state, at) VALUES ($1, 2, {d.now})", id_of("succeeded")
         )
         await tx.execute(
-            f"INSERT INTO job_part (group_id, member, n, result) VALUES ($1, $2, 0, '1')",
+            "INSERT INTO job_part (group_id, member, n, result) VALUES ($1, $2, 0, '1')",
             id_of("group"),
             id_of("succeeded"),
         )
@@ -121,10 +125,9 @@ async def _requests() -> None:
 
     await notify("alice", "An old word", "from the release before", data={"n": 1})
     made = await manager.create("every hour tell me the disk usage", person="alice")
-    other = await manager.create("water the plants", person="alice", after=made.request.id)
+    await manager.create("water the plants", person="alice", after=made.request.id)
     run = await store.begin_run(id_of("run"), made.request.id, utcnow(), id_of("succeeded"))
     await store.update_run(run.id, state="asking", answer="Which disk?", tokens=12, cost=0.5)
-    print(made.request.id, other.request.id)
 
 
 async def make(folder: Path, url: str) -> None:

@@ -94,7 +94,8 @@ job_history = Table(
     Column("result", Text),
     Column("error", Text),
 )
-Index("job_history_finished", job_history.c.finished)
+# What people list is what came last; what retention removes came long ago, for a job ends after it began.
+Index("job_history_created", job_history.c.created)
 
 job_outbox = Table(
     "job_outbox",
@@ -223,6 +224,15 @@ schedule_fire = Table(
     Column("due", Moment, primary_key=True),
     Column("job_id", Id),  # null: skipped by the misfire or overlap policy
     Column("fired", Moment, nullable=False),
+    # Nobody has looked yet whether its job succeeded, for the schedules that follow this one.
+    Column("pending", Boolean, nullable=False, server_default=text("false")),
+)
+Index(
+    "schedule_fire_pending",
+    schedule_fire.c.schedule,
+    schedule_fire.c.due,
+    postgresql_where=schedule_fire.c.pending,
+    sqlite_where=schedule_fire.c.pending,
 )
 
 worker = Table(
@@ -236,7 +246,7 @@ worker = Table(
     Column("queues", Text, nullable=False),
     Column("plugins", Text, nullable=False),
     Column("started", Moment, nullable=False),
-    # The lease's clock: the database's on PostgreSQL, the machine's time since boot on SQLite.
+    # By the lease's clock (`Dialect.clock`).
     Column("beat", Moment, nullable=False),
     Column("lease", Float, nullable=False),
     Column("stopped", Moment),
