@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from hopyard.errors import LedgerUnavailable
+from hopyard.errors import LedgerError, LedgerUnavailable
 from hopyard.ledger.columns import INSERTED, PAUSED, moved
 from hopyard.ledger.database import Database, Row, appended
 from hopyard.ledger.dialect import SQLITE
@@ -261,10 +261,8 @@ class SqliteDatabase(Database):
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:  # the statement itself is wrong
-                raise
-            raise LedgerUnavailable(f"SQLite cannot be used now: {error} ({self._path})") from error
+        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError) as error:
+            raise _ledger_error(error, self._path) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Connection]:
@@ -324,6 +322,14 @@ class SqliteDatabase(Database):
             return {job.id for job in jobs if raw.execute(_AGAIN, (*_parameters(job), worker)).rowcount}
 
         return await self._write(work)
+
+
+def _ledger_error(error: Exception, path: str) -> LedgerError:
+    """Return the driver's error in the ledger's terms."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CANTOPEN) & 0xFF
+    if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+        return LedgerUnavailable(f"SQLite cannot be used now: {error} ({path})")
+    return LedgerError(f"SQLite refuses: {error} ({path})")
 
 
 def _claim(row: sqlite3.Row) -> Claim:
