@@ -12,7 +12,7 @@ class Dialect(ABC):
     name: str
     #: The database's wall clock.
     now: str
-    #: The clock of leases, which no administrator sets: the database's, or time since boot.
+    #: The clock of leases (`leases.py`): the database's, or the machine's time since boot.
     clock: str
     #: Locks the rows that a SELECT reads until the transaction ends.
     for_update: str
@@ -31,6 +31,15 @@ class Dialect(ABC):
     def plus(self, moment: str, seconds: str) -> str:
         """`moment` later by the number expression `seconds`."""
 
+    @abstractmethod
+    def minus(self, moment: str, seconds: str) -> str:
+        """`moment` earlier by the number expression `seconds`."""
+
+    def older(self, moment: str, seconds: str) -> str:
+        """`moment` is more than `seconds` ago, or lies ahead, since the clock was set back meanwhile."""
+        ahead = self.plus(self.now, "60")
+        return f"({moment} < {self.minus(self.now, seconds)} OR {moment} > {ahead})"
+
 
 class PostgresDialect(Dialect):
     name = "postgresql"
@@ -48,6 +57,9 @@ class PostgresDialect(Dialect):
     def plus(self, moment: str, seconds: str) -> str:
         return f"({moment} + make_interval(secs => {seconds}))"
 
+    def minus(self, moment: str, seconds: str) -> str:
+        return f"({moment} - make_interval(secs => {seconds}))"
+
 
 class SqliteDialect(Dialect):
     name = "sqlite"
@@ -63,6 +75,9 @@ class SqliteDialect(Dialect):
 
     def plus(self, moment: str, seconds: str) -> str:
         return f"({moment} + CAST(({seconds}) * 1000000 AS INTEGER))"
+
+    def minus(self, moment: str, seconds: str) -> str:
+        return f"({moment} - CAST(({seconds}) * 1000000 AS INTEGER))"
 
 
 POSTGRES: Final = PostgresDialect()

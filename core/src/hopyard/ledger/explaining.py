@@ -10,6 +10,7 @@ from typing import Any, Final
 from hopyard.errors import UnknownJob
 from hopyard.ledger import keys
 from hopyard.ledger.database import Database, Row
+from hopyard.ledger.leases import lost
 from hopyard.ledger.values import moment, utcnow
 from hopyard.specs import State
 
@@ -174,7 +175,7 @@ async def _workers(database: Database) -> Sequence[Row]:
     d = database.dialect
     return await database.fetch(
         "SELECT name, queues, plugins FROM worker "
-        f"WHERE stopped IS NULL AND role = 'worker' AND {d.plus('beat', 'lease')} >= {d.clock} ORDER BY id"
+        f"WHERE stopped IS NULL AND role = 'worker' AND NOT {lost(d)} ORDER BY id"
     )
 
 

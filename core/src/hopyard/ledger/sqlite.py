@@ -76,10 +76,9 @@ UPDATE job_live SET state = {State.RETRYING:d}, worker = NULL, eta = ?3, reason 
  WHERE id = ?1 AND claim = ?2 AND worker = ?7 AND state = {State.RUNNING:d}"""
 
 
-def boot_micros() -> int:
-    """Return microseconds since the machine started, which no clock setting changes."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime_ns(clock) // 1000
+def lease_micros() -> int:
+    """Return microseconds since the machine started, without those that it was suspended (`leases.py`)."""
+    return time.monotonic_ns() // 1000
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -87,7 +86,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     for pragma in PRAGMAS:
         connection.execute(pragma)
     connection.create_function("hopyard_now", 0, lambda: time.time_ns() // 1000)
-    connection.create_function("hopyard_clock", 0, boot_micros)
+    connection.create_function("hopyard_clock", 0, lease_micros)
 
 
 def _plain(value: Any) -> Any:

@@ -260,6 +260,7 @@ leader = Table(
     Column("holder", Text, nullable=False),
     Column("term", BigInteger, nullable=False),
     Column("until", Moment, nullable=False),
+    Column("lease", Float, nullable=False, server_default=text("8")),  # seconds
 )
 
 command = Table(

@@ -1,4 +1,4 @@
-"""History is indexed by when jobs came; a fire says whether the schedules that follow it were looked at."""
+"""Leaders' leases have a length, history is indexed by creation, fires know if followers were looked at."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # No leader's lease of the release before was longer than these seconds.
+    op.add_column("leader", sa.Column("lease", sa.Float, nullable=False, server_default=sa.text("8")))
     op.create_index("job_history_created", "job_history", ["created"])
     op.drop_index("job_history_finished", "job_history")
     op.add_column(
