@@ -28,6 +28,10 @@ class Dialect(ABC):
         """An `= any` test against a list of texts."""
 
     @abstractmethod
+    def contains(self, text: str, part: str) -> str:
+        """`part` stands in `text`, to the letter."""
+
+    @abstractmethod
     def plus(self, moment: str, seconds: str) -> str:
         """`moment` later by the number expression `seconds`."""
 
@@ -54,6 +58,9 @@ class PostgresDialect(Dialect):
     def texts(self, parameter: str) -> str:
         return f"= ANY({parameter}::text[])"
 
+    def contains(self, text: str, part: str) -> str:
+        return f"strpos({text}, {part}) > 0"
+
     def plus(self, moment: str, seconds: str) -> str:
         return f"({moment} + make_interval(secs => {seconds}))"
 
@@ -72,6 +79,9 @@ class SqliteDialect(Dialect):
         return f"IN (SELECT value FROM json_each({parameter}))"
 
     texts = ids
+
+    def contains(self, text: str, part: str) -> str:
+        return f"instr({text}, {part}) > 0"
 
     def plus(self, moment: str, seconds: str) -> str:
         return f"({moment} + CAST(({seconds}) * 1000000 AS INTEGER))"

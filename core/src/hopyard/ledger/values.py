@@ -54,7 +54,7 @@ os.register_at_fork(after_in_child=_drawn.clear)
 
 def oldest_id(seconds: float) -> str:
     """Return an id that sorts before every time-ordered one that was made in the last `seconds`."""
-    stamp = f"{int((time.time() - seconds) * 1000):012x}"
+    stamp = f"{max(0, int((time.time() - seconds) * 1000)):012x}"
     return f"{stamp[:8]}-{stamp[8:]}-0000-0000-000000000000"
 
 
@@ -83,6 +83,13 @@ def job_id(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         return derived_id("celery", text)
+
+
+def plain_text(text: str) -> str:
+    """Return `text` without what one of the databases cannot store: NUL, and halves of characters."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def utcnow() -> datetime:
