@@ -94,7 +94,7 @@ job_history = Table(
     Column("result", Text),
     Column("error", Text),
 )
-# What people list is what came last; what retention removes came long ago, for a job ends after it began.
+Index("job_history_finished", job_history.c.finished)
 Index("job_history_created", job_history.c.created)
 
 job_outbox = Table(

@@ -63,7 +63,9 @@ def derived_id(*parts: str) -> str:
 
     Where a part is a time-ordered id, the result sorts beside the first such (RFC 9562 §5.8: version 8).
     """
-    hashed = uuid.uuid5(_FOREIGN, "\x1f".join(parts))
+    # Halves of characters, which no encoding has, are written out.
+    text = "\x1f".join(parts).encode(errors="backslashreplace").decode()
+    hashed = uuid.uuid5(_FOREIGN, text)
     stamp = next((part for part in parts if _is_timed(part)), None)
     if stamp is None:
         return str(hashed)

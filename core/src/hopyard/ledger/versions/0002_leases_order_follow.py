@@ -15,7 +15,6 @@ def upgrade() -> None:
     # No leader's lease of the release before was longer than these seconds.
     op.add_column("leader", sa.Column("lease", sa.Float, nullable=False, server_default=sa.text("8")))
     op.create_index("job_history_created", "job_history", ["created"])
-    op.drop_index("job_history_finished", "job_history")
     op.add_column(
         "schedule_fire", sa.Column("pending", sa.Boolean, nullable=False, server_default=sa.text("false"))
     )
