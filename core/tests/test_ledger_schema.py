@@ -51,14 +51,14 @@ async def test_the_sum_of_all_migrations_is_what_the_program_expects(database_ur
 
 async def test_an_upgrade_of_an_upgraded_database_does_nothing(database_url: str) -> None:
     newest = migrations.head(migrations.CORE_PACKAGE)
-    assert await migrations.upgrade(database_url, CORE) == {"hopyard": (newest, newest)}
+    assert await migrations.upgrade(database_url, CORE) == {"hopyard": (newest, newest, None)}
 
 
 async def test_what_is_missing_is_named(database: Database) -> None:
-    assert await migrations.missing(database, CORE) == {}
+    assert await migrations.faults(database, CORE) == {}
     await database.execute(f"DELETE FROM {migrations.version_table('hopyard')}")
-    assert "hopyard db upgrade" in str((await migrations.missing(database, CORE))["hopyard"])
-    assert "none of new" in str((await migrations.missing(database, {"new": CORE["hopyard"]}))["new"])
+    assert "hopyard db upgrade" in str((await migrations.faults(database, CORE))["hopyard"])
+    assert "none of new" in str((await migrations.faults(database, {"new": CORE["hopyard"]}))["new"])
 
 
 async def test_two_upgrades_at_once_migrate_once(request: pytest.FixtureRequest, tmp_path: Any) -> None:
@@ -75,7 +75,7 @@ async def test_two_upgrades_at_once_migrate_once(request: pytest.FixtureRequest,
 
 async def test_a_database_without_tables_says_what_to_do(tmp_path: Any) -> None:
     database = open_database(f"sqlite:///{tmp_path / 'empty.db'}")
-    assert "has revision none" in str((await migrations.missing(database, CORE))["hopyard"])
+    assert "has revision none" in str((await migrations.faults(database, CORE))["hopyard"])
     await database.close()
 
 

@@ -57,7 +57,7 @@ async def test_two_upgrades_at_once_are_one(database_url: str) -> None:
     await asyncio.gather(*(migrations.upgrade(database_url, histories) for _ in range(4)))
     database = open_database(database_url)
     try:
-        assert await migrations.missing(database, histories) == {}
+        assert await migrations.faults(database, histories) == {}
     finally:
         await database.close()
 

@@ -11,11 +11,13 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from hopyard import current, portal, task
 from hopyard.errors import LedgerError, PayloadError
-from hopyard.ledger import migrations
+from hopyard.ledger import migrations, workers
 from hopyard.ledger.database import Database, kept_statements, open_database
 from hopyard.ledger.engine import create_engine
-from hopyard.ledger.values import QueueMessage
+from hopyard.ledger.values import Done, QueueMessage
 from hopyard.loading import TaskOptions
+from hopyard.specs import State
+from hopyard.tasks.transactional import submit_in
 from servers import fresh_database
 from sqlalchemy import create_engine as create_sync_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -124,6 +126,34 @@ async def test_a_savepoint_takes_back_only_its_own(
     await session.commit()
     assert await producer.jobs() == {kept.id, inner.id}
     await until(lambda: kept.id in {ring.id for ring in producer.rung})
+
+
+async def test_the_same_id_is_the_same_job(producer: Producer, session: AsyncSession, until: Any) -> None:
+    """One that waits, one that is over, and one that was stored twice in one transaction."""
+    database = producer.database
+    waiting, over, twice = (f"order-{n}" for n in range(3))
+    ids = {name: greet.options(id=name).job((), {"name": "Ada"}).id for name in (waiting, over, twice)}
+    await database.submit([greet.options(id=name).job((), {"name": "Ada"}) for name in (waiting, over)])
+    worker = await workers.register(database, name="w", role="worker", queues=[], plugins={}, lease=9)
+    await database.claim([ids[over]], worker, 1)
+    await database.finish([Done(ids[over], 1, State.SUCCEEDED, "1", None, None)], worker)
+    await database.execute("DELETE FROM job_outbox")
+    for name in (waiting, over, twice, twice):
+        assert (await greet.options(id=name, session=session).submit(name="Bob")).id == ids[name]
+    job = greet.options(id=twice).job((), {"name": "Eve"})
+    await submit_in(session, [job, job])
+    await session.commit()
+    rows = await database.fetch("SELECT id, body FROM job_live ORDER BY body")
+    assert {str(row["id"]) for row in rows} == {ids[waiting], ids[twice]}
+    assert [("Ada" in row["body"], "Bob" in row["body"]) for row in rows] == [(True, False), (False, True)]
+    assert await producer.jobs() == {ids[twice]}
+    await until(lambda: [ring.id for ring in producer.rung] == [ids[twice]])
+
+
+async def test_many_jobs_in_one_transaction(producer: Producer, session: AsyncSession) -> None:
+    handles = await greet.options(session=session).submit_many({"name": str(n)} for n in range(1201))
+    await session.commit()
+    assert await producer.jobs() == {handle.id for handle in handles}
 
 
 async def test_another_database_is_refused(producer: Producer, tmp_path: Path) -> None:

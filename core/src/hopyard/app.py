@@ -8,10 +8,10 @@ import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import current, settings
-from hopyard.errors import MigrationMissing, UnknownTask
+from hopyard.errors import LedgerError, MigrationMissing, UnknownTask
 from hopyard.ledger import migrations
 from hopyard.ledger.database import Database, open_database
 from hopyard.tasks.client import Client
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from hopyard.loading import Plugins, TaskOptions
     from hopyard.settings import Settings
     from hopyard.tasks import Task
+
+#: The stage of a plugin's record that was withdrawn for its tables.
+MIGRATIONS: Final = "migrations"
 
 
 class Hopyard:
@@ -161,27 +164,51 @@ class Hopyard:
         return open_database(url, answer_within)
 
     @property
-    def histories(self) -> dict[str, str]:
+    def histories(self) -> dict[str, Any]:
         """Who has migrations, and in which package: the core first."""
-        plugins = {
-            name: package for name in self.plugins.names if (package := self.plugins.get(name).migrations)
-        }
-        return {migrations.CORE: migrations.CORE_PACKAGE, **plugins}
+        return {migrations.CORE: migrations.CORE_PACKAGE, **self.plugins.migrations}
 
     async def check_migrations(self) -> None:
-        """Raise `MigrationMissing` if the core's tables are behind; withdraw plugins whose tables are."""
+        """Withdraw each plugin whose tables are not what its code needs.
+
+        Call it first in a process: what a withdrawn plugin declared is gone from `tasks` and
+        `plugins.queues`. Raises `MigrationMissing` or `MigrationError` if the core's tables are wrong,
+        `LedgerUnavailable` if the database cannot be reached.
+        """
+        for name, error in (await self._migration_faults(self.histories)).items():
+            hint = "run `hopyard db upgrade`" if isinstance(error, MigrationMissing) else "see its author"
+            if name == migrations.CORE:
+                raise error
+            if name in self.plugins.names:  # not withdrawn with another one that it requires
+                self.plugins.withdraw(name, str(error), hint=hint, stage=MIGRATIONS)
+
+    async def readmit(self) -> list[str]:
+        """Take back the plugins that `check_migrations` withdrew and whose tables are right by now.
+
+        Returns their names, with those that were withdrawn because they require them. Costs nothing where
+        none is withdrawn. Raises `LedgerUnavailable`.
+        """
+        waiting = self.plugins.awaiting(MIGRATIONS)
+        if not waiting:
+            return []
+        faults = await self._migration_faults(waiting)
+        back = self.plugins.readmit([name for name in waiting if name not in faults])
+        if back:
+            await self.check_migrations()  # those that left with them were not looked at then
+        return [name for name in back if name in self.plugins.names]
+
+    async def _migration_faults(self, histories: Mapping[str, Any]) -> dict[str, LedgerError]:
         database = self.open_database()
         try:
-            behind = await migrations.missing(database, self.histories)
+            return await migrations.faults(database, histories)
         finally:
             await database.close()
-        if migrations.CORE in behind:
-            raise behind[migrations.CORE]
-        for name, error in behind.items():
-            self.plugins.withdraw(name, str(error), hint="run `hopyard db upgrade`")
 
-    async def upgrade(self) -> dict[str, tuple[str | None, str | None]]:
-        """Bring the database up to date; return (before, after) of each history."""
+    async def upgrade(self) -> dict[str, migrations.Upgraded]:
+        """Bring the database up to date; return what was done with each history.
+
+        Raises what is wrong with the core's; a plugin's failure is in its entry, and stops nothing else.
+        """
         if self.settings.database_url is None:
             self.settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         return await migrations.upgrade(self.database_url, self.histories)

@@ -11,6 +11,7 @@ HopyardError
 ├── LedgerError              the database refused
 │   ├── LedgerUnavailable    the database cannot be reached now; trying again makes sense
 │   ├── MigrationMissing     the database is older than the code
+│   ├── MigrationError       the database is newer than the code, or migrations are broken
 │   └── StaleFence           the job was taken away from this worker: its writes are refused
 ├── EgressRefused            an outgoing address that is not allowed
 ├── NotifyError              a channel that cannot be used
@@ -110,6 +111,10 @@ class LedgerUnavailable(LedgerError):
 
 class MigrationMissing(LedgerError):
     """The database is older than the code; `hopyard db upgrade` brings it up."""
+
+
+class MigrationError(LedgerError):
+    """Migrations that cannot be used: broken, branched, or older than the database."""
 
 
 class StaleFence(LedgerError):

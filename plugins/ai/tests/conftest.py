@@ -16,7 +16,7 @@ from hopyard.engine.run.runner import Runner
 from hopyard.ledger import notes, readers, workers
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Database
-from hopyard.ledger.values import Again, Claim, Done, Progress, Ring
+from hopyard.ledger.values import Again, Claim, Done, Progress, QueueMessage
 from hopyard.specs import State
 from hopyard_ai.agent.executor import safe_name
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
@@ -92,7 +92,7 @@ class Silent(Publisher):
     def __init__(self) -> None:
         self.rung: list[str] = []
 
-    async def publish(self, rings: Iterable[Ring]) -> None:
+    async def publish(self, rings: Iterable[QueueMessage]) -> None:
         self.rung += [ring.id for ring in rings]
 
     async def empty(self, queues: Iterable[str]) -> set[str]:

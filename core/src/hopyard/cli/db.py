@@ -17,16 +17,29 @@ def command() -> None:
 
 @command.command("upgrade")
 @json_option
-def upgrade(as_json: bool) -> None:
-    """Bring the tables of the core and of every plugin up to date."""
+@click.pass_context
+def upgrade(context: click.Context, as_json: bool) -> None:
+    """Bring the tables of the core and of every plugin up to date. Status 1 if a plugin's failed."""
     done = asyncio.run(load_hopyard().upgrade())
-    rows = [{"owner": owner, "before": before, "after": after} for owner, (before, after) in done.items()]
-    emit(
-        rows,
-        as_json,
-        lambda rows: table(
-            "Migrations",
-            ("owner", "before", "after"),
-            [(row["owner"], row["before"] or "nothing", row["after"]) for row in rows],
-        ),
+    rows = [
+        {
+            "owner": owner,
+            "before": one.before,
+            "after": one.after,
+            "error": str(one.error) if one.error else None,
+        }
+        for owner, one in done.items()
+    ]
+    emit(rows, as_json, _render)
+    context.exit(1 if any(row["error"] for row in rows) else 0)
+
+
+def _render(rows: list[dict[str, str | None]]) -> None:
+    table(
+        "Migrations",
+        ("owner", "before", "after"),
+        [(row["owner"], row["before"] or "nothing", row["after"] or "as before: it failed") for row in rows],
     )
+    for row in rows:
+        if row["error"]:
+            click.echo(f"Error: {row['error']}", err=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hopyard.ledger import following
 from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Database
+from hopyard.ledger.values import job_id, plain_text
 from hopyard.specs import State
 
 _KEPT = moved("reason")
@@ -18,6 +19,7 @@ async def cancel(database: Database, ids: Sequence[str], reason: str) -> dict[st
     Ids that are not live are left out of the answer.
     """
     d = database.dialect
+    ids, reason = [job_id(id_) for id_ in ids], plain_text(reason)
     async with database.transaction() as tx:
         # Locked first: what is claimed while this looks at another row must not slip through.
         rows = await tx.fetch(

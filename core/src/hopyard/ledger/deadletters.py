@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from hopyard.errors import UnknownJob
+from hopyard.errors import LedgerError, UnknownJob
 from hopyard.ledger.database import Connection, Database, Row
-from hopyard.ledger.values import MARK, NewJob, derived_id, renamed, utcnow
+from hopyard.ledger.values import MARK, NewJob, derived_id, job_id, renamed, utcnow
 from hopyard.specs import State
 
 #: Rows that one transaction replays or discards.
@@ -23,7 +23,10 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead jobs are meant. `error` is a text in the error; `older` is in seconds since the end."""
+    """Which dead jobs are meant.
+
+    `error` is a text in the error, to the letter; `older` is in seconds since the end.
+    """
 
     ids: Sequence[str] = ()
     task: str | None = None
@@ -42,17 +45,18 @@ class Filter:
             conditions.append(condition.format(f"${len(values)}"))
 
         if self.ids:
-            add("id " + database.dialect.ids("{}"), database.list(self.ids))
+            add("id " + database.dialect.ids("{}"), database.list([job_id(id_) for id_ in self.ids]))
         if self.task is not None:
             add("task = {}", self.task)
         if self.queue is not None:
             add("queue = {}", self.queue)
         if self.error is not None:
-            add("error LIKE '%' || {} || '%'", self.error)
+            # As it stands in the stored text, which is JSON.
+            add(database.dialect.contains("error", "{}"), json.dumps(self.error)[1:-1])
         if self.older is not None:
             add("finished < {}", utcnow() - timedelta(seconds=self.older))
         if self.after is not None:
-            add("id > {}", self.after)
+            add("id > {}", job_id(self.after))
         return " AND ".join(conditions), values
 
 
@@ -63,7 +67,7 @@ async def replay(
 
     One batch, in the order of ids; go on `after` the last. One that was replayed before gives its earlier
     replay and changes nothing. Their outbox entries are written; the caller rings. Raises `UnknownJob` if
-    ids were given and none of them is dead.
+    ids were given and none of them is dead, `LedgerError` for arguments that cannot be edited.
     """
     where, values = wanted.where(database)
     async with database.transaction() as tx:
@@ -82,13 +86,12 @@ async def replay(
 def _again(row: Row, edits: Mapping[str, Any]) -> NewJob:
     old = str(row["id"])
     id_ = derived_id(old, "replay")
-    args, kwargs, embed = json.loads(row["body"])
     return NewJob(
         id=id_,
         task=row["task"],
         queue=row["queue"],
         priority=row["priority"],
-        body=json.dumps([args, kwargs | edits, embed]),
+        body=_edited(old, row["body"], edits) if edits else row["body"],
         headers=renamed(row["headers"], id_, retries=0, **{MARK: 1}),
         parent=str(row["parent"]) if row["parent"] else None,
         root=str(row["root"]) if row["root"] else None,
@@ -97,6 +100,14 @@ def _again(row: Row, edits: Mapping[str, Any]) -> NewJob:
         job_group=str(row["job_group"]) if row["job_group"] else None,
         linked=bool(row["linked"]),
     )
+
+
+def _edited(id_: str, body: str, edits: Mapping[str, Any]) -> str:
+    try:
+        args, kwargs, embed = json.loads(body)
+        return json.dumps([args, kwargs | edits, embed])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise LedgerError(f"the arguments of job {id_} cannot be edited: {error}") from error
 
 
 async def discard(database: Database, wanted: Filter, limit: int = BATCH) -> int:

@@ -12,7 +12,7 @@ class Dialect(ABC):
     name: str
     #: The database's wall clock.
     now: str
-    #: The clock of leases, which no administrator sets: the database's, or time since boot.
+    #: The clock of leases (`leases.py`): the database's, or the machine's time since boot.
     clock: str
     #: Locks the rows that a SELECT reads until the transaction ends.
     for_update: str
@@ -28,8 +28,21 @@ class Dialect(ABC):
         """An `= any` test against a list of texts."""
 
     @abstractmethod
+    def contains(self, text: str, part: str) -> str:
+        """`part` stands in `text`, to the letter."""
+
+    @abstractmethod
     def plus(self, moment: str, seconds: str) -> str:
         """`moment` later by the number expression `seconds`."""
+
+    @abstractmethod
+    def minus(self, moment: str, seconds: str) -> str:
+        """`moment` earlier by the number expression `seconds`."""
+
+    def older(self, moment: str, seconds: str) -> str:
+        """`moment` is more than `seconds` ago, or lies ahead, since the clock was set back meanwhile."""
+        ahead = self.plus(self.now, "60")
+        return f"({moment} < {self.minus(self.now, seconds)} OR {moment} > {ahead})"
 
 
 class PostgresDialect(Dialect):
@@ -45,8 +58,14 @@ class PostgresDialect(Dialect):
     def texts(self, parameter: str) -> str:
         return f"= ANY({parameter}::text[])"
 
+    def contains(self, text: str, part: str) -> str:
+        return f"strpos({text}, {part}) > 0"
+
     def plus(self, moment: str, seconds: str) -> str:
         return f"({moment} + make_interval(secs => {seconds}))"
+
+    def minus(self, moment: str, seconds: str) -> str:
+        return f"({moment} - make_interval(secs => {seconds}))"
 
 
 class SqliteDialect(Dialect):
@@ -61,8 +80,14 @@ class SqliteDialect(Dialect):
 
     texts = ids
 
+    def contains(self, text: str, part: str) -> str:
+        return f"instr({text}, {part}) > 0"
+
     def plus(self, moment: str, seconds: str) -> str:
         return f"({moment} + CAST(({seconds}) * 1000000 AS INTEGER))"
+
+    def minus(self, moment: str, seconds: str) -> str:
+        return f"({moment} - CAST(({seconds}) * 1000000 AS INTEGER))"
 
 
 POSTGRES: Final = PostgresDialect()

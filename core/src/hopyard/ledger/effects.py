@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
+from hopyard.errors import PayloadError
+from hopyard.ledger import stored
 from hopyard.ledger.database import Database, Row
 from hopyard.ledger.notes import check_held
-from hopyard.ledger.values import moment, utcnow
+from hopyard.ledger.values import moment, plain_text, utcnow
+
+#: How many effects a job may have, and how long their names may be.
+MAX_EFFECTS: Final = 1000
+MAX_NAME: Final = 200
 
 Standing = Literal["new", "done", "unknown"]
 
@@ -27,15 +33,24 @@ class Begun(NamedTuple):
 async def begin(
     database: Database, id_: str, fence: tuple[int, int], name: str, data: Mapping[str, Any]
 ) -> Begun:
-    """Record the intent, unless the effect was done or begun before. Raises `StaleFence`."""
+    """Record the intent, unless the effect was done or begun before.
+
+    Raises `StaleFence`, and `PayloadError` for a name that is too long, or one effect too many.
+    """
+    if not 0 < len(name) <= MAX_NAME:
+        raise PayloadError(f"an effect's name has {len(name)} characters; expected 1 to {MAX_NAME}")
+    name = plain_text(name)
     d = database.dialect
     async with database.transaction() as tx:
         attempt = await check_held(tx, d, id_, fence)
         rows = await tx.fetch("SELECT state, data FROM job_effect WHERE job_id = $1 AND name = $2", id_, name)
         if rows and rows[0]["state"] == "done":
-            return Begun("done", json.loads(rows[0]["data"]).get("outcome"))
+            return Begun("done", stored.record(rows[0]["data"]).get("outcome"))
         if rows and rows[0]["state"] == "begun":
             return Begun("unknown", None)
+        (there,) = await tx.fetch("SELECT count(*) AS n FROM job_effect WHERE job_id = $1", id_)
+        if not rows and there["n"] >= MAX_EFFECTS:
+            raise PayloadError(f"job {id_} has {MAX_EFFECTS} effects, no job may have more: split it up")
         await tx.execute(
             "INSERT INTO job_effect (job_id, name, state, data, updated) "
             f"VALUES ($1, $2, 'begun', $3, {d.now}) "
@@ -62,6 +77,7 @@ async def end(
     d = database.dialect
     async with database.transaction() as tx:
         await check_held(tx, d, id_, fence)
+        name = plain_text(name)
         await tx.execute(
             "UPDATE job_effect SET state = $3, "
             f"data = substr(data, 1, length(data) - 1) || ', \"outcome\": ' || $4 || '}}', updated = {d.now} "
@@ -86,16 +102,16 @@ async def listed(database: Database, id_: str, fence: tuple[int, int] | None) ->
 
 
 def _told(row: Row, fence: tuple[int, int] | None) -> dict[str, Any]:
-    data = json.loads(row["data"])
+    data = stored.record(row["data"])
     state, at = row["state"], moment(row["updated"])
     if state == "begun":
-        state = "intent" if fence is not None and data["fence"] == [*fence] else "unknown"
+        state = "intent" if fence is not None and data.get("fence") == [*fence] else "unknown"
     return {
         "name": row["name"],
         "state": state,
-        "attempt": data["attempt"],
-        "began": data["began"],
+        "attempt": data.get("attempt"),
+        "began": data.get("began"),
         "at": at.isoformat() if at else None,
-        "intent": data["intent"],
+        "intent": data.get("intent"),
         "outcome": data.get("outcome"),
     }

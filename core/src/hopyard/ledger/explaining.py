@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from hopyard.errors import UnknownJob
-from hopyard.ledger import keys
+from hopyard.ledger import keys, stored
 from hopyard.ledger.database import Database, Row
-from hopyard.ledger.values import moment, utcnow
+from hopyard.ledger.leases import lost
+from hopyard.ledger.values import job_id, moment, utcnow
 from hopyard.specs import State
 
 #: What becomes of a running job that is told to stop, by how its task runs.
@@ -26,6 +27,7 @@ async def explain(database: Database, id_: str, pools: Mapping[str, str] | None 
 
     `pools` says how tasks run, by their names: the keys of `STOPS`.
     """
+    id_ = job_id(id_)
     rows = await database.fetch("SELECT * FROM job_live WHERE id = $1", id_)
     if not rows:
         return [await _over(database, id_)]
@@ -71,7 +73,7 @@ async def _over(database: Database, id_: str) -> str:
     if not rows:
         raise UnknownJob(f"the ledger has no job {id_}")
     row = rows[0]
-    error = json.loads(row["error"] or "{}")
+    error = stored.record(row["error"])
     why = f": {error['kind']}: {error.get('message')}" if error.get("kind") else ""
     if row["state"] == State.CANCELLED and row["reason"]:
         why = f": {row['reason']}"
@@ -123,8 +125,9 @@ async def _queued(database: Database, job: Row) -> list[str]:
         behind += f", the oldest for {(utcnow() - oldest).total_seconds():.0f} s"
     if not reasons or before:
         reasons.append(behind)
+    contains = database.dialect.contains("CAST(jobs AS text)", "$2")
     rung = await database.fetch(
-        "SELECT created FROM job_outbox WHERE id = $1 OR CAST(jobs AS text) LIKE '%' || $2 || '%'",
+        f"SELECT created FROM job_outbox WHERE id = $1 OR {contains}",
         job["id"],
         str(job["id"]),
     )
@@ -174,7 +177,7 @@ async def _workers(database: Database) -> Sequence[Row]:
     d = database.dialect
     return await database.fetch(
         "SELECT name, queues, plugins FROM worker "
-        f"WHERE stopped IS NULL AND role = 'worker' AND {d.plus('beat', 'lease')} >= {d.clock} ORDER BY id"
+        f"WHERE stopped IS NULL AND role = 'worker' AND NOT {lost(d)} ORDER BY id"
     )
 
 

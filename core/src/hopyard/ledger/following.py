@@ -44,7 +44,7 @@ async def marked(database: Database, older: float, limit: int) -> list[str]:
     """Return jobs whose mark is `older` than so many seconds: nobody has stored what follows them."""
     d = database.dialect
     rows = await database.fetch(
-        f"SELECT id FROM job_follow WHERE {d.plus('created', '$1')} < {d.now} LIMIT {int(limit)}", older
+        f"SELECT id FROM job_follow WHERE {d.older('created', '$1')} LIMIT {int(limit)}", older
     )
     return [str(row["id"]) for row in rows]
 

@@ -1,113 +1,169 @@
-"""Migrations: one linear history and one version table for the core and for each plugin.
+"""Migrations: one history and one version table for the core and for each plugin.
 
-A history is a package `<package>` with a folder `versions` of Alembic revisions whose ids are `0001`,
-`0002` …, each following the one before. The newest one is known from the file names alone, so that a
-start-up check costs one query and imports nothing of Alembic.
+Each owner's migrations run in a transaction of their own, the core's first. What is wrong with one owner's
+is told of that owner, and the others are brought up to date.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
+import logging
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hopyard.errors import LedgerError, LedgerUnavailable, MigrationMissing
+from hopyard.errors import LedgerError, LedgerUnavailable, MigrationError, MigrationMissing
 from hopyard.ledger.database import Database
+from hopyard.ledger.histories import History, read_history
+
+log = logging.getLogger("hopyard.ledger")
 
 CORE = "hopyard"
 CORE_PACKAGE = "hopyard.ledger"
 
-_REVISION = re.compile(r"^(\d{4})_\w+\.py$")
 #: Two processes that upgrade at once: the second waits for this PostgreSQL advisory lock.
 _LOCK = 0x686F7079
+
+
+class Upgraded(NamedTuple):
+    """What an upgrade did to one owner's tables: revisions before and after; `error` if it failed."""
+
+    before: str | None
+    after: str | None
+    error: LedgerError | None = None
 
 
 def version_table(owner: str) -> str:
     return f"hopyard_version_{owner}"
 
 
-def versions_folder(package: str) -> Path:
-    """Return the folder of a history. Raises `LedgerError` if the package has none."""
-    spec = importlib.util.find_spec(package)
-    for place in spec.submodule_search_locations or () if spec else ():
-        folder = Path(place) / "versions"
-        if folder.is_dir():
-            return folder
-    raise LedgerError(f"{package} has no folder `versions` with migrations")
-
-
 def head(package: str) -> str:
-    """Return the newest revision of a history."""
-    found = [match[1] for file in versions_folder(package).iterdir() if (match := _REVISION.match(file.name))]
-    if not found:
-        raise LedgerError(f"{package}/versions has no revision named like 0001_initial.py")
-    return max(found)
+    """Return the newest revision of a history. Raises `MigrationError` if it is none."""
+    return read_history(package).head
 
 
-async def missing(database: Database, histories: Mapping[str, str]) -> dict[str, MigrationMissing]:
-    """Return, by owner, what a database still lacks of `histories` (owner to package)."""
-    behind = {}
+async def faults(database: Database, histories: Mapping[str, Any]) -> dict[str, LedgerError]:
+    """Return what is wrong with the tables of `histories` (owner to package), by owner.
+
+    `MigrationMissing`: the database is older than the code. `MigrationError`: it is newer, or the migrations
+    themselves are broken. One query for all, and one per owner. Raises `LedgerUnavailable`.
+    """
+    tables = await _version_tables(database)
+    found: dict[str, LedgerError] = {}
     for owner, package in histories.items():
-        newest = head(package)
-        at = await _current(database, owner)
-        if at is None or at < newest:
-            behind[owner] = MigrationMissing(
-                f"the database has revision {at or 'none'} of {owner}, this release needs {newest}: "
-                "run `hopyard db upgrade`"
-            )
-    return behind
+        try:
+            history = read_history(package)
+            table = version_table(owner)
+            rows = await database.fetch(f"SELECT version_num FROM {table}") if table in tables else ()
+            _compare(owner, history, {str(row["version_num"]) for row in rows})
+        except LedgerUnavailable:
+            raise
+        except LedgerError as error:
+            found[owner] = error
+    return found
 
 
-async def _current(database: Database, owner: str) -> str | None:
-    table = version_table(owner)
+async def _version_tables(database: Database) -> set[str]:
     if database.dialect.name == "sqlite":
-        exists = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1"
+        look = "SELECT name FROM sqlite_master WHERE type = 'table'"
     else:
-        exists = "SELECT 1 AS name WHERE to_regclass($1) IS NOT NULL"
-    if not await database.fetch(exists, table):
-        return None
-    rows = await database.fetch(f"SELECT max(version_num) AS at FROM {table}")
-    return rows[0]["at"]  # type: ignore[no-any-return]
+        look = (
+            "SELECT CAST(tablename AS text) AS name FROM pg_tables "
+            "WHERE schemaname = ANY(current_schemas(false))"
+        )
+    prefix = version_table("")
+    return {row["name"] for row in await database.fetch(look) if row["name"].startswith(prefix)}
 
 
-async def upgrade(url: str, histories: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
-    """Bring the database up to the newest revision of each history; return (before, after) by owner.
+def _compare(owner: str, history: History, at: set[str]) -> None:
+    """Raise what is wrong where the database is at the revisions `at`."""
+    if at == {history.head}:
+        return
+    unknown = sorted(at - history.revisions)
+    if unknown:
+        raise MigrationError(
+            f"the database has revision {', '.join(unknown)} of {owner}, which this release does not know "
+            f"(its newest is {history.head}): install the release of {owner} that upgraded the database"
+        )
+    raise MigrationMissing(
+        f"the database has revision {', '.join(sorted(at)) or 'none'} of {owner}, this release needs "
+        f"{history.head}: run `hopyard db upgrade`"
+    )
 
-    Runs under a lock: of two that start together one migrates and the other finds nothing to do.
-    Raises `LedgerUnavailable` if the database cannot be reached.
+
+async def upgrade(url: str, histories: Mapping[str, Any]) -> dict[str, Upgraded]:
+    """Bring the database up to the newest revision of each history; return what was done, by owner.
+
+    Of two processes that upgrade together one migrates an owner and the other finds nothing to do.
+    Raises `LedgerUnavailable` if the database cannot be reached, and what is wrong with the core's own
+    migrations; of other owners' it is in their `error`.
     """
     from hopyard.ledger.engine import create_engine
-    from sqlalchemy import text
-    from sqlalchemy.exc import DBAPIError
 
     engine = create_engine(url)
-    done: dict[str, tuple[str | None, str | None]] = {}
+    done: dict[str, Upgraded] = {}
     try:
-        async with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            for owner, package in histories.items():
-                done[owner] = await connection.run_sync(_upgrade_one, owner, versions_folder(package))
-    except (OSError, DBAPIError) as error:
-        raise LedgerUnavailable(f"the database cannot be upgraded now: {error}") from error
+        for owner, package in histories.items():
+            try:
+                done[owner] = await _upgrade_owner(engine, owner, package)
+            except LedgerUnavailable:
+                raise
+            except LedgerError as error:
+                if owner == CORE:
+                    raise
+                log.warning("the tables of %s stay as they are: %s", owner, error)
+                done[owner] = Upgraded(None, None, error)
     finally:
         await engine.dispose()
     return done
 
 
-def _upgrade_one(connection: Any, owner: str, folder: Path) -> tuple[str | None, str | None]:
+async def _upgrade_owner(engine: Any, owner: str, package: Any) -> Upgraded:
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
+    history = read_history(package)
+    try:
+        async with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            try:
+                done: Upgraded = await connection.run_sync(_run, owner, history)
+            except LedgerError:
+                raise
+            except (Exception, SystemExit) as error:
+                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                    raise
+                raise _failed(owner, error) from error
+            return done
+    except (OSError, DBAPIError) as error:
+        raise LedgerUnavailable(f"the database cannot be upgraded now: {error}") from error
+
+
+def _failed(owner: str, error: BaseException) -> MigrationError:
+    """Return the error of a migration that raised, with the line of it that did."""
+    import traceback
+
+    lines = [
+        f"{frame.filename}:{frame.lineno}: "
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/versions/" in frame.filename.replace("\\", "/")
+    ]
+    where = lines[-1] if lines else ""
+    what = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return MigrationError(f"a migration of {owner} failed: {where}{type(error).__name__}: {what}")
+
+
+def _run(connection: Any, owner: str, history: History) -> Upgraded:
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
 
-    script = ScriptDirectory(str(folder.parent), version_locations=[str(folder)])
-    before: str | None = None
+    script = ScriptDirectory(str(history.folder.parent), version_locations=[str(history.folder)])
+    before: set[str] = set()
 
     def steps(revision: Any, context: Any) -> Any:
-        nonlocal before
-        before = context.get_current_revision()
+        before.update(context.get_current_heads())
+        if not before <= history.revisions:
+            _compare(owner, history, before)
         return script._upgrade_revs("head", revision)
 
     with EnvironmentContext(Config(), script, fn=steps, destination_rev="head") as environment:
@@ -115,4 +171,4 @@ def _upgrade_one(connection: Any, owner: str, folder: Path) -> tuple[str | None,
             connection=connection, version_table=version_table(owner), transactional_ddl=False
         )
         environment.run_migrations()
-    return before, script.get_current_head()
+    return Upgraded(", ".join(sorted(before)) or None, history.head)

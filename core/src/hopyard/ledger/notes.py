@@ -9,7 +9,7 @@ from typing import Any
 from hopyard.errors import StaleFence
 from hopyard.ledger.database import Connection, Database
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import Progress
+from hopyard.ledger.values import Progress, plain_text
 from hopyard.specs import State
 
 
@@ -20,7 +20,7 @@ async def write_progress(database: Database, progress: Sequence[Progress]) -> No
             "INSERT INTO job_progress (job_id, current, total, message, updated) VALUES ($1, $2, $3, $4, $5) "
             "ON CONFLICT (job_id) DO UPDATE SET current = excluded.current, total = excluded.total, "
             "message = excluded.message, updated = excluded.updated",
-            progress,
+            [one._replace(message=plain_text(one.message)) for one in progress],
         )
 
 

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from hopyard.errors import LedgerError, LedgerUnavailable
 from hopyard.ledger import postgres_statements as sql
-from hopyard.ledger.database import STATEMENTS, Database, Row, kept_statements
+from hopyard.ledger.database import Database, Row, kept_statements
 from hopyard.ledger.dialect import POSTGRES
+from hopyard.ledger.postgres_errors import POOLER, translated
 from hopyard.ledger.values import ORDINARY, Again, Claim, Done, NewJob, Stored, new_id
 
 log = logging.getLogger("hopyard.ledger")
@@ -36,10 +37,6 @@ _NAME: Final = "hopyard"
 #: the ids they are about, and plans take an index wherever there is one, whatever the statistics say. (What
 #: is ruled out is made dear, not impossible; `jit` would take that for a long query.)
 _PLANS: Final = {"enable_seqscan": "off", "jit": "off"}
-_POOLER: Final = (
-    "a connection pooler stands in front of PostgreSQL: in transaction mode, as PgBouncer's, "
-    f"database_url must end in ?{STATEMENTS}=0"
-)
 #: A process that is frozen or cut off inside a transaction keeps its locks for so long, not until TCP gives
 #: up: its jobs are to be taken back, and the leader must not wait for it.
 IDLE_SECONDS: Final = 4.0
@@ -60,14 +57,21 @@ class _Connection:
         self._raw = raw
 
     async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
-        rows: Sequence[Row] = await self._raw.fetch(sql, *parameters)
+        with translated():
+            rows: Sequence[Row] = await self._raw.fetch(sql, *parameters)
         return rows
 
     async def execute(self, sql: str, *parameters: Any) -> int:
-        return _changed(await self._raw.execute(sql, *parameters))
+        with translated():
+            return _changed(await self._raw.execute(sql, *parameters))
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        await self._raw.executemany(sql, rows)
+        with translated():
+            await self._raw.executemany(sql, rows)
+
+    async def _value(self, sql: str, *parameters: Any) -> Any:
+        with translated():
+            return await self._raw.fetchval(sql, *parameters)
 
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
         return (await self.insert(jobs)).new
@@ -77,17 +81,17 @@ class _Connection:
         if fresh and all(job[5:] == ORDINARY for job in jobs):
             ids = {job.id for job in jobs}
             if len(jobs) == 1:
-                return Stored(ids, await self._raw.fetchval(sql.FRESH_ONE, *jobs[0][:5]))
+                return Stored(ids, await self._value(sql.FRESH_ONE, *jobs[0][:5]))
             entry, alike = new_id(), jobs[0][1:4]
             columns: list[Any] = _columns(jobs, 5)
             if all(job[1:4] == alike for job in jobs):
                 columns[1:4] = alike
-                return Stored(ids, await self._raw.fetchval(sql.FRESH_ALIKE, *columns, entry), entry)
-            return Stored(ids, await self._raw.fetchval(sql.FRESH, *columns, entry), entry)
-        found = await self._raw.fetch(sql.INSERT, *_columns(jobs, len(sql.JOB_TYPES)))
+                return Stored(ids, await self._value(sql.FRESH_ALIKE, *columns, entry), entry)
+            return Stored(ids, await self._value(sql.FRESH, *columns, entry), entry)
+        found: Any = await self.fetch(sql.INSERT, *_columns(jobs, len(sql.JOB_TYPES)))
         new = {str(row[0]) for row in found}
-        over = await self._raw.fetch(sql.STORED_AGAIN, [*new]) if new and not fresh else ()
-        return Stored(new - {str(row[0]) for row in over}, found[0][1] if found else None)
+        over = await self.fetch(sql.STORED_AGAIN, [*new]) if new and not fresh else ()
+        return Stored(new - {str(row["id"]) for row in over}, found[0][1] if found else None)
 
 
 class PostgresDatabase(Database):
@@ -140,106 +144,93 @@ class PostgresDatabase(Database):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        import asyncpg
-
-        try:
-            raw, self._parked = self._parked, None
+        raw, self._parked = self._parked, None
+        with translated():
             pool = self._pool or await self._open()
             if raw is None or _is_closed(raw):
                 raw = await pool.acquire(timeout=_TURN_SECONDS)
-            sound = False
-            try:
-                yield raw
-                sound = True
-            except TimeoutError:
-                # The way there may be cut: neither this connection nor the others are waited for again.
-                _terminate(raw)
-                await pool.expire_connections()
-                parked, self._parked = self._parked, None
-                if parked is not None:
-                    _terminate(parked)
-                    await pool.release(parked)
-                raise
-            finally:
-                if sound and self._parked is None and pool is self._pool:
-                    self._parked = raw
-                else:
+        sound = False
+        try:
+            yield raw
+            sound = True
+        except LedgerUnavailable as error:
+            if isinstance(error.__cause__, TimeoutError):
+                await self._give_up(raw, pool)
+            raise
+        finally:
+            if sound and self._parked is None and pool is self._pool:
+                self._parked = raw
+            else:
+                with translated():
                     await pool.release(raw)
-        except (
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.InterfaceError,
-            # What the next statement meets where the server's farewell has been read and its end has not.
-            asyncpg.InternalClientError,
-        ) as error:
-            if "startup parameter" in str(error):
-                raise LedgerError(f"{_POOLER}: {error}") from error
-            raise LedgerUnavailable(f"PostgreSQL cannot be used now: {error!r}") from error
-        except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
-            raise LedgerError(f"{_POOLER}: {error}") from error
-        except (
-            asyncpg.OperatorInterventionError,  # it starts, stops or fails over
-            asyncpg.InsufficientResourcesError,  # connections, memory, disk
-            asyncpg.TransactionRollbackError,  # a deadlock: the other one won
-            asyncpg.ReadOnlySQLTransactionError,  # no longer the primary
-        ) as error:
-            raise LedgerUnavailable(f"PostgreSQL refuses now: {error}") from error
+
+    async def _give_up(self, raw: Any, pool: Any) -> None:
+        """Wait for no connection again: the way there may be cut."""
+        _terminate(raw)
+        parked, self._parked = self._parked, None
+        with translated():
+            await pool.expire_connections()
+            if parked is not None:
+                _terminate(parked)
+                await pool.release(parked)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Connection]:
         async with self._connection() as raw:
+            tx = _Connection(raw)
             # In one exchange, and within the transaction, as poolers want it.
             idle = int(IDLE_SECONDS * 1000)
-            await raw.execute(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}")
+            await tx.execute(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}")
             try:
-                yield _Connection(raw)
+                yield tx
             except BaseException:
                 await _roll_back(raw)
                 raise
-            await raw.execute("COMMIT")
+            await tx.execute("COMMIT")
 
     @asynccontextmanager
-    async def _single(self) -> AsyncIterator[Any]:
+    async def _single(self) -> AsyncIterator[_Connection]:
         """A connection for one statement, in a transaction behind a pooler.
 
         Without, the statement might be prepared on one server connection and run on another.
         """
         async with self._connection() as raw:
             if not self._pooled:
-                yield raw
+                yield _Connection(raw)
                 return
-            async with raw.transaction():
-                yield raw
+            with translated():
+                async with raw.transaction():
+                    yield _Connection(raw)
 
     async def pooler_fault(self) -> str | None:
         """Say what is wrong where a pooler stands in front of the database and the URL does not say so."""
         try:
-            async with self._connection() as raw, raw.transaction():
-                # A pooler gives its clients numbers of its own.
-                behind = raw.get_server_pid() != await raw.fetchval("SELECT pg_backend_pid()")
+            async with self._connection() as raw:
+                with translated():
+                    async with raw.transaction():
+                        # A pooler gives its clients numbers of its own.
+                        behind = raw.get_server_pid() != await raw.fetchval("SELECT pg_backend_pid()")
         except LedgerUnavailable:
             raise
         except LedgerError as error:
             return str(error)
-        return _POOLER if behind and "statement_cache_size" not in self._options else None
+        return POOLER if behind and "statement_cache_size" not in self._options else None
 
     async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
-        async with self._single() as raw:
-            rows: Sequence[Row] = await raw.fetch(sql, *parameters)
-        return rows
+        async with self._single() as one:
+            return await one.fetch(sql, *parameters)
 
     async def execute(self, sql: str, *parameters: Any) -> int:
-        async with self._single() as raw:
-            return _changed(await raw.execute(sql, *parameters))
+        async with self._single() as one:
+            return await one.execute(sql, *parameters)
 
     def list(self, values: Iterable[str]) -> Any:
         return [*values]
 
     async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
         if fresh:
-            async with self._single() as raw:
-                return await _Connection(raw).insert(jobs, fresh=True)
+            async with self._single() as one:
+                return await one.insert(jobs, fresh=True)
         async with self.transaction() as tx:
             return await tx.insert(jobs)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from hopyard.ledger import stored
 from hopyard.ledger.database import Database, Row
-from hopyard.ledger.values import moment
+from hopyard.ledger.values import job_id, moment
 from hopyard.specs import State
 
 _COLUMNS = (
@@ -22,6 +22,11 @@ LIVE = (
 HISTORY = f"SELECT {_COLUMNS}, finished, result, error FROM job_history"
 
 
+def label(state: int) -> str:
+    """Return the name of a state, also of one that a newer release has stored."""
+    return State(state).label if state in State._value2member_map_ else f"unknown ({state})"
+
+
 def describe(row: Row) -> dict[str, Any]:
     """Return a job's row as JSON-like values, times in ISO format."""
 
@@ -29,14 +34,13 @@ def describe(row: Row) -> dict[str, Any]:
         value: datetime | None = moment(row[name])
         return value.isoformat() if value else None
 
-    args, kwargs, _ = json.loads(row["body"])
     started, finished = moment(row["started"]), moment(row["finished"])
     return {
         "id": str(row["id"]),
         "task": row["task"],
         "queue": row["queue"],
         "priority": row["priority"],
-        "state": State(row["state"]).label,
+        "state": label(row["state"]),
         "attempt": row["attempt"],
         "crashes": row["crashes"],
         "worker": row["worker"],
@@ -53,10 +57,10 @@ def describe(row: Row) -> dict[str, Any]:
         "finished": at("finished"),
         "seconds": (finished - started).total_seconds() if started and finished else None,
         "reason": row["reason"],
-        "arguments": kwargs if not args else {"args": args, **kwargs},
-        "result": json.loads(row["result"]) if row["result"] else None,
-        "error": json.loads(row["error"]) if row["error"] else None,
-        "attempts": json.loads(row["attempts"]) if row["attempts"] else [],
+        "arguments": stored.arguments(row["body"]),
+        "result": stored.value(row["result"]),
+        "error": stored.record(row["error"]) or None,
+        "attempts": stored.entries(row["attempts"]),
     }
 
 
@@ -71,20 +75,20 @@ async def jobs(
     parent: str | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """Return jobs, newest first."""
+    """Return jobs, the newest first by when they were created."""
     wanted: dict[str, Any] = {
         "task": task,
         "queue": queue,
         "person": person,
         "schedule": schedule,
-        "parent": parent,
+        "parent": None if parent is None else job_id(parent),
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     conditions = [f"{name} = ${n}" for n, name in enumerate(given, 1)]
     if states:
         conditions.append("state IN (" + ", ".join(str(int(state)) for state in states) + ")")
     where = " WHERE " + " AND ".join(conditions) if conditions else ""
-    order = f" ORDER BY id DESC LIMIT {int(limit)}"
+    order = f" ORDER BY created DESC, id DESC LIMIT {int(limit)}"
     parts = [f"SELECT * FROM ({source}{where}{order}) AS part{n}" for n, source in enumerate((LIVE, HISTORY))]
     rows = await database.fetch(" UNION ALL ".join(parts) + order, *given.values())
     return [describe(row) for row in rows]
@@ -113,7 +117,7 @@ async def notifications(
             "person": row["person"],
             "title": row["title"],
             "body": row["body"],
-            "data": json.loads(row["data"]),
+            "data": stored.value(row["data"]),
             "created": at.isoformat() if (at := moment(row["created"])) else None,
             "deliveries": [
                 {"channel": s["channel"], "state": s["state"], "attempts": s["attempts"], "error": s["error"]}

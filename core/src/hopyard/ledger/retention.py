@@ -2,60 +2,82 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Final
+
 from hopyard.ledger.database import Database
-from hopyard.ledger.values import oldest_id
+from hopyard.ledger.values import moment, oldest_id, utcnow
 from hopyard.specs import State
 
-BATCH = 1000
+BATCH: Final = 500
+#: A thousand years; what is to be kept for longer is kept for ever.
+_MOST_DAYS: Final = 365_000.0
+#: Tables whose rows are old by themselves: primary key, and the column that says how old.
+_AGED: Final = (
+    ("schedule_fire", "schedule, due", "fired"),
+    ("command", "n", "created"),
+    ("job_group", "id", "created"),
+    ("worker", "id", "stopped"),
+    ("notification", "id", "created"),
+    ("delivery", "notification_id, channel", "updated"),
+)
+#: Rows that nothing leads to any more: table, its primary key, and what must not be there.
+_PROGRESS: Final = ("job_progress", "job_id", "SELECT 1 FROM job_live j WHERE j.id = job_progress.job_id")
+_PART: Final = ("job_part", "group_id, member", "SELECT 1 FROM job_group g WHERE g.id = job_part.group_id")
+_KEY: Final = ("job_key", "key", "SELECT 1 FROM job_live j WHERE j.id = job_key.job_id")
 
 
 async def prune(database: Database, *, progress_days: float, results_days: float) -> dict[str, int]:
     """Delete one batch of each kind that is due; return how many rows went, by table.
 
-    Dead jobs stay until they are replayed or discarded. Call again while a count equals `BATCH`.
+    Each batch is a transaction of its own, at most `BATCH` jobs or rows. Dead jobs stay until they are
+    replayed or discarded. Call again while a count equals `BATCH`. Raises `LedgerError`.
     """
-    d = database.dialect
-
-    def old(column: str) -> str:
-        return f"{d.plus(column, 'CAST($1 AS double precision) * 86400')} < {d.now}"
-
-    batch = f"LIMIT {BATCH}"
+    (row,) = await database.fetch(f"SELECT {database.dialect.now} AS now")
+    now = moment(row["now"]) or utcnow()
+    results = now - timedelta(days=min(results_days, _MOST_DAYS))
+    progress = now - timedelta(days=min(progress_days, _MOST_DAYS))
     gone = {
-        "job_progress": await database.execute(
-            f"DELETE FROM job_progress WHERE job_id IN (SELECT job_id FROM job_progress "
-            f"WHERE {old('updated')} AND job_id NOT IN (SELECT id FROM job_live) {batch})",
-            progress_days,
-        )
+        "job_progress": await _loose(database, _PROGRESS, "updated < $1", progress),
+        "job_history": await _history(database, results),
+        "job_part": await _loose(database, _PART, "true"),
+        # By the age of the id as well: a key that was just taken anew must not go with the old ones.
+        "job_key": await _loose(
+            database,
+            _KEY,
+            f"(until IS NULL OR until < {database.dialect.now}) AND job_id < $1",
+            oldest_id(min(results_days, _MOST_DAYS) * 86400),
+        ),
     }
-    history = (
-        f"SELECT id FROM job_history WHERE {old('finished')} AND state <> {State.DEAD:d} "
-        f"ORDER BY finished {batch}"
+    for table, key, column in _AGED:
+        gone[table] = await database.execute(
+            f"DELETE FROM {table} WHERE ({key}) IN "
+            f"(SELECT {key} FROM {table} WHERE {column} < $1 LIMIT {BATCH})",
+            results,
+        )
+    return gone
+
+
+async def _loose(database: Database, which: tuple[str, str, str], due: str, *parameters: object) -> int:
+    table, key, anchor = which
+    # The condition again: while this waited for a row somebody may have taken the key anew.
+    return await database.execute(
+        f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} "
+        f"WHERE {due} AND NOT EXISTS ({anchor}) LIMIT {BATCH}) AND {due}",
+        *parameters,
     )
+
+
+async def _history(database: Database, before: datetime) -> int:
+    """Delete jobs that ended before a time, with all that they left."""
+    d = database.dialect
     async with database.transaction() as tx:
-        ids = database.list([str(row["id"]) for row in await tx.fetch(history, results_days)])
+        rows = await tx.fetch(
+            f"SELECT id FROM job_history WHERE finished < $1 AND state <> {State.DEAD:d} "
+            f"ORDER BY finished LIMIT {BATCH}",
+            before,
+        )
+        ids = database.list([str(row["id"]) for row in rows])
         for table in ("job_checkpoint", "job_effect", "job_progress"):
             await tx.execute(f"DELETE FROM {table} WHERE job_id {d.ids('$1')}", ids)
-        gone["job_history"] = await tx.execute(f"DELETE FROM job_history WHERE id {d.ids('$1')}", ids)
-    for table, key, column in (
-        ("schedule_fire", "schedule, due", "fired"),
-        ("command", "n", "created"),
-        ("job_group", "id", "created"),
-        ("worker", "id", "stopped"),
-        ("notification", "id", "created"),
-        ("delivery", "notification_id, channel", "updated"),
-    ):
-        gone[table] = await database.execute(
-            f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {old(column)} {batch})",
-            results_days,
-        )
-    gone["job_part"] = await database.execute(
-        f"DELETE FROM job_part WHERE group_id IN (SELECT group_id FROM job_part "
-        f"WHERE group_id NOT IN (SELECT id FROM job_group) {batch})"
-    )
-    # By the age of the id as well: a key that was just taken anew must not go with the old ones.
-    gone["job_key"] = await database.execute(
-        f"DELETE FROM job_key WHERE key IN (SELECT key FROM job_key WHERE (until IS NULL OR until < {d.now}) "
-        f"AND job_id NOT IN (SELECT id FROM job_live) {batch}) AND job_id < $1",
-        oldest_id(results_days * 86400),
-    )
-    return gone
+        return await tx.execute(f"DELETE FROM job_history WHERE id {d.ids('$1')}", ids)

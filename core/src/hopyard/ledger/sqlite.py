@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from hopyard.errors import LedgerUnavailable
+from hopyard.errors import LedgerError, LedgerUnavailable
 from hopyard.ledger.columns import INSERTED, PAUSED, moved
 from hopyard.ledger.database import Database, Row, appended
 from hopyard.ledger.dialect import SQLITE
@@ -76,10 +76,9 @@ UPDATE job_live SET state = {State.RETRYING:d}, worker = NULL, eta = ?3, reason 
  WHERE id = ?1 AND claim = ?2 AND worker = ?7 AND state = {State.RUNNING:d}"""
 
 
-def boot_micros() -> int:
-    """Return microseconds since the machine started, which no clock setting changes."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime_ns(clock) // 1000
+def lease_micros() -> int:
+    """Return microseconds since the machine started, without those that it was suspended (`leases.py`)."""
+    return time.monotonic_ns() // 1000
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -87,7 +86,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     for pragma in PRAGMAS:
         connection.execute(pragma)
     connection.create_function("hopyard_now", 0, lambda: time.time_ns() // 1000)
-    connection.create_function("hopyard_clock", 0, boot_micros)
+    connection.create_function("hopyard_clock", 0, lease_micros)
 
 
 def _plain(value: Any) -> Any:
@@ -261,10 +260,8 @@ class SqliteDatabase(Database):
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:  # the statement itself is wrong
-                raise
-            raise LedgerUnavailable(f"SQLite cannot be used now: {error} ({self._path})") from error
+        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError) as error:
+            raise _ledger_error(error, self._path) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Connection]:
@@ -324,6 +321,14 @@ class SqliteDatabase(Database):
             return {job.id for job in jobs if raw.execute(_AGAIN, (*_parameters(job), worker)).rowcount}
 
         return await self._write(work)
+
+
+def _ledger_error(error: Exception, path: str) -> LedgerError:
+    """Return the driver's error in the ledger's terms."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CANTOPEN) & 0xFF
+    if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+        return LedgerUnavailable(f"SQLite cannot be used now: {error} ({path})")
+    return LedgerError(f"SQLite refuses: {error} ({path})")
 
 
 def _claim(row: sqlite3.Row) -> Claim:

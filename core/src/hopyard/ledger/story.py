@@ -10,7 +10,7 @@ from hopyard.errors import UnknownJob
 from hopyard.ledger import effects
 from hopyard.ledger.database import Database, Row
 from hopyard.ledger.readers import HISTORY, LIVE, describe, jobs
-from hopyard.ledger.values import derived_id, moment
+from hopyard.ledger.values import derived_id, job_id, moment
 from hopyard.specs import State
 
 #: A job may have very many; the first ones tell what they are.
@@ -25,6 +25,7 @@ async def job(database: Database, id_: str) -> dict[str, Any]:
     end), `seconds`, and of errors `kind`, `category`, `message`, of deaths `evidence`; `progress`,
     `checkpoint`, `effects`, `keys`, `cancel`, `children` (the newest), `replayed_as`.
     """
+    id_ = job_id(id_)
     rows = await database.fetch(f"{LIVE} WHERE id = $1 UNION ALL {HISTORY} WHERE id = $1", id_)
     if not rows:
         raise UnknownJob(f"the ledger has no job {id_}")

@@ -95,6 +95,7 @@ job_history = Table(
     Column("error", Text),
 )
 Index("job_history_finished", job_history.c.finished)
+Index("job_history_created", job_history.c.created)
 
 job_outbox = Table(
     "job_outbox",
@@ -223,6 +224,15 @@ schedule_fire = Table(
     Column("due", Moment, primary_key=True),
     Column("job_id", Id),  # null: skipped by the misfire or overlap policy
     Column("fired", Moment, nullable=False),
+    # Nobody has looked yet whether its job succeeded, for the schedules that follow this one.
+    Column("pending", Boolean, nullable=False, server_default=text("false")),
+)
+Index(
+    "schedule_fire_pending",
+    schedule_fire.c.schedule,
+    schedule_fire.c.due,
+    postgresql_where=schedule_fire.c.pending,
+    sqlite_where=schedule_fire.c.pending,
 )
 
 worker = Table(
@@ -236,7 +246,7 @@ worker = Table(
     Column("queues", Text, nullable=False),
     Column("plugins", Text, nullable=False),
     Column("started", Moment, nullable=False),
-    # The lease's clock: the database's on PostgreSQL, the machine's time since boot on SQLite.
+    # By the lease's clock (`Dialect.clock`).
     Column("beat", Moment, nullable=False),
     Column("lease", Float, nullable=False),
     Column("stopped", Moment),
@@ -250,6 +260,7 @@ leader = Table(
     Column("holder", Text, nullable=False),
     Column("term", BigInteger, nullable=False),
     Column("until", Moment, nullable=False),
+    Column("lease", Float, nullable=False, server_default=text("8")),  # seconds
 )
 
 command = Table(
@@ -293,3 +304,16 @@ delivery = Table(
     Column("error", Text),
     Column("updated", Moment, nullable=False),
 )
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("kind", Text, primary_key=True),  # message | follow-up | duty
+    Column("target", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("first", Moment, nullable=False),
+    Column("last", Moment, nullable=False),
+)
+Index("set_aside_last", set_aside.c.last)

@@ -54,7 +54,7 @@ os.register_at_fork(after_in_child=_drawn.clear)
 
 def oldest_id(seconds: float) -> str:
     """Return an id that sorts before every time-ordered one that was made in the last `seconds`."""
-    stamp = f"{int((time.time() - seconds) * 1000):012x}"
+    stamp = f"{max(0, int((time.time() - seconds) * 1000)):012x}"
     return f"{stamp[:8]}-{stamp[8:]}-0000-0000-000000000000"
 
 
@@ -63,7 +63,9 @@ def derived_id(*parts: str) -> str:
 
     Where a part is a time-ordered id, the result sorts beside the first such (RFC 9562 §5.8: version 8).
     """
-    hashed = uuid.uuid5(_FOREIGN, "\x1f".join(parts))
+    # Halves of characters, which no encoding has, are written out.
+    text = "\x1f".join(parts).encode(errors="backslashreplace").decode()
+    hashed = uuid.uuid5(_FOREIGN, text)
     stamp = next((part for part in parts if _is_timed(part)), None)
     if stamp is None:
         return str(hashed)
@@ -88,6 +90,13 @@ def job_id(text: str) -> str:
 def is_job_id(text: str) -> bool:
     """Say whether a text is a job's id in the form in which the ledger writes it."""
     return _CANONICAL(text) is not None
+
+
+def plain_text(text: str) -> str:
+    """Return `text` without what one of the databases cannot store: NUL, and halves of characters."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def utcnow() -> datetime:

@@ -29,7 +29,7 @@ async def unrung(database: Database, older: float, limit: int = 500) -> list[Que
     Entries of jobs that are no longer queued are dropped on the way.
     """
     d = database.dialect
-    old = f"{d.plus('o.created', '$1')} < {d.now}"
+    old = d.older("o.created", "$1")
     look = (
         "SELECT o.id, o.jobs, j.task, j.queue, j.priority, j.body, j.headers, j.crashes, j.state "
         f"FROM job_outbox o LEFT JOIN job_live j ON j.id = o.id WHERE {old} LIMIT $2"
@@ -88,8 +88,8 @@ async def forgotten(
         f"UPDATE job_live SET rung = {d.now} WHERE id IN ("
         f"SELECT id FROM job_live WHERE queue {d.texts('$1')} AND queue > '' AND state = {State.QUEUED:d} "
         f"AND queue NOT IN {PAUSED} "
-        f"AND {d.plus('created', '$2')} <= {d.now} "
-        f"AND (rung IS NULL OR {d.plus('rung', str(RING_PAUSE))} < {d.now}) ORDER BY queue, id LIMIT $3) "
+        f"AND {d.older('created', '$2')} "
+        f"AND (rung IS NULL OR {d.older('rung', str(RING_PAUSE))}) ORDER BY queue, id LIMIT $3) "
         f"AND state = {State.QUEUED:d} RETURNING {RUNG}",
         database.list(queues),
         older,

@@ -12,6 +12,7 @@ from hopyard.ledger import waiting
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
+from hopyard.ledger.leases import lost
 from hopyard.ledger.values import QueueMessage, utcnow
 from hopyard.specs import State
 
@@ -126,14 +127,13 @@ async def rescue(database: Database) -> Rescued:
     """
     d = database.dialect
     async with database.transaction() as tx:
-        lost = await tx.fetch(
-            f"SELECT id, name FROM worker WHERE stopped IS NULL AND {d.plus('beat', 'lease')} < {d.clock} "
-            f"OR (stopped IS NULL AND beat > {d.plus(d.clock, '60')}) {d.for_update}"
+        found = await tx.fetch(
+            f"SELECT id, name FROM worker WHERE stopped IS NULL AND {lost(d)} {d.for_update}"
         )
-        if not lost:
+        if not found:
             return Rescued([], [], 0)
-        numbers = [int(row["id"]) for row in lost]
-        names = {int(row["id"]): row["name"] for row in lost}
+        numbers = [int(row["id"]) for row in found]
+        names = {int(row["id"]): row["name"] for row in found}
         requeued: list[QueueMessage] = []
         dead = 0
         for number in numbers:  # few: one per process that died since the last look
@@ -153,7 +153,5 @@ async def living(database: Database) -> set[int]:
 async def served_queues(database: Database) -> set[str]:
     """Return the queues that live workers work on."""
     d = database.dialect
-    rows = await database.fetch(
-        f"SELECT queues FROM worker WHERE stopped IS NULL AND {d.plus('beat', 'lease')} >= {d.clock}"
-    )
+    rows = await database.fetch(f"SELECT queues FROM worker WHERE stopped IS NULL AND NOT {lost(d)}")
     return {queue for row in rows for queue in json.loads(row["queues"])}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hopyard.errors import ConfigError, Fault, HopyardError, PluginError
 from hopyard.hookspecs import Role
@@ -41,6 +41,14 @@ class Loaded:
     contributions: dict[str, Contributions] = field(default_factory=dict)
 
 
+class Withdrawn(NamedTuple):
+    """What a plugin was while it was enabled."""
+
+    instance: Plugin[Any]
+    contributions: Contributions
+    record: PluginRecord
+
+
 class Plugins:
     """The plugins of this process. Made by `load_plugins`.
 
@@ -54,7 +62,10 @@ class Plugins:
         self._hooks = hooks
         self._loaded = loaded
         self._effective: Effective
+        #: By the plugin that was withdrawn after loading: itself, and those that left with it.
+        self._withdrawn: dict[str, dict[str, Withdrawn]] = {}
         self._settle()
+        self._order = list(loaded.instances)
 
     @property
     def records(self) -> list[PluginRecord]:
@@ -217,6 +228,47 @@ class Plugins:
         self.get(name)
         self._withdraw(name, Failure(stage, reason, hint, state=PluginState.MISCONFIGURED))
 
+    @property
+    def migrations(self) -> dict[str, Any]:
+        """Enabled plugins that have tables of their own, with what they give as their migrations' package."""
+        return {
+            name: plugin.migrations
+            for name, plugin in self._loaded.instances.items()
+            if plugin.migrations is not None
+        }
+
+    def awaiting(self, stage: str) -> dict[str, Any]:
+        """Plugins that were withdrawn at `stage`, with what they give as their migrations' package."""
+        return {
+            name: left[name].instance.migrations
+            for name, left in self._withdrawn.items()
+            if self._loaded.records[name].stage == stage
+        }
+
+    def readmit(self, names: Iterable[str]) -> list[str]:
+        """Take withdrawn plugins back, and what left with them; return the names of those that are back."""
+        left = {name: one for root in names for name, one in self._withdrawn.pop(root).items()}
+        loaded, back = self._loaded, list[str]()
+        for name in [name for name in self._order if name in left]:
+            one = left[name]
+            out = next((other for other in one.instance.requires if other not in loaded.instances), None)
+            if out is None:
+                self._hooks.register(name, one.instance)
+                loaded.instances[name], loaded.contributions[name] = one.instance, one.contributions
+                loaded.records[name] = one.record
+                back.append(name)
+            for others in self._withdrawn.values():  # it comes back with the other plugin that it requires
+                if out in others:
+                    others[name] = one
+        if back:
+            loaded.instances = {
+                name: loaded.instances[name] for name in self._order if name in loaded.instances
+            }
+            loaded.contributions = {name: loaded.contributions[name] for name in loaded.instances}
+            self._settle()
+            logger.info("plugins are taken back: %s", ", ".join(back))
+        return back
+
     def check(self) -> None:
         """Raise what the settings want refused: faults of the core's part, and plugins that may not fail.
 
@@ -238,8 +290,14 @@ class Plugins:
 
     def _withdraw(self, name: str, failure: Failure) -> None:
         """End a plugin after loading; raises where the settings want a refusal."""
-        roll_back(self._loaded, self._hooks, name, failure)
+        loaded = self._loaded
+        before = {
+            one: Withdrawn(instance, loaded.contributions[one], loaded.records[one])
+            for one, instance in loaded.instances.items()
+        }
+        roll_back(loaded, self._hooks, name, failure)
         self._settle()
+        self._withdrawn[name] = {one: was for one, was in before.items() if one not in loaded.instances}
         self.check()
 
     def _settle(self) -> None:

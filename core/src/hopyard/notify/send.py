@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hopyard import current
-from hopyard.ledger.values import NewJob, QueueMessage, derived_id, new_id
+from hopyard.ledger.values import NewJob, QueueMessage, derived_id, job_id, new_id, plain_text
 from hopyard.notify.people import person
 from hopyard.notify.tasks import deliver
 from hopyard.tasks.declaration import Call
@@ -24,11 +24,11 @@ async def notify(
     """Tell a person something over each of their channels; return the notification's id.
 
     The notification and its deliveries are stored in one transaction; a channel that fails is tried again by
-    itself and fails nothing else. The same `id` tells it once.
+    itself and fails nothing else. The same `id`, any text, tells it once.
     """
     client = current.get().client()
     database = client.database
-    id_ = id or new_id()
+    id_ = job_id(id) if id else new_id()
     jobs = [_delivery(id_, channel) for channel in person(person_id).channels]
     async with database.transaction() as tx:
         now = database.dialect.now
@@ -37,8 +37,8 @@ async def notify(
             f"VALUES ($1, $2, $3, $4, $5, {now}) ON CONFLICT DO NOTHING",
             id_,
             person_id,
-            title,
-            body,
+            plain_text(title),
+            plain_text(body),
             json.dumps(data or {}, default=str),
         )
         await tx.insert_jobs(jobs)

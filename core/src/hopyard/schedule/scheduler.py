@@ -136,9 +136,11 @@ class Scheduler:
             if not await leader.leads(tx, d, DUTY, self._holder, term):
                 self._term = None
                 return 0
-            found = await store.followed(tx, d, _BATCH)
-            if not found:
+            ended = await store.ended(tx, _BATCH)
+            if not ended:
                 return 0
+            found = await store.followed(tx, self._database, ended)
+            await store.look_no_more(tx, ended)
             jobs = [self._job(stored, due) for stored, due in found]
             fires = [(job.schedule or "", due, job.id) for job, (_, due) in zip(jobs, found, strict=True)]
             jobs = await self._insert(tx, fires, jobs)
@@ -147,7 +149,7 @@ class Scheduler:
                 [(stored.schedule.name, due) for stored, due in found],
             )
         await self._client.ring([QueueMessage(*job[:6]) for job in jobs])
-        return len(found)
+        return len(ended)
 
     async def _insert(
         self, tx: Connection, fires: Sequence[tuple[str, datetime, str | None]], jobs: Sequence[NewJob]
@@ -155,17 +157,20 @@ class Scheduler:
         """Store fires and jobs; a due time that fired before fires nothing."""
         d = self._database.dialect
         if d.name == "sqlite":
-            source = f"SELECT value ->> 0, value ->> 1, value ->> 2, {d.now} FROM json_each($1) WHERE true"
+            source = (
+                f"SELECT value ->> 0, value ->> 1, value ->> 2, {d.now}, value ->> 2 IS NOT NULL "
+                "FROM json_each($1) WHERE true"
+            )
         else:
             source = (
-                f"SELECT e ->> 0, (e ->> 1)::timestamptz, (e ->> 2)::uuid, {d.now} "
+                f"SELECT e ->> 0, (e ->> 1)::timestamptz, (e ->> 2)::uuid, {d.now}, e ->> 2 IS NOT NULL "
                 "FROM jsonb_array_elements($1::jsonb) AS e"
             )
         rows = [
             (name, micros(due) if d.name == "sqlite" else due.isoformat(), id_) for name, due, id_ in fires
         ]
         ours = await tx.fetch(
-            f"INSERT INTO schedule_fire (schedule, due, job_id, fired) {source} "
+            f"INSERT INTO schedule_fire (schedule, due, job_id, fired, pending) {source} "
             "ON CONFLICT DO NOTHING RETURNING job_id",
             json.dumps(rows),
         )

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from hopyard.errors import ScheduleError
-from hopyard.ledger.database import Connection, Row
+from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import moment, utcnow
 from hopyard.schedule import rules
@@ -215,21 +215,54 @@ async def due(tx: Connection, d: Dialect, limit: int) -> tuple[list[Stored], dat
     return [_stored(row) for row in rows], now or utcnow()
 
 
-async def followed(tx: Connection, d: Dialect, limit: int) -> list[tuple[Stored, datetime]]:
-    """Return the schedules that follow another one whose job has succeeded, with the due time of that job.
+class Fire(NamedTuple):
+    """A due time for which a schedule's job was stored."""
+
+    schedule: str
+    due: datetime
+    job: str
+
+
+async def ended(tx: Connection, limit: int) -> list[Fire]:
+    """Return fires whose job is over, of schedules that others follow, which nobody has looked at yet."""
+    rows = await tx.fetch(
+        "SELECT f.schedule, f.due, f.job_id FROM schedule_fire f WHERE f.pending "
+        "AND f.schedule IN (SELECT follows FROM schedule WHERE follows IS NOT NULL) "
+        "AND NOT EXISTS (SELECT 1 FROM job_live j WHERE j.id = f.job_id) ORDER BY f.due LIMIT $1",
+        limit,
+    )
+    return [
+        Fire(row["schedule"], due, str(row["job_id"]))
+        for row in rows
+        if (due := moment(row["due"])) is not None
+    ]
+
+
+async def followed(
+    tx: Connection, database: Database, fires: Sequence[Fire]
+) -> list[tuple[Stored, datetime]]:
+    """Return the schedules that fire now because the job of one of `fires` has succeeded, with its due time.
 
     Counted are successes since the follower was stored or changed, in any order, each once.
     """
+    d = database.dialect
     columns = ", ".join(f"s.{column.strip()}" for column in _COLUMNS.split(","))
     rows = await tx.fetch(
-        f"SELECT {columns}, f.due AS due FROM schedule s JOIN schedule_fire f ON f.schedule = s.follows "
-        f"JOIN job_history h ON h.id = f.job_id AND h.state = {State.SUCCEEDED:d} "
-        "AND h.finished >= s.updated WHERE s.follows IS NOT NULL "
-        f"AND {d.plus('f.due', 's.catch_up')} > {d.now} AND NOT EXISTS ("
-        "SELECT 1 FROM schedule_fire g WHERE g.schedule = s.name AND g.due = f.due) ORDER BY f.due LIMIT $1",
-        limit,
+        f"SELECT {columns}, h.due AS due FROM job_history h JOIN schedule s ON s.follows = h.schedule "
+        f"WHERE h.id {d.ids('$1')} AND h.state = {State.SUCCEEDED:d} AND h.finished >= s.updated "
+        f"AND {d.plus('h.due', 's.catch_up')} > {d.now} AND NOT EXISTS ("
+        "SELECT 1 FROM schedule_fire g WHERE g.schedule = s.name AND g.due = h.due) ORDER BY h.due",
+        database.list([fire.job for fire in fires]),
     )
     return [(_stored(row), due) for row in rows if (due := moment(row["due"])) is not None]
+
+
+async def look_no_more(tx: Connection, fires: Sequence[Fire]) -> None:
+    """Say that these fires were looked at for the schedules that follow."""
+    await tx.execute_many(
+        "UPDATE schedule_fire SET pending = false WHERE schedule = $1 AND due = $2",
+        [(fire.schedule, fire.due) for fire in fires],
+    )
 
 
 async def next_due(tx: Connection) -> datetime | None:

@@ -85,8 +85,11 @@ class JobHandle(Generic[R]):
     async def result(self, timeout: float | None = None) -> R:
         """Wait for the job's result, at most `timeout` seconds.
 
-        Raises `JobFailed`, `JobCancelled`, or `ResultTimeout` if it goes on.
+        Raises `JobFailed`, `JobCancelled`, `ResultTimeout` if it goes on, or `UnknownJob` where the handle
+        was made from the id of a job that the ledger does not have.
         """
+        if self._payload is None:
+            await self.status()  # raises: an id that nobody has stored is waited for in vain
         ended = await _client().wait(self.id, timeout)
         raise_unless_succeeded(self.id, ended)
         if self._payload is not None:

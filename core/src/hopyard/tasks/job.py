@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from hopyard import portal
-from hopyard.errors import EffectUnknown, JobCancelled, TimeLimitExceeded
+from hopyard.errors import EffectUnknown, JobCancelled, PayloadError, TimeLimitExceeded
 from hopyard.ledger.values import Claim, Progress, utcnow
 from hopyard.specs import Effect, Reconciled
 from hopyard.tasks.payload import checked
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from hopyard.ledger.effects import Begun
 
 T = TypeVar("T")
+
+#: Characters of a progress message.
+MAX_MESSAGE: Final = 4000
 
 current_job: ContextVar[Job | None] = portal.owner
 
@@ -102,8 +106,15 @@ class Job:
     def progress(self, current: float, total: float | None = None, message: str = "") -> None:
         """Say how far the job is. Never waits; the latest word is stored within half a second.
 
-        Raises `JobCancelled` or `TimeLimitExceeded` where the job should stop.
+        Raises `JobCancelled` or `TimeLimitExceeded` where the job should stop, `PayloadError` for numbers
+        that are not finite or a message of more than 4,000 characters.
         """
+        if len(message) > MAX_MESSAGE:
+            raise PayloadError(
+                f"{self.task}: the progress message has {len(message):,} characters, at most {MAX_MESSAGE:,}"
+            )
+        if not math.isfinite(current) or (total is not None and not math.isfinite(total)):
+            raise PayloadError(f"{self.task}: progress is {current} of {total}; expected finite numbers")
         self._host.check(self.id, self._claim.claim)
         self._host.note(Progress(self.id, float(current), total, message, utcnow()))
 
@@ -134,7 +145,8 @@ class Job:
         `reconcile_effect` is asked; without an answer it is repeated only with `repeat_if_unknown`. That may
         be another action that does it, for instance one that says that it may be a repeat.
 
-        Raises `EffectUnknown` where nobody can say, `StaleFence` if the job was given to another worker.
+        Raises `EffectUnknown` where nobody can say, `StaleFence` if the job was given to another worker,
+        `PayloadError` where `data` or the outcome is too large or no JSON.
         """
         begun, end = await self._begin_effect(name, data, bool(repeat_if_unknown))
         if begun.standing == "done":
@@ -146,8 +158,17 @@ class Job:
         except Exception:
             await end("failed")
             raise
-        await end("done", outcome)
+        await self._record(end, name, outcome)
         return outcome
+
+    async def _record(self, end: Callable[..., Coroutine[Any, Any, None]], name: str, outcome: Any) -> None:
+        """Record that an effect is done. An outcome that cannot be kept is given up, not the record."""
+        try:
+            checked(json.dumps(outcome, allow_nan=False), f"{self.task}: the outcome of effect `{name}`")
+        except (PayloadError, TypeError, ValueError) as error:
+            await end("done")
+            raise PayloadError(f"effect `{name}` is done, but its outcome cannot be kept: {error}") from error
+        await end("done", outcome)
 
     async def _begin_effect(
         self, name: str, data: Mapping[str, Any], repeat: bool
@@ -156,6 +177,10 @@ class Job:
         from hopyard.ledger import effects
 
         self._host.check(self.id, self._claim.claim)
+        try:
+            checked(json.dumps(data, allow_nan=False), f"{self.task}: the data of effect `{name}`")
+        except (TypeError, ValueError) as error:
+            raise PayloadError(f"{self.task}: the data of effect `{name}` is no JSON: {error}") from error
         # Held from here on: what is done is recorded also where the job was told to stop meanwhile.
         database, fence = self._host.held(self.id, self._claim.claim)
         end = partial(effects.end, database, self.id, fence, name)
@@ -229,5 +254,5 @@ class JobSync:
         except Exception:
             portal.run(end("failed"))
             raise
-        portal.run(end("done", outcome))
+        portal.run(job._record(end, name, outcome))
         return outcome

@@ -1,6 +1,6 @@
 """Submitting inside the caller's own SQL transaction: the job exists if, and only if, that commits.
 
-Row and outbox entry are two Core inserts on the caller's `Session` or `AsyncSession`, whatever its driver.
+Row and outbox entry are Core inserts on the caller's `Session` or `AsyncSession`, whatever its driver.
 The doorbell is rung after the commit; should the process die before, the relay finds the outbox entry.
 """
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hopyard.submit")
 
+#: Jobs that one statement is about.
+_BATCH = 500
 #: In a session's `info`: what to ring for after its commit.
 _PENDING = "hopyard.pending"
 #: Engines that were found to lead to the ledger.
@@ -48,22 +50,42 @@ async def identity_of_ledger() -> str:
 
 
 def _store(session: Session, jobs: Sequence[NewJob], identity: str) -> None:
-    from sqlalchemy import event, insert
-
-    from hopyard.ledger.tables import job_live, job_outbox
+    from sqlalchemy import event
 
     _check(session, identity)
-    now = utcnow()
-    session.execute(insert(job_live), [{**job._asdict(), "created": now} for job in jobs])
-    queued = [job for job in jobs if job.state == State.QUEUED]
-    if queued:
-        session.execute(insert(job_outbox), [{"id": job.id, "created": now} for job in queued])
-
+    queued: list[NewJob] = []
+    for start in range(0, len(jobs), _BATCH):
+        queued += _insert(session, jobs[start : start + _BATCH])
     if _PENDING not in session.info:
         session.info[_PENDING] = []
         event.listen(session, "after_commit", _committed)
         event.listen(session, "after_rollback", _rolled_back)
     session.info[_PENDING] += [QueueMessage(*job[:6]) for job in queued]
+
+
+def _insert(session: Session, jobs: Sequence[NewJob]) -> list[NewJob]:
+    """Store those jobs whose ids are in neither the live table nor history; return those that are to run now.
+
+    The same id is the same job, also twice in one transaction.
+    """
+    from sqlalchemy import delete, exists
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    from hopyard.ledger.tables import job_history, job_live, job_outbox
+
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    now = utcnow()
+    rows = [{**job._asdict(), "created": now} for job in jobs]
+    stored = insert(job_live).on_conflict_do_nothing().returning(job_live.c.id)
+    new = {str(id_) for id_ in session.scalars(stored, rows)}
+    # Looked for afterwards: it may have ended while the insert waited for whoever had the same id.
+    over = delete(job_live).where(job_live.c.id.in_(new), exists().where(job_history.c.id == job_live.c.id))
+    new -= {str(id_) for id_ in session.scalars(over.returning(job_live.c.id))}
+    queued = [*{job.id: job for job in jobs if job.id in new and job.state == State.QUEUED}.values()]
+    if queued:
+        entries = insert(job_outbox).on_conflict_do_nothing()
+        session.execute(entries, [{"id": job.id, "created": now} for job in queued])
+    return queued
 
 
 def _committed(session: Session) -> None:

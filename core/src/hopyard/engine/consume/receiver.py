@@ -47,7 +47,7 @@ class Receiver:
         return from_kombu(message, lambda: message.ack_log_error(log, errors))
 
     def celery_runs(self, task: str) -> bool:
-        """Say whether a task is Celery's own, or only the app's: its pool runs those, outside of the ledger."""
+        """Say whether only Celery or the app has a task: its pool runs those, outside of the ledger."""
         return task not in self._plugins.tasks and task in self._app.tasks
 
     def divert(self, delivery: Delivery) -> bool:
