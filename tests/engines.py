@@ -233,13 +233,12 @@ class Worker:
 
     async def start(self) -> None:
         await asyncio.to_thread(self.engine.start)
-        self.engine.connected(self.consumer)
-        self._strategies = {
+        self.consumer.strategies = {
             name: strategy(task, self.app, self.consumer)
             for name, task in self.app.tasks.items()
             if not name.startswith("celery.")
         }
-        self.consumer.strategies = self._strategies
+        self.engine.connected(self.consumer)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Drain, as Celery does at its end."""
@@ -264,11 +263,7 @@ class Worker:
     def deliver(self, body: str, headers: Mapping[str, Any], queue: str = "site") -> Message:
         """Hand a message over as Celery's consumer does."""
         message = self.message(body, headers, queue)
-        handle = self._strategies.get(headers["task"])
-        if handle is None:
-            self.engine.park(message)
-        else:
-            handle(message, None, message.ack_log_error, message.reject_log_error, [])
+        self.engine.receive(message)
         return message
 
     def message(self, body: str, headers: Mapping[str, Any], queue: str = "site") -> Message:

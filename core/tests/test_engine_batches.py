@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from engines import Gate, Lab
-from hopyard.broker.popper import INDEX, REFUSED, Popper, put_back
+from hopyard.broker.popper import INDEX, Popper, put_back
 from hopyard.broker.publisher import EPOCH_KEY, open_publisher, redis_key, redis_url
 from hopyard.errors import BrokerError, LedgerUnavailable
+from hopyard.ledger import set_aside
 from hopyard.ledger.values import QueueMessage, new_id
 from hopyard.specs import State
 
@@ -25,7 +26,6 @@ async def redis(lab: Lab) -> AsyncIterator[Any]:
 
     async with Redis.from_url(redis_url(lab.hopyard.broker_url)) as client:
         await client.set(EPOCH_KEY, "here")  # or all queued jobs are rung for again
-        await client.delete(REFUSED)
         yield client
 
 
@@ -316,7 +316,7 @@ async def test_what_is_no_message_is_set_aside(lab: Lab, redis: Any) -> None:
     await lab.ends(good)
 
     async def kept() -> bool:
-        return await redis.llen(REFUSED) == 3
+        return len(await set_aside.found(lab.ledger.database)) == 3
 
     await lab.until(kept, "they are set aside")
 

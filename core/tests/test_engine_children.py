@@ -145,10 +145,9 @@ async def test_a_child_saves_under_its_jobs_fence_and_ends_with_its_parent(
     with pytest.raises(RemoteError) as caught:
         await children.run(held, {}, worker + 1, 60)
     assert caught.value.kind == "StaleFence"
-    child = children._idle[0].process
-    assert child.stdin is not None
-    child.stdin.close()
-    assert await asyncio.wait_for(child.wait(), 20) == 0
+    child = children._idle[0]
+    child.writer.close()
+    assert await asyncio.wait_for(child.process.wait(), 20) == 0
 
 
 async def test_the_worker_runs_process_tasks_in_children(lab: Lab) -> None:

@@ -26,9 +26,17 @@ class Told:
         self.lost = 0
         self.patience: list[float] = []
         """For how long the ledger's answers are waited for."""
+        self.blocked_for: list[float] = []
+        self.ended: list[tuple[str, BaseException]] = []
 
     def lose(self) -> None:
         self.lost += 1
+
+    async def blocked(self, database: Any, seconds: float) -> None:
+        self.blocked_for.append(seconds)
+
+    def end(self, why: str, error: BaseException) -> None:
+        self.ended.append((why, error))
 
 
 @pytest.fixture
@@ -53,6 +61,8 @@ def start(database_url: str, told: Told) -> Iterator[Callable[..., Heartbeat]]:
             loop=portal.loop(),
             on_commands=told.commands.extend,
             on_lost=told.lose,
+            on_blocked=told.blocked,
+            on_end=told.end,
             seen=seen,
         )
         beating.start()
@@ -257,3 +267,14 @@ async def test_a_lease_ends_while_an_answer_is_waited_for(
     await until(lambda: told.lost)
     loop = beating._end._loop  # type: ignore[union-attr]
     loop.call_soon_threadsafe(away.set)
+
+
+async def test_a_heartbeat_that_ends_ends_the_process(
+    start: Callable[..., Heartbeat], told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def beat(self: Heartbeat) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Heartbeat, "_beat", beat)
+    start(1)._thread.join(10)
+    assert [why for why, _ in told.ended] == ["the heartbeat ended"]

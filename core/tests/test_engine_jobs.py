@@ -164,7 +164,7 @@ async def test_a_cancel_between_the_claim_and_the_run_is_obeyed(
     async def slow(ids: Any, number: int, counter: int) -> Any:
         claims = await claim(ids, number, counter)
         await lab.hopyard.handle(claims[0].id).cancel()
-        while not engine._cancel_on_arrival:
+        while not engine._jobs.cancel_on_arrival:
             await asyncio.sleep(0.005)
         return claims
 
@@ -176,7 +176,7 @@ async def test_a_cancel_between_the_claim_and_the_run_is_obeyed(
 
     await lab.ends(await started(lab, worker, call), CANCELLED)
     assert not ran
-    await lab.until(lambda: not engine._cancel_on_arrival)
+    await lab.until(lambda: not engine._jobs.cancel_on_arrival)
 
 
 async def test_a_job_that_cancels_itself_is_cancelled(lab: Lab, worker: Worker) -> None:
@@ -232,7 +232,7 @@ async def test_a_thread_is_interrupted_at_its_time_limit(lab: Lab, worker: Worke
 async def test_a_thread_that_does_not_stop_is_left_alone(
     lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hopyard.engine.run.runner._ABANDON_SECONDS", 0.01)
+    monkeypatch.setattr("hopyard.engine.run.runner.GRACE_SECONDS", 0.01)
     open_, ended = Gate(), []
 
     def call(job: Any) -> str:

@@ -8,8 +8,12 @@ import pytest
 from hopyard.engine.run.deadlines import Deadlines
 
 
+def deadlines() -> Deadlines:
+    return Deadlines(60.0, lambda deadline: None)
+
+
 async def test_what_takes_too_long_is_cancelled_and_the_rest_is_not() -> None:
-    limits, gate = Deadlines(), asyncio.Event()
+    limits, gate = deadlines(), asyncio.Event()
 
     async def short() -> str:
         with limits.within(0.01) as deadline:
@@ -34,7 +38,7 @@ async def test_what_takes_too_long_is_cancelled_and_the_rest_is_not() -> None:
 
 
 async def test_a_cancel_from_outside_stays_a_cancel() -> None:
-    limits, begun = Deadlines(), asyncio.Event()
+    limits, begun = deadlines(), asyncio.Event()
 
     async def work() -> None:
         with limits.within(60.0):
@@ -49,13 +53,13 @@ async def test_a_cancel_from_outside_stays_a_cancel() -> None:
 
 
 async def test_a_blocks_own_timeout_is_its_own() -> None:
-    with pytest.raises(TimeoutError, match="mine"), Deadlines().within(60.0) as deadline:
+    with pytest.raises(TimeoutError, match="mine"), deadlines().within(60.0) as deadline:
         raise TimeoutError("mine")
     assert not deadline.expired
 
 
 async def test_a_limit_works_again_after_a_pause() -> None:
-    limits = Deadlines()
+    limits = deadlines()
     for _ in range(2):
         with pytest.raises(TimeoutError), limits.within(0.01):
             await asyncio.Event().wait()
@@ -64,7 +68,7 @@ async def test_a_limit_works_again_after_a_pause() -> None:
 
 
 async def test_what_is_over_is_not_kept_behind_what_lasts() -> None:
-    limits, gate = Deadlines(), asyncio.Event()
+    limits, gate = deadlines(), asyncio.Event()
 
     async def lasts() -> None:
         with limits.within(600.0):

@@ -67,7 +67,7 @@ def said(error: BaseException) -> str:
     """Return what an error says, without secrets and as any database can store it."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - the error's own code
+    except BaseException as broken:  # noqa: BLE001 - the error's own code may do anything
         text = f"(its text cannot be had: {type(broken).__name__})"
     return redact(text).replace("\0", "\ufffd").encode(errors="replace").decode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -13,6 +14,7 @@ from hopyard.ledger import cancelling
 from hopyard.ledger.values import job_id, moment
 from hopyard.specs import State
 from hopyard.tasks.client import Client, raise_unless_succeeded
+from hopyard.tasks.job import current_job
 from hopyard.tasks.payload import Payload
 
 R = TypeVar("R")
@@ -83,14 +85,16 @@ class JobHandle(Generic[R]):
         )
 
     async def result(self, timeout: float | None = None) -> R:
-        """Wait for the job's result, at most `timeout` seconds.
+        """Wait for the job's result, at most `timeout` seconds. A job that waits holds no slot meanwhile.
 
         Raises `JobFailed`, `JobCancelled`, `ResultTimeout` if it goes on, or `UnknownJob` where the handle
         was made from the id of a job that the ledger does not have.
         """
         if self._payload is None:
             await self.status()  # raises: an id that nobody has stored is waited for in vain
-        ended = await _client().wait(self.id, timeout)
+        job = current_job.get()
+        async with job.release_slot() if job is not None else nullcontext():
+            ended = await _client().wait(self.id, timeout)
         raise_unless_succeeded(self.id, ended)
         if self._payload is not None:
             return self._payload.load_result(ended.result)  # type: ignore[no-any-return]

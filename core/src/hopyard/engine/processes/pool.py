@@ -57,7 +57,7 @@ class ProcessPool:
         Raises `RemoteError` for what the task raised, `TimeLimitExceeded`, or `ProcessDied`. Cancelled, it
         asks a job that was told to stop, and kills it after the grace time.
         """
-        child = self._take_idle() or await Process.start(self._environment)
+        child = await self._take_idle() or await Process.start(self._environment)
         try:
             async with child.busy(), asyncio.timeout(limit):
                 answer = await self._converse(child, claim, checkpoint, worker)
@@ -78,12 +78,13 @@ class ProcessPool:
             raise RemoteError(answer["error"])
         return str(answer["result"])
 
-    def _take_idle(self) -> Process | None:
+    async def _take_idle(self) -> Process | None:
         """Return an idle child that still lives."""
         while self._idle:
             child = self._idle.pop()
             if child.process.returncode is None:
                 return child
+            await child.kill()
         return None
 
     async def _converse(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from hopyard.ledger.types import Moment
 
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+
+Moment = sa.DateTime(timezone=True).with_variant(sa.BigInteger(), "sqlite")
 
 
 def upgrade() -> None:
