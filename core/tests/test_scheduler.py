@@ -488,3 +488,31 @@ async def test_a_disabled_follower_rests(hopyard: Hopyard) -> None:
     await succeed(hopyard, first)
     await scheduler.tick()
     assert await jobs(hopyard, "then") == []
+
+
+async def test_each_fire_is_looked_at_once_and_only_where_somebody_follows(hopyard: Hopyard) -> None:
+    """Not all those of thirty days each second."""
+    scheduler, database = Scheduler(hopyard), hopyard.client().database
+    await put(hopyard, mine(), due=utcnow() - timedelta(seconds=1))
+    await put(hopyard, replace(mine(), name="alone"), due=utcnow() - timedelta(seconds=1))
+    await put(hopyard, Schedule("then", "site.tick", Rule(after="mine")))
+    await scheduler.tick()
+
+    async def pending() -> set[str]:
+        return {
+            row["schedule"]
+            for row in await database.fetch("SELECT schedule FROM schedule_fire WHERE pending")
+        }
+
+    assert await pending() == {"mine", "alone"}
+    (first,) = await jobs(hopyard)
+    await succeed(hopyard, first)
+    await scheduler.tick()
+    assert await pending() == {"alone", "then"}
+    assert len(await fired(hopyard, "then")) == 1
+    explained = "EXPLAIN QUERY PLAN " if database.dialect.name == "sqlite" else "EXPLAIN "
+    plan = " ".join(
+        str([*row.values()] if hasattr(row, "values") else [*row])
+        for row in await database.fetch(explained + store.ENDED.replace("$1", "200"))
+    )
+    assert "schedule_fire_pending" in plan

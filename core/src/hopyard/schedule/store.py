@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hopyard.errors import ScheduleError
 from hopyard.ledger.database import Connection, Database, Row
@@ -215,6 +215,13 @@ async def due(tx: Connection, d: Dialect, limit: int) -> tuple[list[Stored], dat
     return [_stored(row) for row in rows], now or utcnow()
 
 
+ENDED: Final = (
+    "SELECT f.schedule, f.due, f.job_id FROM schedule_fire f WHERE f.pending "
+    "AND f.schedule IN (SELECT follows FROM schedule WHERE follows IS NOT NULL) "
+    "AND NOT EXISTS (SELECT 1 FROM job_live j WHERE j.id = f.job_id) ORDER BY f.due LIMIT $1"
+)
+
+
 class Fire(NamedTuple):
     """A due time for which a schedule's job was stored."""
 
@@ -225,12 +232,7 @@ class Fire(NamedTuple):
 
 async def ended(tx: Connection, limit: int) -> list[Fire]:
     """Return fires whose job is over, of schedules that others follow, which nobody has looked at yet."""
-    rows = await tx.fetch(
-        "SELECT f.schedule, f.due, f.job_id FROM schedule_fire f WHERE f.pending "
-        "AND f.schedule IN (SELECT follows FROM schedule WHERE follows IS NOT NULL) "
-        "AND NOT EXISTS (SELECT 1 FROM job_live j WHERE j.id = f.job_id) ORDER BY f.due LIMIT $1",
-        limit,
-    )
+    rows = await tx.fetch(ENDED, limit)
     return [
         Fire(row["schedule"], due, str(row["job_id"]))
         for row in rows
