@@ -516,3 +516,20 @@ async def test_each_fire_is_looked_at_once_and_only_where_somebody_follows(hopya
         for row in await database.fetch(explained + store.ENDED.replace("$1", "200"))
     )
     assert "schedule_fire_pending" in plan
+
+
+@pytest.mark.parametrize(
+    "odd", [("rule", "{"), ("rule", '{"cron": "no cron at all"}'), ("kwargs", "["), ("misfire", "no word")]
+)
+async def test_a_schedule_that_cannot_be_read_stops_no_other(hopyard: Hopyard, odd: tuple[str, str]) -> None:
+    """Whoever wrote it: an earlier release, a later one, or a hand."""
+    database, due = hopyard.client().database, utcnow() - timedelta(seconds=1)
+    await put(hopyard, replace(mine(), name="a.first"), due=due - timedelta(seconds=1))
+    await put(hopyard, mine(), due=due)
+    await database.execute(f"UPDATE schedule SET {odd[0]} = $1 WHERE name = 'a.first'", odd[1])
+    scheduler = Scheduler(hopyard)
+    await scheduler.tick()
+    await scheduler.tick()
+    assert len(await jobs(hopyard)) == 1
+    async with database.transaction() as tx:
+        assert "mine" in {one.schedule.name for one in await store.listed(tx)}
