@@ -274,18 +274,6 @@ command = Table(
     sqlite_autoincrement=True,
 )
 
-set_aside = Table(
-    "set_aside",
-    metadata,
-    Column("kind", Text, primary_key=True),
-    Column("target", Text, primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("data", Text, nullable=False),
-    Column("times", Integer, nullable=False),
-    Column("first", Moment, nullable=False),
-    Column("last", Moment, nullable=False),
-)
-
 queue_state = Table(
     "queue_state",
     metadata,

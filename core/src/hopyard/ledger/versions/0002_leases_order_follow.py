@@ -1,11 +1,9 @@
-"""Lengths of leases, history by creation, fires that followers wait for, and what was set aside."""
+"""Leaders' leases have a length, history is indexed by creation, fires know if followers were looked at."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-
-Moment = sa.DateTime(timezone=True).with_variant(sa.BigInteger(), "sqlite")
 
 revision = "0002"
 down_revision = "0001"
@@ -26,16 +24,6 @@ def upgrade() -> None:
         ["schedule", "due"],
         postgresql_where=sa.text("pending"),
         sqlite_where=sa.text("pending"),
-    )
-    op.create_table(
-        "set_aside",
-        sa.Column("kind", sa.Text, primary_key=True),
-        sa.Column("target", sa.Text, primary_key=True),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("data", sa.Text, nullable=False),
-        sa.Column("times", sa.Integer, nullable=False),
-        sa.Column("first", Moment, nullable=False),
-        sa.Column("last", Moment, nullable=False),
     )
     # The jobs of these may succeed after the upgrade, or have succeeded just before.
     op.execute(
