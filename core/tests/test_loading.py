@@ -317,3 +317,44 @@ def test_a_broken_hopfile_ends_only_itself(tmp_path: Path, text: str, reason: st
     plugins = load_plugins(Settings(), role="cli", builtin={"ai": AI}, distributions=[], site=hopfile)
     assert plugins.names == ["ai"]
     assert reason in plugins.record("site").reason
+
+
+class Other(Plugin[PluginSettings]):
+    @hookimpl
+    def register_queues(self) -> Any:
+        return [Queue("other")]
+
+
+class Needs(Plugin[PluginSettings]):
+    requires = ("ai",)
+
+    @hookimpl
+    def register_queues(self) -> Any:
+        return [Queue("needs")]
+
+
+class Both(Plugin[PluginSettings]):
+    requires = ("ai", "other")
+
+
+def test_a_withdrawn_plugin_comes_back_with_what_it_contributed_and_those_that_require_it() -> None:
+    """In the order of loading; what was withdrawn at another stage stays out."""
+    plugins = load(ai=AI, needs=Needs, other=Other)
+    before = [plugins.names, [*plugins.tasks], [*plugins.queues], plugins.records]
+    plugins.withdraw("ai", "its tables are behind", stage="migrations")
+    assert (plugins.names, [*plugins.tasks]) == (["other"], [])
+    plugins.withdraw("other", "it does not start", stage="start")
+    assert [*plugins.awaiting("migrations")] == ["ai"]
+    assert plugins.readmit(["ai"]) == ["ai", "needs"]
+    assert plugins.withdrawn == {"other"}
+    assert plugins.readmit(["other"]) == ["other"]
+    assert [plugins.names, [*plugins.tasks], [*plugins.queues], plugins.records] == before
+
+
+def test_who_requires_two_withdrawn_plugins_comes_back_with_the_last_of_them() -> None:
+    plugins = load(ai=AI, other=Other, both=Both)
+    for name in ("ai", "other"):
+        plugins.withdraw(name, "its tables are behind", stage="migrations")
+    assert plugins.names == []
+    assert plugins.readmit(["ai"]) == ["ai"]
+    assert plugins.readmit(["other"]) == ["other", "both"]

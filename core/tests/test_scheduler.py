@@ -488,3 +488,48 @@ async def test_a_disabled_follower_rests(hopyard: Hopyard) -> None:
     await succeed(hopyard, first)
     await scheduler.tick()
     assert await jobs(hopyard, "then") == []
+
+
+async def test_each_fire_is_looked_at_once_and_only_where_somebody_follows(hopyard: Hopyard) -> None:
+    """Not all those of thirty days each second."""
+    scheduler, database = Scheduler(hopyard), hopyard.client().database
+    await put(hopyard, mine(), due=utcnow() - timedelta(seconds=1))
+    await put(hopyard, replace(mine(), name="alone"), due=utcnow() - timedelta(seconds=1))
+    await put(hopyard, Schedule("then", "site.tick", Rule(after="mine")))
+    await scheduler.tick()
+
+    async def pending() -> set[str]:
+        return {
+            row["schedule"]
+            for row in await database.fetch("SELECT schedule FROM schedule_fire WHERE pending")
+        }
+
+    assert await pending() == {"mine", "alone"}
+    (first,) = await jobs(hopyard)
+    await succeed(hopyard, first)
+    await scheduler.tick()
+    assert await pending() == {"alone", "then"}
+    assert len(await fired(hopyard, "then")) == 1
+    explained = "EXPLAIN QUERY PLAN " if database.dialect.name == "sqlite" else "EXPLAIN "
+    plan = " ".join(
+        str([*row.values()] if hasattr(row, "values") else [*row])
+        for row in await database.fetch(explained + store.ENDED.replace("$1", "200"))
+    )
+    assert "schedule_fire_pending" in plan
+
+
+@pytest.mark.parametrize(
+    "odd", [("rule", "{"), ("rule", '{"cron": "no cron at all"}'), ("kwargs", "["), ("misfire", "no word")]
+)
+async def test_a_schedule_that_cannot_be_read_stops_no_other(hopyard: Hopyard, odd: tuple[str, str]) -> None:
+    """Whoever wrote it: an earlier release, a later one, or a hand."""
+    database, due = hopyard.client().database, utcnow() - timedelta(seconds=1)
+    await put(hopyard, replace(mine(), name="a.first"), due=due - timedelta(seconds=1))
+    await put(hopyard, mine(), due=due)
+    await database.execute(f"UPDATE schedule SET {odd[0]} = $1 WHERE name = 'a.first'", odd[1])
+    scheduler = Scheduler(hopyard)
+    await scheduler.tick()
+    await scheduler.tick()
+    assert len(await jobs(hopyard)) == 1
+    async with database.transaction() as tx:
+        assert "mine" in {one.schedule.name for one in await store.listed(tx)}

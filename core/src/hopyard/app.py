@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import current, settings
-from hopyard.errors import LedgerError, MigrationMissing, UnknownTask
+from hopyard.errors import ConfigError, HopyardError, LedgerError, MigrationMissing, PluginError, UnknownTask
 from hopyard.ledger import migrations
 from hopyard.ledger.database import Database, open_database
 from hopyard.tasks.client import Client
@@ -173,14 +173,23 @@ class Hopyard:
 
         Call it first in a process: what a withdrawn plugin declared is gone from `tasks` and
         `plugins.queues`. Raises `MigrationMissing` or `MigrationError` if the core's tables are wrong,
-        `LedgerUnavailable` if the database cannot be reached.
+        `LedgerUnavailable` if the database cannot be reached, `PluginError` where the settings want a
+        refusal.
         """
+        refused: HopyardError | None = None
         for name, error in (await self._migration_faults(self.histories)).items():
-            hint = "run `hopyard db upgrade`" if isinstance(error, MigrationMissing) else "see its author"
             if name == migrations.CORE:
                 raise error
-            if name in self.plugins.names:  # not withdrawn with another one that it requires
+            if name not in self.plugins.names:  # withdrawn with another one that it requires
+                continue
+            mend = isinstance(error, MigrationMissing)
+            hint = "run `hopyard db upgrade`" if mend else "mend its migrations, or install another release"
+            try:
                 self.plugins.withdraw(name, str(error), hint=hint, stage=MIGRATIONS)
+            except (ConfigError, PluginError) as refusal:  # raised once all of them have their reasons
+                refused = refusal
+        if refused is not None:
+            raise refused
 
     async def readmit(self) -> list[str]:
         """Take back the plugins that `check_migrations` withdrew and whose tables are right by now.

@@ -286,6 +286,26 @@ async def test_dependents_run_once_after_it_was_done_and_see_its_result(floor: A
     assert await floor.waiting() == []
 
 
+async def test_a_dependent_is_never_stored_before_the_result_that_it_waits_for(
+    floor: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker would take it at once, and see no result."""
+    first = await hourly()
+    await manager.create("summarise it", person="alice", after=first.id)
+    job = await floor.fire(first.id, DUE)
+
+    async def dies(*args: Any, **values: Any) -> None:
+        raise script.CRASH
+
+    script.then(script.ACT, "Sunny.")
+    with monkeypatch.context() as patch:
+        patch.setattr("hopyard_ai.acting.store.write_run", dies)
+        await floor.crash(job)
+    assert {one["id"] for one in await floor.waiting()} <= {job}
+    await floor.run(job)
+    assert len(await floor.waiting()) == 1
+
+
 async def test_a_failure_that_is_tried_again_tells_nobody_and_the_last_one_does(
     floor: Any, script: Any
 ) -> None:

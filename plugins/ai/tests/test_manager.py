@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from hopyard import Hopyard
-from hopyard.errors import HopyardError, InvalidInput, ScheduleError
+from hopyard.errors import HopyardError, InvalidInput, ScheduleError, TransientError
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import new_id, utcnow
 from hopyard.schedule import store as schedules
 from hopyard.schedule.store import Stored
+from hopyard.specs import State
 from hopyard_ai import manager, store
 from hopyard_ai.models import Request
 
@@ -48,7 +49,7 @@ async def test_a_recurring_request_and_its_schedule_are_stored(database: Databas
     assert schedule.next_due == request.next_times[0]
     assert "Tell me the disk usage" in made.sentence
     assert f"{request.next_times[0]:%A %d %B %Y at %H:%M}" in made.sentence
-    assert await store.get_request(request.id[-12:]) == request
+    assert await store.find_request(request.id[-12:]) == request
 
 
 async def test_a_one_off_request_is_due_once(database: Database) -> None:
@@ -209,7 +210,7 @@ async def test_requests_are_listed_newest_first_by_person_and_found_by_a_part_of
     assert [one.id for one in await store.requests(person="alice")] == [first.id]
     assert [one.id for one in await store.requests(limit=1)] == [second.id]
     with pytest.raises(InvalidInput, match="more than one"):
-        await store.get_request(first.id[:1])
+        await store.find_request(first.id[:1])
     with pytest.raises(InvalidInput, match="no request"):
         await store.get_request(new_id())
 
@@ -218,7 +219,7 @@ async def test_requests_are_listed_newest_first_by_person_and_found_by_a_part_of
 async def test_a_part_of_an_id_is_no_pattern(part: str) -> None:
     await create("every hour a")
     with pytest.raises(InvalidInput):
-        await store.get_request(part)
+        await store.find_request(part)
 
 
 async def test_the_task_creates_for_the_jobs_person(hopyard: Hopyard, floor: Any) -> None:
@@ -228,3 +229,36 @@ async def test_the_task_creates_for_the_jobs_person(hopyard: Hopyard, floor: Any
     reminder = await handle.result(5)
     assert reminder.request.person == "alice"
     assert reminder.sentence.startswith("All right")
+
+
+async def test_a_second_attempt_of_the_task_stores_nothing_anew(
+    hopyard: Hopyard, floor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one stored the request, and its answer was lost."""
+    created = hopyard.task("ai.create_ai_reminder").options(person="alice")
+    handle = await created.submit(text="in 20 minutes call Bob")
+    insert = store.insert_request
+    ids = []
+
+    async def blip(tx: Any, request: Any, *values: Any) -> bool:
+        ids.append(request.id)
+        return await insert(tx, request, *values)
+
+    async def away(*args: Any, **values: Any) -> Any:
+        raise TransientError("the line was cut")
+
+    monkeypatch.setattr(store, "insert_request", blip)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "get_request", away)
+        assert await floor.run(handle.id) is None
+    assert await floor.run(handle.id) is State.SUCCEEDED
+    (request,) = await store.requests()
+    assert [request.id] == ids
+    assert (await handle.result(5)).request.id == request.id
+
+
+async def test_a_whole_id_is_looked_up_and_a_part_is_none_to_programs() -> None:
+    request = await create("every hour a")
+    assert await store.get_request(request.id.upper()) == request
+    with pytest.raises(InvalidInput):
+        await store.get_request(request.id[:-1])

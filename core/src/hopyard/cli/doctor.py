@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 def command(context: click.Context, probe: str, as_json: bool) -> None:
     """Check settings, plugins, ledger, broker, workers and more. Status 1 if anything is wrong."""
     hopyard = load_hopyard()
-    found = _plugins(hopyard)
-    if probe != "live":
-        found += asyncio.run(_checks(hopyard, deep=probe == "deep"))
+    # Checked first: a plugin whose tables are wrong is withdrawn on the way, and its record says why.
+    checks = [] if probe == "live" else asyncio.run(_checks(hopyard, deep=probe == "deep"))
+    found = _plugins(hopyard) + checks
     emit(found, as_json, _render)
     context.exit(0 if all(one["ok"] for one in found) else 1)
 

@@ -12,7 +12,8 @@ from hopyard.cli._group import fault_list
 from hopyard.cli._output import emit, json_option, table
 
 if TYPE_CHECKING:
-    from hopyard.loading import PluginRecord
+    from hopyard.loading import PluginRecord, Plugins
+    from hopyard.settings import Settings
 
 
 @click.command("plugins")
@@ -23,10 +24,27 @@ def command(as_json: bool) -> None:
     from hopyard.loading import examine_plugins
 
     hush_loader()
-    plugins = examine_plugins(load_settings(), role="cli", builtin=BUILTIN)
+    settings = load_settings()
+    plugins = examine_plugins(settings, role="cli", builtin=BUILTIN)
+    _look_at_tables(settings, plugins)
     emit(plugins.records, as_json, _render)
     if plugins.faults:
         click.echo(fault_list(tuple(plugins.faults)), err=True)
+
+
+def _look_at_tables(settings: Settings, plugins: Plugins) -> None:
+    """Have the records tell whose tables are not what its code needs."""
+    import asyncio
+
+    from hopyard.app import Hopyard
+    from hopyard.errors import LedgerError, MigrationMissing, PluginError
+
+    try:
+        asyncio.run(Hopyard(settings, plugins).check_migrations())
+    except (MigrationMissing, PluginError):
+        return  # there is no ledger yet; or the settings want a refusal, for which the list says why
+    except LedgerError as error:
+        click.echo(f"the plugins' tables were not looked at: {error}", err=True)
 
 
 def _render(records: list[PluginRecord]) -> None:

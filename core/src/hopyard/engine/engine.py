@@ -142,10 +142,9 @@ class Engine:
             hopyard.settings,
             FollowUps(hopyard, self._leading),
             self._put_back_batches,
+            self._readmit,
         )
-        self._receiver = Receiver(
-            self._celery_worker.app, hopyard.plugins, database, self._main, lambda: self._draining
-        )
+        self._receiver = Receiver(self._celery_worker.app, database, self._main, lambda: self._draining)
         self._messages = MessageConsumer(
             self.slots,
             self._main,
@@ -166,14 +165,26 @@ class Engine:
                 put_back=lambda own: self._put_back_batches(except_for=own),
             )
 
+    async def _readmit(self) -> None:
+        """Take back plugins whose tables were brought up to date meanwhile, and their parked jobs."""
+        back = await self._hopyard.readmit()
+        if not back:
+            return
+        await asyncio.to_thread(self._hopyard.plugins.start_process, "worker", back)
+        await workers.set_plugins(self._database, self.number, self._plugins())
+        unparked = await waiting.unpark(self._database, self._hopyard.tasks)
+        log.info("plugins %s are back; %d parked jobs can run now", ", ".join(back), unparked)
+
+    def _plugins(self) -> dict[str, str]:
+        return {r.name: r.version or "" for r in self._hopyard.plugins.records if r.state == "enabled"}
+
     async def _register(self) -> None:
-        plugins = {r.name: r.version or "" for r in self._hopyard.plugins.records if r.state == "enabled"}
         self.number = await workers.register(
             self._database,
             name=self._celery_worker.hostname,
             role="worker",
             queues=self.slots,
-            plugins=plugins,
+            plugins=self._plugins(),
             lease=self._hopyard.settings.worker.lease,
         )
 

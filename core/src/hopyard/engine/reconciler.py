@@ -52,6 +52,7 @@ class Reconciler:
         settings: Settings,
         followups: FollowUps,
         put_back_batches: Callable[[], Awaitable[int]],
+        readmit: Callable[[], Awaitable[None]],
     ) -> None:
         self._client = client
         self._database = client.database
@@ -65,8 +66,9 @@ class Reconciler:
         self._ending = asyncio.Event()
         self._ringing_all: tuple[str, str] | None = None
         self._leads = False
-        # Everyone does this: a dead worker's jobs do not wait for another leader as well.
-        self._rescue_duty = Duty("rescue", _TICK * 2, self._rescue)
+        # Everyone does these: a dead worker's jobs do not wait for another leader as well, and withdrawn
+        # plugins come back in each process for itself.
+        self._everyones = (Duty("rescue", _TICK * 2, self._rescue), Duty("plugins", _TICK * 5, readmit))
         # First what others left, the leader before most of all: where one leader after the other dies at a
         # step, each has at least ended what was begun.
         self._duties = (
@@ -112,8 +114,9 @@ class Reconciler:
             log.warning("who leads cannot be told: %s", error)
             term = None
         self._leads = term is not None
-        if self._rescue_duty.due():
-            await self._rescue_duty.attempt(self._database)
+        for duty in self._everyones:
+            if duty.due():
+                await duty.attempt(self._database)
         if term is None:
             return _TICK * 2
         for duty in self._duties:

@@ -54,6 +54,11 @@ async def register(
     return int(rows[0]["id"])
 
 
+async def set_plugins(database: Database, worker: int, plugins: dict[str, str]) -> None:
+    """Say which plugins, with their versions, a process has by now."""
+    await database.execute("UPDATE worker SET plugins = $2 WHERE id = $1", worker, json.dumps(plugins))
+
+
 async def beat(database: Database, worker: int) -> bool:
     """Renew the lease. False: it was lost, and the worker's jobs were given to others."""
     d = database.dialect

@@ -181,13 +181,15 @@ class Plugins:
         )
         return found
 
-    def start_process(self, role: Role) -> None:
-        """Call `start_process` of all plugins; who raises is withdrawn.
+    def start_process(self, role: Role, only: Iterable[str] | None = None) -> None:
+        """Call `start_process` of all plugins, or `only` of some; who raises is withdrawn.
 
         Raises PluginError where the settings want a refusal instead.
         """
         for name in self._asked("start_process"):
             if name not in self._loaded.instances:  # withdrawn meanwhile, with a plugin that it requires
+                continue
+            if only is not None and name not in only:
                 continue
             try:
                 self._hooks.call("start_process", name, {"role": role})

@@ -7,17 +7,21 @@ apart, so that an edit survives an upgrade of the plugin and can be taken back.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from hopyard.errors import ScheduleError
+from hopyard.errors import LedgerError, ScheduleError
+from hopyard.ledger import set_aside
 from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import moment, utcnow
 from hopyard.schedule import rules
 from hopyard.specs import Schedule, State
+
+log = logging.getLogger("hopyard.schedule")
 
 _COLUMNS = (
     "name, source, task, declared, edited, rule, follows, kwargs, misfire, overlap, catch_up, enabled, "
@@ -145,9 +149,14 @@ async def get(tx: Connection, name: str) -> Stored:
 
 
 async def listed(tx: Connection, limit: int = 1000) -> list[Stored]:
-    """Return schedules by name."""
-    rows = await tx.fetch(f"SELECT {_COLUMNS} FROM schedule ORDER BY name LIMIT $1", limit)
-    return [_stored(row) for row in rows]
+    """Return schedules by name. One that cannot be read is left out: `hopyard doctor` tells of it."""
+    found = []
+    for row in await tx.fetch(f"SELECT {_COLUMNS} FROM schedule ORDER BY name LIMIT $1", limit):
+        try:
+            found.append(_stored(row))
+        except Exception as error:  # noqa: BLE001 - logged: the others can be shown
+            log.error("schedule %s cannot be read: %s: %s", row["name"], type(error).__name__, error)
+    return found
 
 
 async def edit(tx: Connection, d: Dialect, name: str, **changes: Any) -> Stored:
@@ -177,6 +186,30 @@ async def delete(tx: Connection, d: Dialect, name: str) -> None:
         await edit(tx, d, name, enabled=False)
 
 
+async def stop(tx: Connection, d: Dialect, name: str, error: Exception) -> None:
+    """Take a schedule out that cannot be dealt with; all others go on, and `hopyard doctor` tells of it.
+
+    It goes on when it is declared or edited anew.
+    """
+    reason = f"schedule {name} stands still: {type(error).__name__}: {error}"
+    log.error("%s", reason)
+    await tx.execute("UPDATE schedule SET next_due = NULL, follows = NULL WHERE name = $1", name)
+    await set_aside.add(tx, d.now, [set_aside.SetAside("schedule", name, reason)])
+
+
+async def _readable(tx: Connection, d: Dialect, rows: Sequence[Row]) -> list[tuple[Stored, Row]]:
+    """Return what can be read of rows; schedules that cannot are stopped."""
+    found = []
+    for row in rows:
+        try:
+            stored = _stored(row)
+            rules.validate(stored.schedule.rule)
+            found.append((stored, row))
+        except Exception as error:  # noqa: BLE001 - logged and kept: one schedule must not stop the others
+            await stop(tx, d, row["name"], error)
+    return found
+
+
 async def declare(tx: Connection, d: Dialect, schedules: Mapping[str, tuple[Schedule, str]]) -> None:
     """Bring the declared schedules up to date: name to (schedule, `plugin` or `settings`).
 
@@ -185,20 +218,29 @@ async def declare(tx: Connection, d: Dialect, schedules: Mapping[str, tuple[Sche
     rows = await tx.fetch(f"SELECT {_COLUMNS} FROM schedule WHERE source <> 'user'")
     there = {row["name"]: row for row in rows}
     for name, (schedule, source) in schedules.items():
-        text = json.dumps(to_json(schedule), sort_keys=True)
-        row = there.get(name)
-        if row is not None and row["declared"] == text:
-            continue
-        edits = json.loads(row["edited"]) if row is not None and row["edited"] else {}
-        effective = from_json(to_json(schedule) | edits)
-        due = rules.next_after(effective.rule, utcnow())
-        await _write(tx, d, effective, source, None, text, row["edited"] if row is not None else None, due)
+        try:
+            await _declare(tx, d, schedule, source, there.get(name))
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged and kept: one schedule must not stop the others
+            await stop(tx, d, name, error)
     gone = [name for name, row in there.items() if name not in schedules and row["declared"] is not None]
     await tx.execute_many(
         "UPDATE schedule SET declared = NULL, enabled = false, next_due = NULL, follows = NULL "
         "WHERE name = $1",
         [(name,) for name in gone],
     )
+
+
+async def _declare(tx: Connection, d: Dialect, schedule: Schedule, source: str, row: Row | None) -> None:
+    text = json.dumps(to_json(schedule), sort_keys=True)
+    if row is not None and row["declared"] == text:
+        return
+    edited = row["edited"] if row is not None else None
+    effective = from_json(to_json(schedule) | (json.loads(edited) if edited else {}))
+    due = rules.next_after(effective.rule, utcnow())
+    await _write(tx, d, effective, source, None, text, edited, due)
+    await tx.execute("DELETE FROM set_aside WHERE kind = 'schedule' AND target = $1", schedule.name)
 
 
 async def due(tx: Connection, d: Dialect, limit: int) -> tuple[list[Stored], datetime]:
@@ -212,7 +254,14 @@ async def due(tx: Connection, d: Dialect, limit: int) -> tuple[list[Stored], dat
         limit,
     )
     now = moment(rows[0]["now"]) if rows else None
-    return [_stored(row) for row in rows], now or utcnow()
+    return [stored for stored, _ in await _readable(tx, d, rows)], now or utcnow()
+
+
+ENDED: Final = (
+    "SELECT f.schedule, f.due, f.job_id FROM schedule_fire f WHERE f.pending "
+    "AND f.schedule IN (SELECT follows FROM schedule WHERE follows IS NOT NULL) "
+    "AND NOT EXISTS (SELECT 1 FROM job_live j WHERE j.id = f.job_id) ORDER BY f.due LIMIT $1"
+)
 
 
 class Fire(NamedTuple):
@@ -225,12 +274,7 @@ class Fire(NamedTuple):
 
 async def ended(tx: Connection, limit: int) -> list[Fire]:
     """Return fires whose job is over, of schedules that others follow, which nobody has looked at yet."""
-    rows = await tx.fetch(
-        "SELECT f.schedule, f.due, f.job_id FROM schedule_fire f WHERE f.pending "
-        "AND f.schedule IN (SELECT follows FROM schedule WHERE follows IS NOT NULL) "
-        "AND NOT EXISTS (SELECT 1 FROM job_live j WHERE j.id = f.job_id) ORDER BY f.due LIMIT $1",
-        limit,
-    )
+    rows = await tx.fetch(ENDED, limit)
     return [
         Fire(row["schedule"], due, str(row["job_id"]))
         for row in rows
@@ -254,7 +298,11 @@ async def followed(
         "SELECT 1 FROM schedule_fire g WHERE g.schedule = s.name AND g.due = h.due) ORDER BY h.due",
         database.list([fire.job for fire in fires]),
     )
-    return [(_stored(row), due) for row in rows if (due := moment(row["due"])) is not None]
+    return [
+        (stored, due)
+        for stored, row in await _readable(tx, d, rows)
+        if (due := moment(row["due"])) is not None
+    ]
 
 
 async def look_no_more(tx: Connection, fires: Sequence[Fire]) -> None:

@@ -125,13 +125,16 @@ async def _wait_for_approval(job: Job, request: Request, run: Run, outcome: Outc
 
 async def _finish(request: Request, run: Run, outcome: Outcome) -> Run:
     await _tell(request, run, request.title, outcome.answer, "done")
-    for dependent in await store.dependents(request.id):
-        follow = act.options(person=dependent.person, id=derived_id(run.id, "then", dependent.id))
-        await follow.submit(request=dependent.id, due=run.due)
+    jobs = [
+        act.options(person=one.person, id=derived_id(run.id, "then", one.id)).job(
+            (), {"request": one.id, "due": run.due}
+        )
+        for one in await store.dependents(request.id)
+    ]
     earlier = {call["id"]: call for call in run.calls}
     calls = [*(earlier | {call.id: asdict(call) for call in outcome.calls}).values()]
-    database = store.database()
-    async with database.transaction() as tx:
+    # In one transaction: who waits for this result must not run before it is there.
+    async with store.submitting(jobs) as tx:
         await store.write_run(
             tx,
             run.id,
@@ -147,7 +150,7 @@ async def _finish(request: Request, run: Run, outcome: Outcome) -> Run:
             finished=True,
         )
         if request.kind != "periodic" and not request.after and not request.next_times:
-            await store.update_request(tx, request.id, database.dialect.now, state="completed")
+            await store.update_request(tx, request.id, store.database().dialect.now, state="completed")
     return await store.get_run(run.id)
 
 

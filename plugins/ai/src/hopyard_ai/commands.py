@@ -101,7 +101,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on
     from hopyard_ai import store
 
     async def work() -> tuple[Request, list[Run]]:
-        request = await store.get_request(id)
+        request = await store.find_request(id)
         return request, await store.runs(request.id)
 
     request, runs = _do(work)

@@ -28,25 +28,29 @@ async def create(
     after: str | None = None,
     kind: Kind | None = None,
     now: datetime | None = None,
+    id_: str | None = None,
 ) -> Reminder:
     """Store a request in plain English and schedule it; `after` is the id of a request that it waits for.
 
+    With an `id_` that was stored before it stores nothing, and returns what was stored then.
     Raises `InvalidInput` for an empty text or person or a wrong zone, `ScheduleError` if no time can be
     understood, or it has passed.
     """
+    if id_ is not None and (before := await store.stored_request(id_)) is not None:
+        return Reminder(request=before, sentence=sentence(before))
     if not person.strip():
         raise InvalidInput("whom is it for? give a person, such as --user alice")
     if not text.strip():
         raise InvalidInput("what is to be done? the request is empty")
     own_zone = _zone(zone) if zone else known_person(person).zone
     if after:
-        parent = await store.get_request(after)
+        parent = await store.find_request(after)
         understood = Understood.at_once(text, f"after “{parent.title}”")
         after = parent.id
     else:
         understood = await understand(text, now=now or utcnow(), zone=own_zone)
     request = Request(
-        id=new_id(),
+        id=id_ or new_id(),
         person=person,
         kind=kind or _kind(understood),
         title=(title or understood.title).strip()[:200],
@@ -58,7 +62,7 @@ async def create(
         created=utcnow(),
     )
     await _insert(request, understood.rule)
-    stored = await store.get_request(request.id)
+    stored = await store.get_request(request.id, deleted=True)
     return Reminder(request=stored, sentence=sentence(stored))
 
 
@@ -72,8 +76,8 @@ def _zone(name: str) -> str:
 async def _insert(request: Request, rule: Rule | None) -> None:
     database = store.database()
     async with database.transaction() as tx:
-        await store.insert_request(tx, request, rule, database.dialect.now)
-        if rule is not None:
+        new = await store.insert_request(tx, request, rule, database.dialect.now)
+        if new and rule is not None:
             await schedules.put(tx, database.dialect, schedule(request.id, rule), person=request.person)
 
 
@@ -103,7 +107,7 @@ async def update(
     id_: str, *, title: str | None = None, instruction: str | None = None, when: str | None = None
 ) -> Request:
     """Change a request's title, what is to be done, or (in plain English) when. Raises as `create`."""
-    request = await store.get_request(id_)
+    request = await store.find_request(id_)
     changes: dict[str, Any] = {}
     rule = None
     state = request.state
@@ -160,7 +164,7 @@ async def complete(id_: str) -> Request:
 
 
 async def _set_state(id_: str, state: str, *, enabled: bool) -> Request:
-    request = await store.get_request(id_)
+    request = await store.find_request(id_)
     database = store.database()
     async with database.transaction() as tx:
         await store.update_request(tx, request.id, database.dialect.now, state=state)
@@ -181,7 +185,7 @@ async def _set_state(id_: str, state: str, *, enabled: bool) -> Request:
 
 async def delete(id_: str) -> None:
     """Remove a request; its runs stay for the record."""
-    request = await store.get_request(id_)
+    request = await store.find_request(id_)
     database = store.database()
     async with database.transaction() as tx:
         await store.update_request(tx, request.id, database.dialect.now, state="deleted")
@@ -190,7 +194,7 @@ async def delete(id_: str) -> None:
 
 async def run_now(id_: str) -> str:
     """Act on a request now, beside its schedule; return the job's id."""
-    request = await store.get_request(id_)
+    request = await store.find_request(id_)
     handle = await act.options(person=request.person).submit(request=request.id, due=utcnow())
     return handle.id
 
@@ -199,7 +203,7 @@ async def answer(id_: str, text: str) -> str:
     """Answer a question that was asked about a request, which is then acted on; return the job's id."""
     import json
 
-    request = await store.get_request(id_)
+    request = await store.find_request(id_)
     run = await store.waiting_run(request.id, "asking")
     database = store.database()
     said = [*await store.answers(request.id), text]
@@ -213,7 +217,7 @@ async def answer(id_: str, text: str) -> str:
 
 async def approve(id_: str, *, yes: bool) -> str:
     """Agree, or not, to the tool calls that a request waits with; return the job's id that goes on."""
-    request = await store.get_request(id_)
+    request = await store.find_request(id_)
     run = await store.waiting_run(request.id, "approval")
     agreed = {str(call["id"]): yes for call in run.pending}
     again = act.options(person=request.person, id=derived_id(run.id, "approval", *sorted(agreed)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from hopyard.specs import State
 
 from hopyard_ai.models import Request, Run
 
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _REQUEST = "id, person, kind, title, instruction, rule, zone, phrase, state, after_id, answers, created"
 _RUN = (
     "id, request_id, due, job_id, state, postponed, decision, answer, calls, pending, model, steps, tokens, "
@@ -64,11 +66,11 @@ def _at(value: Any) -> datetime:
     return found
 
 
-async def insert_request(tx: Connection, request: Request, rule: Rule | None, now: str) -> None:
-    """Store a new request; `now` is the dialect's expression."""
-    await tx.execute(
+async def insert_request(tx: Connection, request: Request, rule: Rule | None, now: str) -> bool:
+    """Store a new request; `now` is the dialect's expression. False: one of that id is there already."""
+    added = await tx.execute(
         f"INSERT INTO ai_request ({_REQUEST}, updated) "
-        f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', {now}, {now})",
+        f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', {now}, {now}) ON CONFLICT (id) DO NOTHING",
         request.id,
         request.person,
         request.kind,
@@ -80,6 +82,7 @@ async def insert_request(tx: Connection, request: Request, rule: Rule | None, no
         request.state,
         request.after,
     )
+    return bool(added)
 
 
 async def update_request(tx: Connection, id_: str, now: str, **values: Any) -> None:
@@ -89,19 +92,37 @@ async def update_request(tx: Connection, id_: str, now: str, **values: Any) -> N
 
 
 async def get_request(id_: str, *, deleted: bool = False) -> Request:
-    """Return a request by its id or the unmistakable beginning or end of it. Raises `InvalidInput`."""
-    there = "" if deleted else "state <> 'deleted' AND "
-    part = id_.strip().lower()
+    """Return a request by its id. Raises `InvalidInput`."""
+    found = await stored_request(id_.lower()) if _ID.fullmatch(id_) else None
+    if found is None or (found.state == "deleted" and not deleted):
+        raise InvalidInput(f"there is no request {id_}: `hopyard ai list` shows them")
+    return found
+
+
+async def stored_request(id_: str) -> Request | None:
+    """Return the request of an id, deleted or not; None if there is none."""
+    rows = await database().fetch(f"SELECT {_REQUEST} FROM ai_request WHERE id = $1", id_)
+    return _request(rows[0]) if rows else None
+
+
+async def find_request(part: str) -> Request:
+    """Return a request as people name it: by its id, or the unmistakable beginning or end of it.
+
+    Looks through all requests where it is not the whole id. Raises `InvalidInput`.
+    """
+    wanted = part.strip().lower()
+    if _ID.fullmatch(wanted):
+        return await get_request(wanted)
     rows: Sequence[Row] = ()
-    if re.fullmatch(r"[0-9a-f-]{1,36}", part):
+    if re.fullmatch(r"[0-9a-f-]{1,36}", wanted):
         rows = await database().fetch(
-            f"SELECT {_REQUEST} FROM ai_request WHERE {there}(CAST(id AS text) = $1 "
-            "OR CAST(id AS text) LIKE $1 || '%' OR CAST(id AS text) LIKE '%' || $1) LIMIT 2",
-            part,
+            f"SELECT {_REQUEST} FROM ai_request WHERE state <> 'deleted' AND "
+            "(CAST(id AS text) LIKE $1 || '%' OR CAST(id AS text) LIKE '%' || $1) LIMIT 2",
+            wanted,
         )
     if len(rows) != 1:
         raise InvalidInput(
-            f"there is {'no' if not rows else 'more than one'} request {id_}: `hopyard ai list` shows them"
+            f"there is {'no' if not rows else 'more than one'} request {part}: `hopyard ai list` shows them"
         )
     return _request(rows[0])
 
@@ -207,11 +228,18 @@ async def write_run(tx: Connection | Database, id_: str, *, finished: bool = Fal
 
 async def submit_with(job: NewJob, run: str, **values: Any) -> None:
     """Store a job together with changes of the run that it takes up, and ring for it."""
+    async with submitting([job]) as tx:
+        await write_run(tx, run, **values)
+
+
+@asynccontextmanager
+async def submitting(jobs: Sequence[NewJob]) -> AsyncIterator[Connection]:
+    """One transaction that also stores jobs; they are rung for once it has committed."""
     client = Hopyard.current().client()
     async with client.database.transaction() as tx:
-        await write_run(tx, run, **values)
-        await tx.insert_jobs([job])
-    await client.ring([QueueMessage(*job[:6])] if job.state == State.QUEUED else [])
+        yield tx
+        await tx.insert_jobs(jobs)
+    await client.ring([QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED])
 
 
 async def runs(request: str, limit: int = 10) -> list[Run]:

@@ -39,9 +39,13 @@ async def create_ai_reminder(
     after: str | None = None,
 ) -> Reminder:
     """Store a request in plain English, such as "every weekday at 8 tell me the disk usage"."""
+    from hopyard.ledger.values import derived_id
+
     from hopyard_ai.manager import create
 
-    return await create(text, person=person or job.person or "", title=title, zone=zone, after=after)
+    # A second attempt, whose first one stored the request and did not live to say so, finds it.
+    id_ = derived_id("ai.request", job.id)
+    return await create(text, person=person or job.person or "", title=title, zone=zone, after=after, id_=id_)
 
 
 @task("ai.check_ai_connection", retry=RetryPolicy(max_retries=0), time_limit=120)

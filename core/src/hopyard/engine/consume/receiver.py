@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from hopyard.celeryapp import LedgerTask
 from hopyard.engine.consume.delivery import Delivery, Refused, from_kombu, message_of, nothing
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import set_aside
@@ -17,7 +18,6 @@ from hopyard.ledger.set_aside import SetAside
 if TYPE_CHECKING:
     from hopyard.engine.celery_node.main_thread import MainThread
     from hopyard.ledger.database import Database
-    from hopyard.loading import Plugins
 
 log = logging.getLogger("hopyard.engine")
 
@@ -27,11 +27,8 @@ _PAUSE: Final = 1.0
 class Receiver:
     """Reads what Celery's consumer delivers, hands Celery's tasks to its pool, keeps what nobody can read."""
 
-    def __init__(
-        self, app: Any, plugins: Plugins, database: Database, main: MainThread, ending: Callable[[], bool]
-    ) -> None:
+    def __init__(self, app: Any, database: Database, main: MainThread, ending: Callable[[], bool]) -> None:
         self._app = app
-        self._plugins = plugins
         self._database = database
         self._main = main
         self._ending = ending
@@ -47,8 +44,11 @@ class Receiver:
         return from_kombu(message, lambda: message.ack_log_error(log, errors))
 
     def celery_runs(self, task: str) -> bool:
-        """Say whether only Celery or the app has a task: its pool runs those, outside of the ledger."""
-        return task not in self._plugins.tasks and task in self._app.tasks
+        """Say whether a task is Celery's own, or only the app's: its pool runs it, outside of the ledger.
+
+        A withdrawn plugin's tasks are none of these: the app knew them before.
+        """
+        return task in self._app.tasks and not isinstance(self._app.tasks[task], LedgerTask)
 
     def divert(self, delivery: Delivery) -> bool:
         """Hand a message that was taken in a batch to Celery's pool if that runs its task; say whether so.
