@@ -8,8 +8,9 @@ import click
 
 from hopyard.cli import load_settings
 from hopyard.cli._context import hush_loader
-from hopyard.cli._group import fault_list
-from hopyard.cli._output import emit, json_option, table
+from hopyard.cli._errors import fault_list
+from hopyard.cli._output import emit, json_option, say, table
+from hopyard.cli._streams import noise_to_stderr
 
 if TYPE_CHECKING:
     from hopyard.loading import PluginRecord
@@ -23,10 +24,11 @@ def command(as_json: bool) -> None:
     from hopyard.loading import examine_plugins
 
     hush_loader()
-    plugins = examine_plugins(load_settings(), role="cli", builtin=BUILTIN)
+    with noise_to_stderr():
+        plugins = examine_plugins(load_settings(), role="cli", builtin=BUILTIN)
     emit(plugins.records, as_json, _render)
     if plugins.faults:
-        click.echo(fault_list(tuple(plugins.faults)), err=True)
+        say(fault_list(plugins.faults), err=True)
 
 
 def _render(records: list[PluginRecord]) -> None:
