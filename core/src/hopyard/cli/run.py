@@ -96,7 +96,7 @@ class _Follow:
         """Tell the id and whether a worker is there, then wait. Raises as `JobHandle.result`."""
         from hopyard.ledger import stored
         from hopyard.ledger.explaining import unserved
-                from hopyard.tasks.client import raise_unless_succeeded
+        from hopyard.tasks.client import raise_unless_succeeded
 
         self.id = handle.id
         say(handle.id, err=self._as_json)  # on standard output JSON is one document
