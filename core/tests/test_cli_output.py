@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hopyard.cli
 import pytest
 from hopyard.cli._output import emit, noise_to_stderr, progress, say, table
 from hopyard.loading import PluginState
@@ -97,3 +99,17 @@ def test_a_progress_bar_shows_its_text_as_text(monkeypatch: pytest.MonkeyPatch) 
     with progress("[/x]", 2) as report:
         report(1, "[/y] \x1b]0;owned\x07")
     assert "\x07" not in terminal.getvalue()
+
+
+def test_commands_print_through_one_function() -> None:
+    """What comes from outside must not reach the terminal as it is."""
+    folder = Path(hopyard.cli.__file__).parent
+    allowed = {"_streams.py", "_output.py", "_table.py"}
+    printing = re.compile(r"click\.(echo|secho)\(|^\s*print\(", re.MULTILINE).search
+    found = [
+        str(path.relative_to(folder))
+        for path in folder.rglob("*.py")
+        if path.name not in allowed
+        and re.search(r"click\.(echo|secho)\(|^\s*print\(", path.read_text(), re.MULTILINE)
+    ]
+    assert found == []

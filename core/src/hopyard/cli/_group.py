@@ -14,6 +14,7 @@ import click
 from hopyard.cli._context import load_context
 from hopyard.cli._errors import check_words, tell
 from hopyard.cli._options import add_global_options, global_options, prime
+from hopyard.cli._streams import say
 from hopyard.errors import HopyardError
 
 SITE = "site"
@@ -117,7 +118,7 @@ def _version_option() -> click.Option:
         if wanted and not ctx.resilient_parsing:
             from importlib.metadata import version
 
-            click.echo(f"hopyard {version('hopyard')}")
+            say(f"hopyard {version('hopyard')}")
             ctx.exit()
 
     return click.Option(

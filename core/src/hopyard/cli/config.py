@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from hopyard.cli._context import examine_settings, hush_loader
 from hopyard.cli._errors import fault_list
 from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._streams import noise_to_stderr
+from hopyard.display import to_json
 from hopyard.redaction import MASK
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def schema() -> None:
     plugins = _plugins(settings, faults)
     classes = plugins.classes if plugins is not None else {}
     models = {name: cls.settings_model() for name, cls in classes.items() if plugins and _configurable(name)}
-    click.echo(json.dumps(schema(models), indent=2))
+    say(to_json(schema(models), indent=2))
 
 
 def _plugins(settings: Settings, faults: Sequence[Fault]) -> Plugins | None:
@@ -132,7 +132,7 @@ def _render(rows: list[dict[str, Any]]) -> None:
 
 
 def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, str) else to_json(value)
 
 
 def _configurable(name: str) -> bool:
