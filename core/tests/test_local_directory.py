@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hopyard import current
+from hopyard.app import Hopyard
 from hopyard.errors import HopyardError
 from hopyard.local import directory
 from hopyard.local.directory import prepare
@@ -64,3 +66,17 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: py
     owner = os.geteuid()
     monkeypatch.setattr(directory.os, "geteuid", lambda: owner + 1)
     assert f"a directory of user {owner}" in refused(data)
+
+
+async def test_a_ledger_in_a_directory_with_links_is_not_opened(tmp_path: Path) -> None:
+    """Whoever can write into the directory of a stranger's data could lead it anywhere."""
+    data = prepare(tmp_path / "data")
+    (tmp_path / "elsewhere.db").touch()
+    (data / "hopyard.db").symlink_to(tmp_path / "elsewhere.db")
+    (tmp_path / "hopyard.toml").write_text("[plugins]\nallow = []\n")
+    hopyard = Hopyard.load(config=tmp_path / "hopyard.toml", data=data)
+    try:
+        with pytest.raises(HopyardError, match="a link in it"):
+            hopyard.open_database()
+    finally:
+        current.set_instance(None)

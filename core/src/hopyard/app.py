@@ -169,6 +169,10 @@ class Hopyard:
                     f"there is no ledger at {sqlite_path(url)}: start `hopyard up` in this directory, "
                     "or run `hopyard db upgrade`"
                 )
+            if self.settings.database_url is None:
+                from hopyard.local.directory import check_own
+
+                check_own(self.settings.data)
         return open_database(url, answer_within)
 
     @property

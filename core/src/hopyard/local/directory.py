@@ -40,21 +40,27 @@ def _refuse_foreign(path: Path) -> None:
         raise _refused(
             path, "the working directory or one around it", f"a directory of its own, as {path / '.hopyard'}"
         )
-    for place in (path.lstat(), path.stat()):
-        if place.st_uid != os.geteuid():
-            raise _refused(
-                path, f"a directory of user {place.st_uid}", f"one of user {os.geteuid()}, who runs this"
-            )
-    entries = {entry.name: entry for entry in os.scandir(path)}
-    links = [name for name, entry in entries.items() if entry.is_symlink()]
-    if links:
-        raise _refused(path, f"a link in it (`{min(links)}`)", "files of its own")
-    if entries and not entries.keys() & set(_OURS) and not all(name.startswith(".") for name in entries):
+    entries = check_own(path)
+    if entries and not entries & set(_OURS) and not all(name.startswith(".") for name in entries):
         raise _refused(
             path,
             f"files that are not Hopyard's (`{min(entries)}`)",
             f"a directory of its own, as {path / '.hopyard'}",
         )
+
+
+def check_own(path: Path) -> set[str]:
+    """Return the names in a data directory. Raises HopyardError if it is somebody else's, or holds links."""
+    for place in (path.lstat(), path.stat()):
+        if place.st_uid != os.geteuid():
+            raise _refused(
+                path, f"a directory of user {place.st_uid}", f"one of user {os.geteuid()}, who runs this"
+            )
+    entries = {entry.name: entry.is_symlink() for entry in os.scandir(path)}
+    links = [name for name, linked in entries.items() if linked]
+    if links:
+        raise _refused(path, f"a link in it (`{min(links)}`)", "files of its own")
+    return set(entries)
 
 
 def _refused(path: Path, found: str, expected: str) -> HopyardError:
