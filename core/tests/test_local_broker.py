@@ -19,7 +19,7 @@ import pytest
 import redis
 from hopyard.errors import BrokerError
 from hopyard.local import broker
-from hopyard.local._files import take_lock
+from hopyard.local.directory import take_lock
 from hopyard.supervise import ChildSpec, ChildStatus, Supervisor
 from kombu.connection import Connection
 

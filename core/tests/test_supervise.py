@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from hopyard.errors import HopyardError
-from hopyard.supervise import ChildSpec, Supervisor
+from hopyard.supervise import GIVEN_UP, ChildSpec, Supervisor
 from hopyard.supervise.child import Child
 
 # Runs a supervisor over the children that a JSON file describes; tells what happens in files beside it.
@@ -291,6 +291,32 @@ def test_the_pause_doubles_up_to_five_seconds_and_starts_anew_after_health() -> 
     assert child.postpone() == 0.2
     child._started = time.monotonic() - 1
     assert child.postpone() == 0.4
+
+
+def given_up(path: Path) -> list[str]:
+    return python(f"import sys; open({str(path)!r}, 'a').write('x'); sys.exit({GIVEN_UP})")
+
+
+def test_a_supervisor_whose_children_have_all_given_up_ends(stack: Stack, tmp_path: Path) -> None:
+    """They have said that a person must act: starting them again would only say it again."""
+    stack.start([{"name": name, "argv": given_up(tmp_path / name)} for name in ("one", "two")])
+    assert stack.process.wait(60) == 0
+    assert [text(tmp_path / name) for name in ("one", "two")] == ["x", "x"]
+
+
+def test_one_that_has_given_up_is_left_alone_and_the_others_go_on(stack: Stack, tmp_path: Path) -> None:
+    poor = {"name": "poor", "argv": given_up(tmp_path / "poor")}
+    stack.start([poor, {"name": "fine", "argv": python(SLEEPER)}])
+    until(lambda: "restart in 60.0 s" in text(stack.folder / "log"))
+    assert stack.process.poll() is None
+    assert text(tmp_path / "poor") == "x"
+
+
+def test_a_child_inherits_the_descriptors_that_it_is_given(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        code = f"import os; os.write({file.fileno()}, b'hello'); raise SystemExit(2)"
+        Supervisor([ChildSpec("one", python(code), fds=[file.fileno()])]).run()
+    assert text(tmp_path / "file") == "hello"
 
 
 def test_a_child_waits_until_the_one_before_it_is_ready(stack: Stack, tmp_path: Path) -> None:

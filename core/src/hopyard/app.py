@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,9 +33,10 @@ MIGRATIONS: Final = "migrations"
 class Hopyard:
     """Settings, plugins, ledger and broker of one process. Most programs need only `Hopyard.load()`."""
 
-    def __init__(self, settings: Settings, plugins: Plugins) -> None:
+    def __init__(self, settings: Settings, plugins: Plugins | Callable[[], Plugins]) -> None:
+        """`plugins` may be a function that loads them when they are first used."""
         self.settings = settings
-        self.plugins = plugins
+        self._plugins = plugins
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = (
             weakref.WeakKeyDictionary()
         )
@@ -66,6 +67,13 @@ class Hopyard:
         """Return this process's Hopyard, loaded on first use. Raises `ConfigError`."""
         instance: Hopyard = current.get()
         return instance
+
+    @property
+    def plugins(self) -> Plugins:
+        """The plugins of this process."""
+        if callable(self._plugins):
+            self._plugins = self._plugins()
+        return self._plugins
 
     @property
     def database_url(self) -> str:
@@ -161,12 +169,22 @@ class Hopyard:
                     f"there is no ledger at {sqlite_path(url)}: start `hopyard up` in this directory, "
                     "or run `hopyard db upgrade`"
                 )
+            if self.settings.database_url is None:
+                from hopyard.local.directory import check_own
+
+                check_own(self.settings.data)
         return open_database(url, answer_within)
 
     @property
     def histories(self) -> dict[str, Any]:
         """Who has migrations, and in which package: the core first."""
         return {migrations.CORE: migrations.CORE_PACKAGE, **self.plugins.migrations}
+
+    async def check_core(self) -> None:
+        """Raise what is wrong with the core's tables; no plugin is looked at, or imported for it."""
+        core = {migrations.CORE: migrations.CORE_PACKAGE}
+        for error in (await self._migration_faults(core)).values():
+            raise error
 
     async def check_migrations(self) -> None:
         """Withdraw each plugin whose tables are not what its code needs.
@@ -219,5 +237,7 @@ class Hopyard:
         Raises what is wrong with the core's; a plugin's failure is in its entry, and stops nothing else.
         """
         if self.settings.database_url is None:
-            self.settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            from hopyard.local.directory import prepare
+
+            prepare(self.settings.data)
         return await migrations.upgrade(self.database_url, self.histories)

@@ -23,6 +23,11 @@ def set_instance(instance: Any) -> None:
     _instance = instance
 
 
+def made() -> bool:
+    """Whether there is an instance already, which `get` would not have to make."""
+    return _instance is not None
+
+
 def get() -> Any:
     """Return the `hopyard.app.Hopyard` of this process. Raises `ConfigError` if settings are faulty."""
     global _instance

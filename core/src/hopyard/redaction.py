@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
@@ -15,20 +16,32 @@ from urllib.parse import quote, unquote, urlsplit
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["MASK", "redact", "register", "register_model"]
+__all__ = ["MASK", "masked", "names_secret", "redact", "register", "register_model"]
 
 MASK = "***"
 MINIMUM_LENGTH = 6  # shorter values occur by chance in ordinary text
 SERVER_SCHEMES = ("redis", "amqp", "pyamqp", "postgresql", "sqlite", "sentinel", "memory", "filesystem")
 
-_USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s:/@?#\"']*):[^\s/\"']+@")
-_QUERY = re.compile(r"([?&](?:password|passwd|token|secret|api_?key|key)=)[^&\s\"'<>]+", re.IGNORECASE)
-_BEARER = re.compile(r"(\b(?:authorization\W{1,4}(?:bearer|basic)|bearer)\s+)[^\s,\"']+", re.IGNORECASE)
-_API_KEY = re.compile(r"\bsk-[A-Za-z0-9_\-]{8,}")
+# Each pattern begins with fixed letters, and what it repeats before it may fail has a bound: the time that it
+# takes grows with the length of the text and no faster, whatever the text (a test looks at each).
+_USERINFO = re.compile(r"(?<=[a-zA-Z0-9+.\-])(://[^\s:/@?#\"']{0,256}):[^\s/\"']{1,4096}@")
+_ASSIGNED = re.compile(r"((?:password|passwd|token|secret|api_?key|[?&]key)=)[^&\s\"'<>]++", re.IGNORECASE)
+_BEARER = re.compile(r"((?:authorization\W{1,4}(?:bearer|basic)|bearer)\s{1,8})[^\s,\"']++", re.IGNORECASE)
+_API_KEY = re.compile(r"\bsk-[A-Za-z0-9_\-]{8}[A-Za-z0-9_\-]*+")
+
+_SECRET_WORDS = frozenset(
+    (
+        *("password", "passwd", "passphrase", "pwd", "secret", "secrets"),
+        *("authorization", "credential", "credentials", "apikey"),
+    )
+)
+_SECRET_ENDS = (("token",), ("api", "key"), ("private", "key"), ("access", "key"), ("secret", "key"))
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_DEEPEST = 100  # lists and tables within one another that are looked into
 
 _lock = Lock()
 _secrets: set[str] = set()
-_pattern: re.Pattern[str] | None = None
+_longest_first: tuple[str, ...] = ()
 
 
 def register(secret: str) -> None:
@@ -37,13 +50,12 @@ def register(secret: str) -> None:
     Values of fewer than 6 characters are not registered. The address of a server counts as secret only
     in its password, so that messages can still say which server they are about.
     """
-    global _pattern
+    global _longest_first
     with _lock:
         new = {spelling for spelling in _spellings(secret) if len(spelling) >= MINIMUM_LENGTH} - _secrets
         if new:
             _secrets.update(new)
-            longest_first = sorted(_secrets, key=len, reverse=True)
-            _pattern = re.compile("|".join(map(re.escape, longest_first)))
+            _longest_first = tuple(sorted(_secrets, key=len, reverse=True))
 
 
 def register_model(model: BaseModel) -> None:
@@ -55,19 +67,52 @@ def register_model(model: BaseModel) -> None:
 
 
 def redact(text: str) -> str:
-    """Return `text` with registered secrets and whatever looks like a credential replaced by `***`."""
-    if _pattern is not None:
-        text = _pattern.sub(MASK, text)
+    """Return `text` with registered secrets and whatever looks like a credential replaced by `***`.
+
+    To be given values, not the JSON that they are encoded in, which a replacement could break.
+    """
+    for secret in _longest_first:
+        if secret in text:
+            text = text.replace(secret, MASK)
     if "://" in text:
         text = _USERINFO.sub(rf"\1:{MASK}@", text)
     if "=" in text:
-        text = _QUERY.sub(rf"\1{MASK}", text)
+        text = _ASSIGNED.sub(rf"\1{MASK}", text)
     if "sk-" in text:
         text = _API_KEY.sub(MASK, text)
     lowered = text.lower()
     if "bearer" in lowered or "basic" in lowered:
         text = _BEARER.sub(rf"\1{MASK}", text)
     return text
+
+
+def names_secret(name: str) -> bool:
+    """Whether the value of this name is a secret: `password`, `apiKey`, `access_token`, not `max_tokens`."""
+    words = tuple(word.lower() for word in _WORDS.findall(name[:200]))
+    return not _SECRET_WORDS.isdisjoint(words) or any(words[-len(end) :] == end for end in _SECRET_ENDS)
+
+
+def masked(value: Any) -> Any:
+    """Return JSON-like data with the values under names such as `password` or `token` replaced by `***`.
+
+    None and truth values stay: they are no secrets.
+    """
+    return _masked(value, _DEEPEST)
+
+
+def _masked(value: Any, depth: int) -> Any:
+    if depth == 0:
+        return value
+    if isinstance(value, Mapping):
+        return {
+            name: MASK
+            if names_secret(str(name)) and not (inner is None or isinstance(inner, bool))
+            else _masked(inner, depth - 1)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_masked(inner, depth - 1) for inner in value]
+    return value
 
 
 def _register_value(value: Any) -> None:

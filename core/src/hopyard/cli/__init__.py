@@ -1,14 +1,30 @@
 """The command line: `hopyard COMMAND`. Each command's module is imported when the command is used.
 
-For command modules: `load_settings`, `load_context` and `load_hopyard` give what the global options ask for.
+For command modules, also of plugins: `load_settings`, `load_context` and `load_hopyard` give what the global
+options ask for, `with_hopyard` runs a coroutine with it; `emit`, `table`, `say` and `progress` print.
 """
 
 from __future__ import annotations
 
 from hopyard.cli._context import Context, load_context, load_hopyard, load_settings
 from hopyard.cli._group import HopyardGroup
+from hopyard.cli._output import emit, json_option, progress, say, table
+from hopyard.cli._session import with_hopyard
 
-__all__ = ["COMMANDS", "Context", "load_context", "load_hopyard", "load_settings", "main"]
+__all__ = [
+    "COMMANDS",
+    "Context",
+    "emit",
+    "json_option",
+    "load_context",
+    "load_hopyard",
+    "load_settings",
+    "main",
+    "progress",
+    "say",
+    "table",
+    "with_hopyard",
+]
 
 COMMANDS = {
     "demo": ("hopyard.cli.demo:command", "Show what Hopyard does, on this machine, in a minute."),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from hopyard.cli._context import load_context
+from hopyard.cli._errors import check_words, tell
 from hopyard.cli._options import add_global_options, global_options, prime
-from hopyard.errors import ConfigError, Fault, HopyardError, PluginError
+from hopyard.cli._streams import say
+from hopyard.errors import HopyardError
 
 SITE = "site"
 
@@ -53,13 +56,19 @@ class HopyardGroup(click.Group):
             with formatter.section("Plugins"):
                 formatter.write_dl([(name, f"Commands of the plugin {name}.") for name in plugins])
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]  # what click tells apart by overloads
+        """As click's; whatever goes wrong is told in a line or a few on standard error (`_errors`)."""
+        if not extra.pop("standalone_mode", True):
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        words = sys.argv[1:] if args is None else [*args]
         try:
-            return super().invoke(ctx)
-        except HopyardError as error:
+            check_words(words)
+            status = super().main(words, prog_name, standalone_mode=False, **extra)
+        except Exception as error:
             if os.environ.get("HOPYARD_INTERNAL_DEBUG") == "1":
                 raise
-            end_with(ctx, error)
+            status = tell(error)
+        sys.exit(status if isinstance(status, int) else 0)
 
     def _from_table(self, name: str) -> click.Command:
         module, _, attribute = self.table[name][0].partition(":")
@@ -98,36 +107,6 @@ class PluginGroup(click.Group):
         return dict(self.commands)
 
 
-def end_with(ctx: click.Context, error: HopyardError) -> NoReturn:
-    """Tell an error on standard error and end: status 2 for settings, else 1."""
-    from hopyard.redaction import redact
-
-    click.echo(redact(message(error)), err=True)
-    ctx.exit(2 if isinstance(error, ConfigError) else 1)
-
-
-def message(error: HopyardError) -> str:
-    """An error as a person reads it."""
-    if isinstance(error, ConfigError):
-        return fault_list(error.faults)
-    hint = error.hint if isinstance(error, PluginError) else ""
-    return f"Error: {error}" + (f"\n{hint}" if hint else "")
-
-
-def fault_list(faults: tuple[Fault, ...]) -> str:
-    """All faults in one message."""
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return "\n".join([f"{count} in the settings:", *(_fault(fault) for fault in faults)])
-
-
-def _fault(fault: Fault) -> str:
-    head = f"\n  {fault.key}  ({fault.source})" if fault.key else f"\n  {fault.source}"
-    lines = [head, f"      found     {fault.found}", f"      expected  {fault.expected}"]
-    if fault.nearest:
-        lines.append(f"      did you mean `{fault.nearest}`?")
-    return "\n".join(lines)
-
-
 def _plugin_names() -> list[str]:
     from hopyard.loading import installed_names
 
@@ -139,7 +118,7 @@ def _version_option() -> click.Option:
         if wanted and not ctx.resilient_parsing:
             from importlib.metadata import version
 
-            click.echo(f"hopyard {version('hopyard')}")
+            say(f"hopyard {version('hopyard')}")
             ctx.exit()
 
     return click.Option(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 _META = "hopyard.cli.globals"
+_LONGEST_PATH = 4096
 
 
 @dataclass(slots=True)
@@ -19,6 +20,15 @@ class Globals:
     config: Path | None = None
     data: Path | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
+
+
+class ListingGroup(click.Group):
+    """A group whose command `list` is meant where none is named: `hopyard jobs --json`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's."""
+        named = any(word in self.commands for word in args) or "--help" in args
+        return super().parse_args(ctx, args if named or (args and args[0][0:1] != "-") else ["list", *args])
 
 
 class GlobalOption(click.Option):
@@ -33,6 +43,19 @@ def globals_of(context: click.Context | None) -> Globals:
     return values
 
 
+class _PathText(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+    """The path of a file or folder, which need not exist."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path. Fails for an empty one, and for one that no system takes."""
+        text = str(value)
+        if not text.strip() or "\0" in text or len(text) > _LONGEST_PATH:
+            self.fail(f"{text[:40]!r} is no path", param, ctx)
+        return Path(text)
+
+
 def add_global_options(command: click.Command) -> click.Command:
     """Let a command, and those below it, take the global options; an option of its own comes first."""
     taken = {text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts)}
@@ -45,7 +68,7 @@ def add_global_options(command: click.Command) -> click.Command:
 
 def global_options() -> list[click.Option]:
     """One set of the options, made anew since each belongs to one command."""
-    path = click.Path(path_type=Path)
+    path = _PathText()
     return [
         _option("--config", _set_config, "The settings file.", type=path, metavar="FILE"),
         _option("--data", _set_data, "The data directory.", type=path, metavar="DIRECTORY"),

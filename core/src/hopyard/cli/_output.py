@@ -1,21 +1,20 @@
-"""What commands print: tables, progress and JSON. Secrets are redacted in all of them."""
+"""What commands print: text, tables, JSON and progress. All of it goes through `hopyard.display`."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
-from datetime import date, datetime
-from enum import Enum
-from pathlib import PurePath
 from typing import Any, Protocol, TypeVar
-from uuid import UUID
 
 import click
 
-from hopyard.redaction import MASK, redact
+from hopyard.cli._streams import noise_to_stderr, say, stdout
+from hopyard.cli._table import table
+from hopyard.display import plain, printable, to_json
+from hopyard.redaction import masked
+
+__all__ = ["emit", "json_option", "noise_to_stderr", "progress", "say", "stdout", "table"]
 
 Data = TypeVar("Data")
 
@@ -26,38 +25,20 @@ class Report(Protocol):
     def __call__(self, done: float, text: str = "") -> None: ...
 
 
-PIPE_WIDTH = 200  # columns where the output is no terminal: wide enough that a word is not broken
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-def emit(data: Data, as_json: bool, render: Callable[[Data], None]) -> None:
+def emit(data: Data, as_json: bool, render: Callable[[Data], None], *, mask_names: bool = True) -> None:
     """Print `data` as one JSON document on standard output, or have `render` print it for people.
 
-    Dataclasses, pydantic models, paths, times, enums and sets may be in it anywhere. Raises TypeError for
-    what has no JSON form.
+    Dataclasses, pydantic models, paths, times, enums and sets may be in it anywhere. Values under names such
+    as `password` are masked, unless `mask_names` is False. Raises TypeError for what has no JSON form.
     """
-    if as_json:
-        click.echo(redact(json.dumps(data, ensure_ascii=False, indent=2, default=_plain)))
-    else:
+    if not as_json:
         render(data)
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; None is an empty cell."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table(title=title or None, title_justify="left", header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text("" if cell is None else redact(str(cell))) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
-    console.print(grid)
+        return
+    values: Any = plain(data)
+    click.echo(to_json(masked(values) if mask_names else values, indent=2), file=stdout())
 
 
 @contextmanager
@@ -72,14 +53,21 @@ def progress(description: str, total: float | None = None) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    text_column = TextColumn("{task.description}", markup=False)
+    columns = (text_column, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(_line(description), total=total)
 
         def report(done: float, text: str = "") -> None:
-            bar.update(task, completed=done, description=redact(text or description))
+            bar.update(task, completed=done, description=_line(text or description))
 
         yield report
+
+
+def _line(text: str) -> str:
+    """Return a text as one line that leaves room for the bar."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
 
 
 def _line_printer(description: str, total: float | None) -> Report:
@@ -87,29 +75,10 @@ def _line_printer(description: str, total: float | None) -> Report:
 
     def report(done: float, text: str = "") -> None:
         nonlocal last
-        line = redact(text or description)
+        line = text or description
         if line != last:
             share = f" {done:g}/{total:g}" if total else ""
-            click.echo(f"{line}{share}", err=True)
+            say(f"{line}{share}", err=True)
             last = line
 
     return report
-
-
-def _plain(value: Any) -> Any:
-    """The JSON form of what `json` does not know."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, PurePath | UUID):
-        return str(value)
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=str)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if hasattr(value, "get_secret_value"):
-        return MASK
-    raise TypeError(f"{type(value).__name__} has no JSON form")

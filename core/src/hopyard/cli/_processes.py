@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hopyard.cli._options import globals_of
-from hopyard.redaction import redact
-from hopyard.supervise import ChildSpec, Supervisor
+from hopyard.supervise import GIVEN_UP, ChildSpec, Supervisor
 
 if TYPE_CHECKING:
     from hopyard.settings import Settings
     from hopyard.supervise.supervisor import OnChange
+
+_log = logging.getLogger("hopyard.cli")
 
 #: On top of the workers' own grace time: for recording, and for Celery's shutdown.
 _MARGIN = 10.0
@@ -30,6 +32,7 @@ def child(
     grace: float | Callable[[], float],
     log: Path | None = None,
     env: Mapping[str, str] | None = None,
+    fds: Sequence[int] = (),
 ) -> ChildSpec:
     """Return `hopyard <arguments>` as a child, with the global options that this command was given."""
     given = globals_of(click.get_current_context(silent=True))
@@ -40,8 +43,9 @@ def child(
         options += ["--data", str(given.data.absolute())]
     for key, value in given.overrides.items():
         options += ["--set", f"{key}={value}"]
-    command = [sys.executable, "-m", "hopyard.cli", *options, *arguments]
-    return ChildSpec(name, command, grace=grace, log=log, env=env or {})
+    # -P: of the working directory nothing is imported but its hopfile.py.
+    command = [sys.executable, "-P", "-m", "hopyard.cli", *options, *arguments]
+    return ChildSpec(name, command, grace=grace, log=log, env=env or {}, fds=fds)
 
 
 def worker_grace(settings: Settings) -> float:
@@ -50,7 +54,7 @@ def worker_grace(settings: Settings) -> float:
 
 
 class Keeper:
-    """Keeps children running, tells each unexpected end on standard error, and the ledger how it came.
+    """Keeps children running, and tells the ledger how each unexpected end came.
 
     The last words of a child are the end of its log, or of the file in `last_words` by its name.
     """
@@ -67,14 +71,13 @@ class Keeper:
         self._supervisor = Supervisor(children, on_exit=self._ended, on_change=on_change)
 
     def run(self) -> None:
-        """As `Supervisor.run`: until Ctrl-C or SIGTERM."""
+        """As `Supervisor.run`, until Ctrl-C or SIGTERM; end this process once all have given up."""
         self._supervisor.run()
+        if not self._supervisor.stopped:
+            raise SystemExit(GIVEN_UP)
 
     def _ended(self, name: str, pid: int, returncode: int) -> None:
-        if returncode != 0:
-            how = f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
-            click.echo(f"{name} (pid {pid}) ended with {how}", err=True)
-        if self._supervisor.stopping:
+        if self._supervisor.stopping or returncode == GIVEN_UP:
             return
         from hopyard.ledger import crashes
 
@@ -97,4 +100,4 @@ class Keeper:
         try:
             asyncio.run(record())
         except Exception as error:  # noqa: BLE001 - the evidence is lost, nothing else
-            click.echo(redact(f"how {name} (pid {pid}) ended is not recorded: {error}"), err=True)
+            _log.warning("how %s (pid %d) ended is not recorded: %s", name, pid, error)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import click
-
-from hopyard.cli._output import table
-from hopyard.redaction import redact
+from hopyard.cli._output import say, table
+from hopyard.display import to_json
 
 _APART = ("error", "attempts", "effects", "children")
 _MEGABYTE = 1_000_000
@@ -45,7 +42,7 @@ def render(found: dict[str, Any]) -> None:
     for attempt in found["attempts"]:
         _last_words(attempt)
     if error.get("traceback"):
-        click.echo(redact(error["traceback"]))
+        say(str(error["traceback"]))
 
 
 def _attempts(found: dict[str, Any]) -> list[tuple[object, ...]]:
@@ -81,8 +78,8 @@ def _what(attempt: dict[str, Any]) -> str:
 def _last_words(attempt: dict[str, Any]) -> None:
     lines = (attempt.get("evidence") or {}).get("log")
     if lines:
-        click.echo(f"Last log lines of attempt {attempt.get('attempt')}:")
-        click.echo(redact("\n".join(f"  {line}" for line in lines)))
+        say(f"Last log lines of attempt {attempt.get('attempt')}:")
+        say("\n".join(f"  {line}" for line in lines))
 
 
 def at(value: str | None) -> str:
@@ -93,4 +90,4 @@ def at(value: str | None) -> str:
 def _cell(value: Any) -> str:
     if value in (None, [], {}):
         return ""
-    return str(value) if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, str | int | float) else to_json(value)

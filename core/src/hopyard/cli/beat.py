@@ -7,19 +7,19 @@ import signal
 
 import click
 
-from hopyard.cli import load_hopyard
+from hopyard.cli._context import load_hopyard
+from hopyard.cli._roles import await_ledger, begin, ending_for_good
 
 
 @click.command("beat")
 def command() -> None:
     """Submit what is scheduled. Several may run: one leads, another takes over when it dies."""
-    from hopyard.monitor import logs
     from hopyard.supervise.leash import watch_leash
 
     watch_leash()
-    hopyard = load_hopyard("beat")
-    hopyard.plugins.check()
-    logs.configure(hopyard.settings.log.level, hopyard.settings.log.format)
+    with ending_for_good():
+        hopyard = load_hopyard("beat", before=begin)
+        await_ledger(hopyard)
     hopyard.plugins.start_process("beat")
     asyncio.run(_run())
     hopyard.plugins.stop_process("beat")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,10 @@ import click
 
 from hopyard.cli import load_context
 from hopyard.cli._context import examine_settings, hush_loader
-from hopyard.cli._group import fault_list
-from hopyard.cli._output import emit, json_option, table
+from hopyard.cli._errors import fault_list
+from hopyard.cli._output import emit, json_option, say, table
+from hopyard.cli._streams import noise_to_stderr
+from hopyard.display import to_json
 from hopyard.redaction import MASK
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def check(ctx: click.Context, as_json: bool) -> None:
         faults += [fault for record in plugins.records if record.failed for fault in _faults(record)]
     faults = list(dict.fromkeys(faults))
     if faults and not as_json:
-        click.echo(fault_list(tuple(faults)), err=True)
+        say(fault_list(faults), err=True)
     else:
-        emit(faults, as_json, lambda _: click.echo(_all_right(settings, plugins)))
+        emit(faults, as_json, lambda _: say(_all_right(settings, plugins)))
     ctx.exit(2 if faults else 0)
 
 
@@ -60,7 +61,7 @@ def schema() -> None:
     plugins = _plugins(settings, faults)
     classes = plugins.classes if plugins is not None else {}
     models = {name: cls.settings_model() for name, cls in classes.items() if plugins and _configurable(name)}
-    click.echo(json.dumps(schema(models), indent=2))
+    say(to_json(schema(models), indent=2))
 
 
 def _plugins(settings: Settings, faults: Sequence[Fault]) -> Plugins | None:
@@ -74,7 +75,8 @@ def _plugins(settings: Settings, faults: Sequence[Fault]) -> Plugins | None:
         return None
     if any(fault.key.startswith("plugins.") and fault.key.endswith(".enabled") for fault in faults):
         return None
-    return examine_plugins(settings, role="cli", builtin=BUILTIN)
+    with noise_to_stderr():
+        return examine_plugins(settings, role="cli", builtin=BUILTIN)
 
 
 def _faults(record: PluginRecord) -> Sequence[Fault]:
@@ -130,7 +132,7 @@ def _render(rows: list[dict[str, Any]]) -> None:
 
 
 def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, str) else to_json(value)
 
 
 def _configurable(name: str) -> bool:

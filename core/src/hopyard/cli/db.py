@@ -6,8 +6,8 @@ import asyncio
 
 import click
 
-from hopyard.cli import load_hopyard
-from hopyard.cli._output import emit, json_option, table
+from hopyard.cli._context import load_hopyard
+from hopyard.cli._output import emit, json_option, say, table
 
 
 @click.group("db")
@@ -42,4 +42,4 @@ def _render(rows: list[dict[str, str | None]]) -> None:
     )
     for row in rows:
         if row["error"]:
-            click.echo(f"Error: {row['error']}", err=True)
+            say(f"Error: {row['error']}", err=True)

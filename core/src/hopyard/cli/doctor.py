@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hopyard.cli import load_hopyard
+from hopyard.cli._context import load_hopyard
 from hopyard.cli._output import emit, json_option, table
+from hopyard.cli._streams import noise_to_stderr
 from hopyard.errors import HopyardError
 from hopyard.monitor.health import run_checks
 
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(context: click.Context, probe: str, as_json: bool) -> None:
     """Check settings, plugins, ledger, broker, workers and more. Status 1 if anything is wrong."""
-    hopyard = load_hopyard()
-    # Checked first: a plugin whose tables are wrong is withdrawn on the way, and its record says why.
-    checks = [] if probe == "live" else asyncio.run(_checks(hopyard, deep=probe == "deep"))
-    found = _plugins(hopyard) + checks
+    hopyard = load_hopyard(diagnosis=True)
+    found = list[dict[str, Any]]()
+    if probe != "live":
+        with noise_to_stderr():
+            found = asyncio.run(_checks(hopyard, deep=probe == "deep"))
+    found = _plugins(hopyard) + found  # asked afterwards: missing tables end a plugin, too
     emit(found, as_json, _render)
     context.exit(0 if all(one["ok"] for one in found) else 1)
 

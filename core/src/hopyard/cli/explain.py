@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hopyard.cli._output import emit, json_option
+from hopyard.cli._output import emit, json_option, say
 from hopyard.cli._session import with_hopyard
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ def command(id: str | None, key: str | None, as_json: bool) -> None:  # noqa: A0
 
     async def work(hopyard: Hopyard) -> dict[str, Any]:
         from hopyard.ledger import explaining
-        from hopyard.ledger.values import job_id
+        from hopyard.ledger.finding import find_job
 
         database = hopyard.client().database
         pools = {name: task.runs_in for name, task in hopyard.tasks.items()}
         if key is not None:
             return {"key": key, "reasons": await explaining.explain_key(database, key, pools)}
-        return {"id": id, "reasons": await explaining.explain(database, job_id(str(id)), pools)}
+        found = await find_job(database, str(id))
+        return {"id": found, "reasons": await explaining.explain(database, found, pools)}
 
-    emit(with_hopyard(work), as_json, lambda found: click.echo("\n".join(found["reasons"])))
+    emit(with_hopyard(work, diagnosis=True), as_json, lambda found: say("\n".join(found["reasons"])))

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hopyard.cli._output import emit, json_option, table
-from hopyard.cli._session import with_hopyard
+from hopyard.cli._options import ListingGroup
+from hopyard.cli._output import emit, json_option, say, table
+from hopyard.cli._session import with_core
 from hopyard.cli._story import render
 from hopyard.errors import UnknownJob
+from hopyard.redaction import masked
 from hopyard.specs import State
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
+    from hopyard.ledger.database import Database
     from hopyard.ledger.deadletters import Filter
 
 _STATES = [state.label for state in State]
 
 
-@click.group("jobs", invoke_without_command=True)
-@click.pass_context
-def command(context: click.Context) -> None:
+@click.group("jobs", cls=ListingGroup)
+def command() -> None:
     """List, show, cancel, replay and discard jobs."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_)
 
 
 @command.command("list")
@@ -58,7 +58,7 @@ def list_(
             limit=limit,
         )
 
-    emit(with_hopyard(work), as_json, _render_list)
+    emit(masked(with_core(work)), as_json, _render_list)
 
 
 def _render_list(rows: list[dict[str, Any]]) -> None:
@@ -77,6 +77,7 @@ def _render_list(rows: list[dict[str, Any]]) -> None:
             )
             for row in rows
         ],
+        drop=("attempt", "seconds", "created (UTC)", "what happened"),
     )
 
 
@@ -94,11 +95,12 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on
 
     async def work(hopyard: Hopyard) -> dict[str, Any]:
         from hopyard.ledger import story
-        from hopyard.ledger.values import job_id
+        from hopyard.ledger.finding import find_job
 
-        return await story.job(hopyard.client().database, job_id(id))
+        database = hopyard.client().database
+        return await story.job(database, await find_job(database, id))
 
-    emit(with_hopyard(work), as_json, render)
+    emit(masked(with_core(work)), as_json, render)
 
 
 @command.command("cancel")
@@ -110,16 +112,17 @@ def cancel(ids: tuple[str, ...], reason: str, as_json: bool) -> None:
 
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.ledger import cancelling
-        from hopyard.ledger.values import job_id
+        from hopyard.ledger.finding import find_job
 
-        wanted = [job_id(one) for one in ids]
-        told = await cancelling.cancel(hopyard.client().database, wanted, f"{reason} by {getpass.getuser()}")
+        database = hopyard.client().database
+        wanted = [await find_job(database, one) for one in ids]
+        told = await cancelling.cancel(database, wanted, f"{reason} by {getpass.getuser()}")
         if not told:
             raise UnknownJob(f"none of these jobs is live: {', '.join(ids)}")
         return [{"id": one, "state": told[one].label if one in told else "not live"} for one in wanted]
 
     emit(
-        with_hopyard(work),
+        with_core(work),
         as_json,
         lambda rows: table("", ("id", "state now"), [(row["id"], row["state"]) for row in rows]),
     )
@@ -141,12 +144,22 @@ def _filtered(function: Any) -> Any:
 def _filter(
     ids: tuple[str, ...], task: str | None, queue: str | None, error: str | None, everything: bool
 ) -> Filter:
+    """Return which dead jobs are meant; `ids` are as typed yet."""
     from hopyard.ledger.deadletters import Filter
-    from hopyard.ledger.values import job_id
 
-    if not (ids or task or queue or error or everything):
-        raise UnknownJob("say which dead jobs: ids, --task, --queue, --error or --all")
-    return Filter([job_id(one) for one in ids], task, queue, error)
+    some = (task, queue, error)
+    if not (ids or any(some) or everything):
+        raise click.UsageError("say which dead jobs: ids, --task, --queue, --error or --all")
+    if "" in some:
+        raise click.UsageError("--task, --queue and --error are given, but empty: which dead jobs?")
+    return Filter(ids, task, queue, error)
+
+
+async def _found(database: Database, wanted: Filter) -> Filter:
+    """Return the filter with whole ids."""
+    from hopyard.ledger.finding import find_job
+
+    return replace(wanted, ids=[await find_job(database, one) for one in wanted.ids])
 
 
 @command.command("replay")
@@ -164,26 +177,27 @@ def replay(
     as_json: bool,
 ) -> None:
     """Submit dead jobs again, each as a new job: `hopyard jobs replay ID --edit city=Oslo`."""
-    from hopyard.cli.run import parse
+    from hopyard.cli._arguments import loose
 
     wanted = _filter(ids, task, queue, error, everything)
-    changes = parse([f"--{edit}" for edit in edits])
+    changes = loose(edits)
 
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.ledger import deadletters
         from hopyard.ledger.values import QueueMessage
 
-        client, batch, rows = hopyard.client(), wanted, list[dict[str, Any]]()
+        client, rows = hopyard.client(), list[dict[str, Any]]()
+        batch = chosen = await _found(client.database, wanted)
         while jobs := await deadletters.replay(client.database, batch, changes):
             await client.ring([QueueMessage(*job[:6]) for job in jobs.values()])
             rows += [{"id": old, "replay": job.id, "task": job.task} for old, job in jobs.items()]
-            batch = replace(wanted, after=max(jobs))
+            batch = replace(chosen, after=max(jobs))
             if len(jobs) < deadletters.BATCH:
                 break
         return rows
 
     emit(
-        with_hopyard(work),
+        with_core(work),
         as_json,
         lambda rows: table("", ("dead", "replay", "task"), [tuple(row.values()) for row in rows]),
     )
@@ -207,10 +221,12 @@ def discard(
     async def work(hopyard: Hopyard) -> dict[str, int]:
         from hopyard.ledger import deadletters
 
-        gone = total = await deadletters.discard(hopyard.client().database, wanted)
+        database = hopyard.client().database
+        chosen = await _found(database, wanted)
+        gone = total = await deadletters.discard(database, chosen)
         while gone == deadletters.BATCH:
-            gone = await deadletters.discard(hopyard.client().database, wanted)
+            gone = await deadletters.discard(database, chosen)
             total += gone
         return {"discarded": total}
 
-    emit(with_hopyard(work), as_json, lambda answer: click.echo(f"{answer['discarded']} discarded"))
+    emit(with_core(work), as_json, lambda answer: say(f"{answer['discarded']} discarded"))

@@ -8,8 +8,9 @@ import click
 
 from hopyard.cli import load_settings
 from hopyard.cli._context import hush_loader
-from hopyard.cli._group import fault_list
-from hopyard.cli._output import emit, json_option, table
+from hopyard.cli._errors import fault_list
+from hopyard.cli._output import emit, json_option, say, table
+from hopyard.cli._streams import noise_to_stderr
 
 if TYPE_CHECKING:
     from hopyard.loading import PluginRecord, Plugins
@@ -25,11 +26,12 @@ def command(as_json: bool) -> None:
 
     hush_loader()
     settings = load_settings()
-    plugins = examine_plugins(settings, role="cli", builtin=BUILTIN)
-    _look_at_tables(settings, plugins)
+    with noise_to_stderr():
+        plugins = examine_plugins(settings, role="cli", builtin=BUILTIN)
+        _look_at_tables(settings, plugins)
     emit(plugins.records, as_json, _render)
     if plugins.faults:
-        click.echo(fault_list(tuple(plugins.faults)), err=True)
+        say(fault_list(plugins.faults), err=True)
 
 
 def _look_at_tables(settings: Settings, plugins: Plugins) -> None:
@@ -44,7 +46,7 @@ def _look_at_tables(settings: Settings, plugins: Plugins) -> None:
     except (MigrationMissing, PluginError):
         return  # there is no ledger yet; or the settings want a refusal, for which the list says why
     except LedgerError as error:
-        click.echo(f"the plugins' tables were not looked at: {error}", err=True)
+        say(f"the plugins' tables were not looked at: {error}", err=True)
 
 
 def _render(records: list[PluginRecord]) -> None:

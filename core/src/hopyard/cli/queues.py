@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import getpass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hopyard.cli._output import emit, json_option, table
-from hopyard.cli._session import with_hopyard
+from hopyard.cli._options import ListingGroup
+from hopyard.cli._output import emit, json_option, say, table
+from hopyard.cli._session import with_core, with_hopyard
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
 
 
-@click.group("queues", invoke_without_command=True)
-@click.pass_context
-def command(context: click.Context) -> None:
+@click.group("queues", cls=ListingGroup)
+def command() -> None:
     """List queues, pause and resume them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_)
 
 
 @command.command("list")
@@ -32,7 +31,7 @@ def list_(as_json: bool = False) -> None:
 
         return await queues.overview(hopyard.client().database, hopyard.plugins.queues)
 
-    emit(with_hopyard(work), as_json, _render)
+    emit(with_hopyard(work, diagnosis=True), as_json, _render)
 
 
 def _render(rows: list[dict[str, Any]]) -> None:
@@ -62,9 +61,23 @@ def pause(queue: str, reason: str | None) -> None:
         from hopyard.ledger import queues
 
         by = f"{getpass.getuser()} ({reason})" if reason else getpass.getuser()
+        await _check_name(hopyard, queue)
         return await queues.pause(hopyard.client().database, queue, by)
 
-    click.echo(f"{queue} is paused" if with_hopyard(work) else f"{queue} was paused before")
+    say(f"{queue} is paused" if with_core(work) else f"{queue} was paused before")
+
+
+async def _check_name(hopyard: Hopyard, name: str) -> None:
+    """Raise UsageError for a queue of which neither the ledger nor a plugin knows."""
+    from hopyard.ledger import queues
+
+    names = [row["queue"] for row in await queues.overview(hopyard.client().database, ())]
+    if name in names or name in hopyard.plugins.queues:
+        return
+    names = sorted({*names, *hopyard.plugins.queues})
+    close = get_close_matches(name, names, 1)
+    hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(names)}"
+    raise click.UsageError(f"there is no queue `{name}`: {hint}")
 
 
 @command.command("resume")
@@ -77,4 +90,4 @@ def resume(queue: str) -> None:
 
         return await queues.resume(hopyard.client().database, queue)
 
-    click.echo(f"{queue} goes on, {with_hopyard(work)} jobs are rung for")
+    say(f"{queue} goes on, {with_core(work)} jobs are rung for")

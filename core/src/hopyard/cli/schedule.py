@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hopyard.cli._options import ListingGroup
 from hopyard.cli._output import emit, json_option, table
-from hopyard.cli._session import with_hopyard
+from hopyard.cli._session import with_core, with_hopyard
 from hopyard.errors import ScheduleError
+from hopyard.redaction import masked
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -17,12 +20,9 @@ if TYPE_CHECKING:
     from hopyard.specs import Rule
 
 
-@click.group("schedule", invoke_without_command=True)
-@click.pass_context
-def command(context: click.Context) -> None:
+@click.group("schedule", cls=ListingGroup)
+def command() -> None:
     """List and change schedules."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_)
 
 
 @command.command("list")
@@ -36,7 +36,7 @@ def list_(as_json: bool = False) -> None:
         async with hopyard.client().database.transaction() as tx:
             return [_describe(stored) for stored in await store.listed(tx)]
 
-    emit(with_hopyard(work), as_json, _render)
+    emit(masked(with_core(work)), as_json, _render)
 
 
 def _describe(stored: Stored) -> dict[str, Any]:
@@ -75,6 +75,7 @@ def _render(rows: list[dict[str, Any]]) -> None:
             )
             for row in rows
         ],
+        drop=("person", "source"),
     )
 
 
@@ -85,25 +86,54 @@ def _local(row: dict[str, Any]) -> str:
     return f"{due.astimezone(ZoneInfo(row['zone'])):%Y-%m-%d %H:%M:%S} {row['zone']}" if due else "never"
 
 
-def _rule(every: str | None, cron: str | None, rrule: str | None, zone: str) -> Rule | None:
-    from hopyard.settings import duration
+class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+    """An interval such as `30s` or `1h30m`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds. Fails for what is no duration above 0."""
+        from hopyard.settings import duration
+
+        try:
+            seconds = duration(value)
+            if not seconds:
+                raise ValueError("an interval is longer than nothing")
+        except (ValueError, OverflowError) as error:
+            self.fail(f"{str(value)[:40]!r} is {error}", param, ctx)
+        return seconds
+
+
+def _changed(rule: Rule | None, zone: str, every: float | None, cron: str | None, rrule: str | None) -> Rule:
+    """Return the rule that the options ask for; what they do not name is kept of `rule`.
+
+    Raises `ScheduleError` where there is none, or it is no rule.
+    """
+    from hopyard.schedule import rules
     from hopyard.specs import Rule
 
-    given = [value for value in (every, cron, rrule) if value is not None]
-    if not given:
-        return None
-    if len(given) > 1:
+    given = {"every": every, "cron": cron, "rrule": rrule}
+    kinds = {name: value for name, value in given.items() if value is not None}
+    if len(kinds) > 1:
         raise ScheduleError("give one of --every, --cron and --rrule")
-    if every is not None:
-        return Rule(every=duration(every), zone=zone)
-    return Rule(cron=cron, zone=zone) if cron is not None else Rule(rrule=rrule, zone=zone)
+    try:
+        if kinds:
+            made = Rule(**kinds, zone=zone)  # type: ignore[arg-type]  # each value is of its field's type
+        elif rule is not None:
+            made = replace(rule, zone=zone)
+        else:
+            raise ScheduleError("say when: --every, --cron or --rrule")
+        rules.validate(made)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ScheduleError(str(error)) from error
+    return made
 
 
 _rule_options = [
-    click.option("--every", metavar="30s|2m|1h", help="An interval."),
+    click.option("--every", type=_Duration(), metavar="30s|2m|1h", help="An interval."),
     click.option("--cron", metavar="'0 8 * * 1-5'", help="Five cron fields, or @daily and the like."),
     click.option("--rrule", metavar="FREQ=…", help="An RFC 5545 rule."),
-    click.option("--zone", default="UTC", show_default=True, help="IANA time zone."),
+    click.option("--zone", metavar="ZONE", help="IANA time zone; that of the settings unless given."),
 ]
 
 
@@ -118,33 +148,40 @@ def _with_rule(function: Any) -> Any:
 @click.argument("task")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @_with_rule
+@click.option("--replace", "over", is_flag=True, help="Replace the schedule of this name, if there is one.")
 @json_option
 def add(
     name: str,
     task: str,
     arguments: tuple[str, ...],
-    every: str | None,
+    every: float | None,
     cron: str | None,
     rrule: str | None,
-    zone: str,
+    zone: str | None,
+    over: bool,
     as_json: bool,
 ) -> None:
     """Submit TASK again and again: `hopyard schedule add NAME TASK --every 2m -- --city Oslo`."""
-    from hopyard.cli.run import parse
+    from hopyard.cli._arguments import parse
     from hopyard.specs import Schedule
 
-    rule = _rule(every, cron, rrule, zone)
-    if rule is None:
-        raise ScheduleError("say when: --every, --cron or --rrule")
-    kwargs = parse(arguments)
+    if not name.strip():
+        raise click.UsageError("the schedule's NAME is empty")
 
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.schedule import store
 
-        valid = json.loads(hopyard.task(task).payload.dump((), kwargs))
+        payload = hopyard.task(task).payload
+        rule = _changed(None, zone or hopyard.settings.time_zone, every, cron, rrule)
+        kwargs = json.loads(payload.dump((), parse(arguments, task, payload.schema())))
         database = hopyard.client().database
         async with database.transaction() as tx:
-            await store.put(tx, database.dialect, Schedule(name, task, rule, kwargs=valid))
+            if not over and await store.exists(tx, name):
+                raise ScheduleError(
+                    f"there is a schedule `{name}` already: --replace replaces it, `hopyard schedule edit` "
+                    "changes when it is due"
+                )
+            await store.put(tx, database.dialect, Schedule(name, task, rule, kwargs=kwargs))
             return [_describe(await store.get(tx, name))]
 
     emit(with_hopyard(work), as_json, _render)
@@ -154,12 +191,28 @@ def add(
 @click.argument("name")
 @_with_rule
 @json_option
-def edit(name: str, every: str | None, cron: str | None, rrule: str | None, zone: str, as_json: bool) -> None:
-    """Change when a schedule is due."""
-    rule = _rule(every, cron, rrule, zone)
-    if rule is None:
-        raise ScheduleError("say when: --every, --cron or --rrule")
-    _change(name, as_json, rule=rule)
+def edit(
+    name: str,
+    every: float | None,
+    cron: str | None,
+    rrule: str | None,
+    zone: str | None,
+    as_json: bool,
+) -> None:
+    """Change when a schedule is due; what is not named stays as it is."""
+    if (every, cron, rrule, zone) == (None, None, None, None):
+        raise click.UsageError("say what changes: --every, --cron, --rrule or --zone")
+
+    async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
+        from hopyard.schedule import store
+
+        database = hopyard.client().database
+        async with database.transaction() as tx:
+            old = (await store.get(tx, name)).schedule.rule
+            rule = _changed(old, zone or old.zone or hopyard.settings.time_zone, every, cron, rrule)
+            return [_describe(await store.edit(tx, database.dialect, name, rule=rule))]
+
+    emit(with_core(work), as_json, _render)
 
 
 @command.command("enable")
@@ -186,7 +239,7 @@ def _change(name: str, as_json: bool, **changes: Any) -> None:
         async with database.transaction() as tx:
             return [_describe(await store.edit(tx, database.dialect, name, **changes))]
 
-    emit(with_hopyard(work), as_json, _render)
+    emit(with_core(work), as_json, _render)
 
 
 @command.command("delete")
@@ -201,4 +254,4 @@ def delete(name: str) -> None:
         async with database.transaction() as tx:
             await store.delete(tx, database.dialect, name)
 
-    with_hopyard(work)
+    with_core(work)

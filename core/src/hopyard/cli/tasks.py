@@ -14,7 +14,7 @@ from hopyard.cli._output import emit, json_option, table
 @json_option
 def command(as_json: bool) -> None:
     """List the tasks of all plugins, with their effective queue, limits and retries."""
-    plugins = load_context().plugins
+    plugins = load_context(diagnosis=True).plugins
     rows: list[dict[str, Any]] = []
     for name, task in sorted(plugins.tasks.items()):
         options = plugins.options[name]
@@ -30,7 +30,8 @@ def command(as_json: bool) -> None:
                 "arguments": task.payload.schema() if as_json else None,
             }
         )
-    emit(rows, as_json, _render)
+    # The schema of an argument called `password` is no password.
+    emit(rows, as_json, _render, mask_names=False)
 
 
 def _render(rows: list[dict[str, Any]]) -> None:
@@ -49,4 +50,5 @@ def _render(rows: list[dict[str, Any]]) -> None:
             )
             for row in rows
         ],
+        drop=("priority", "tool", "retries", "time limit"),
     )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hopyard.cli import load_hopyard
+from hopyard.cli._context import load_hopyard
+from hopyard.cli._output import say
 from hopyard.cli._processes import Keeper, child, worker_grace
+from hopyard.cli._roles import patiently
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -25,11 +27,12 @@ def command(quiet: bool) -> None:
     What the settings do not name is embedded: Valkey and SQLite in the data directory. Ctrl-C stops all.
     """
     from hopyard.local.stack import StackFile
+    from hopyard.monitor import logs
 
     hopyard = load_hopyard()
-    hopyard.plugins.check()
+    logs.configure(hopyard.settings.log.level, hopyard.settings.log.format)
     with StackFile(hopyard.settings.data) as stack:
-        asyncio.run(hopyard.upgrade())
+        patiently(lambda: asyncio.run(hopyard.upgrade()))
         children = specs(hopyard)
         stack.write(broker_url=hopyard.broker_url, database_url=hopyard.database_url)
         keeper = Keeper(
@@ -39,7 +42,7 @@ def command(quiet: bool) -> None:
             _tell(hopyard, children)
         keeper.run()
     if not quiet:
-        click.echo("stopped")
+        say("stopped")
 
 
 def specs(hopyard: Hopyard) -> list[ChildSpec]:
@@ -75,12 +78,8 @@ def _write(stack: StackFile, statuses: Sequence[ChildStatus]) -> None:
 
 
 def _tell(hopyard: Hopyard, children: Sequence[ChildSpec]) -> None:
-    from hopyard.redaction import redact
-
-    click.echo(f"Hopyard is up in {hopyard.settings.data}; Ctrl-C stops it.")
-    click.echo(f"  broker   {redact(hopyard.broker_url)}")
-    click.echo(f"  ledger   {redact(hopyard.database_url)}")
-    click.echo(f"  plugins  {', '.join(hopyard.plugins.names)}")
-    click.echo(
-        f"  runs     {', '.join(spec.name for spec in children)}; logs in {hopyard.settings.data / 'logs'}"
-    )
+    say(f"Hopyard is up in {hopyard.settings.data}; Ctrl-C stops it.")
+    say(f"  broker   {hopyard.broker_url}")
+    say(f"  ledger   {hopyard.database_url}")
+    say(f"  plugins  {', '.join(hopyard.plugins.names)}")
+    say(f"  runs     {', '.join(spec.name for spec in children)}; logs in {hopyard.settings.data / 'logs'}")

@@ -45,6 +45,14 @@ async def explain(database: Database, id_: str, pools: Mapping[str, str] | None 
     return await _queued(database, job)
 
 
+async def unserved(database: Database, id_: str) -> list[str]:
+    """Return why no live worker can run a job that waits in its queue; empty if one can."""
+    rows = await database.fetch(
+        f"SELECT queue, task FROM job_live WHERE id = $1 AND state = {State.QUEUED:d}", id_
+    )
+    return _unserved(rows[0], await _workers(database)) if rows else []
+
+
 async def explain_key(database: Database, key: str, pools: Mapping[str, str] | None = None) -> list[str]:
     """Return which job holds a unique key, and why that one is where it is."""
     id_ = await keys.holder(database, key)

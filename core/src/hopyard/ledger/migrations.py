@@ -135,7 +135,17 @@ async def _upgrade_owner(engine: Any, owner: str, package: Any) -> Upgraded:
                 raise _failed(owner, error) from error
             return done
     except (OSError, DBAPIError) as error:
-        raise LedgerUnavailable(f"the database cannot be upgraded now: {error}") from error
+        raise _refused(error) from error
+
+
+def _refused(error: Exception) -> LedgerError:
+    """Return the error of a connection that did not come about, or broke off."""
+    said = getattr(error, "orig", None) or error
+    if getattr(said, "sqlstate", None) and said.__cause__ is not None:  # PostgreSQL's own answer
+        from hopyard.ledger.postgres_errors import ledger_error
+
+        return ledger_error(said.__cause__)
+    return LedgerUnavailable(f"the database cannot be upgraded now: {' '.join(str(said).split())}")
 
 
 def _failed(owner: str, error: BaseException) -> MigrationError:

@@ -30,10 +30,11 @@ def translated() -> Iterator[None]:
         OSError,
         TimeoutError,
     ) as error:
-        raise _ledger_error(error) from error
+        raise ledger_error(error) from error
 
 
-def _ledger_error(error: Exception) -> LedgerError:
+def ledger_error(error: BaseException) -> LedgerError:
+    """Return what an error of the driver means: `LedgerUnavailable` where trying again makes sense."""
     import asyncpg
 
     if "startup parameter" in str(error) or isinstance(

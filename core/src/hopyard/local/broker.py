@@ -28,7 +28,7 @@ from typing import NoReturn
 from urllib.parse import quote, unquote, urlsplit
 
 from hopyard.errors import BrokerError
-from hopyard.local._files import prepare, take_lock, write_private
+from hopyard.local.directory import prepare, take_lock, write_private
 from hopyard.supervise import ChildSpec, die_with_parent
 
 __all__ = [
@@ -114,7 +114,7 @@ def child_spec(data: Path) -> ChildSpec:
     path = prepare(data)
     return ChildSpec(
         name="broker",
-        argv=[sys.executable, "-m", "hopyard.local.broker", str(path)],
+        argv=[sys.executable, "-P", "-m", "hopyard.local.broker", str(path)],
         log=path / "logs" / "broker.log",
         ready=lambda: answers(embedded_url(path)),
     )

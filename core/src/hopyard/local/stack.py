@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hopyard.errors import HopyardError
-from hopyard.local._files import prepare, take_lock, write_private
+from hopyard.local.directory import prepare, take_lock, write_private
 
 __all__ = ["StackFile", "StackInfo", "StackProcess", "find"]
 

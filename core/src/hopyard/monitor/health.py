@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from hopyard import current
 from hopyard.specs import Health, HealthCheck
@@ -63,18 +67,49 @@ class CheckResult:
 
 
 async def run_checks(checks: Iterable[tuple[str, HealthCheck]]) -> list[CheckResult]:
-    """Run checks (pairs of plugin and check) at once, each under its time limit; an error is its answer."""
+    """Run checks (pairs of plugin and check) at once, each under its time limit; an error is its answer.
+
+    Each has a thread and an event loop of its own: one that blocks holds up nobody else.
+    """
     return [*await asyncio.gather(*(_run(plugin, check) for plugin, check in checks))]
 
 
 async def _run(plugin: str, check: HealthCheck) -> CheckResult:
     started = time.monotonic()
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Health] = loop.create_future()
+    work = partial(contextvars.copy_context().run, _in_thread, check, loop, answer)
+    # A daemon: Python does not wait for it at the end of the process.
+    threading.Thread(target=work, name=f"health check {plugin}.{check.name}", daemon=True).start()
+    try:
+        async with asyncio.timeout(check.time_limit):
+            health = await answer
+    except TimeoutError:
+        health = Health(False, f"no answer within {check.time_limit:g} s")
+    return CheckResult(plugin, check.name, health.ok, health.detail, round(time.monotonic() - started, 3))
+
+
+def _in_thread(check: HealthCheck, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Health]) -> None:
+    try:
+        health = asyncio.run(_asked(check))
+    except BaseException as error:  # noqa: BLE001 - whatever a check raises is its answer: not well
+        health = Health(False, f"{type(error).__name__}: {error}")
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for this answer any more
+        loop.call_soon_threadsafe(_give, answer, health)
+
+
+async def _asked(check: HealthCheck) -> Health:
     try:
         async with asyncio.timeout(check.time_limit):
             health = await check.run()
-        ok, detail = health.ok, health.detail
-    except TimeoutError:
-        ok, detail = False, f"no answer within {check.time_limit:g} s"
-    except Exception as error:  # noqa: BLE001 - a check that raises has answered: not well
-        ok, detail = False, f"{type(error).__name__}: {error}"
-    return CheckResult(plugin, check.name, ok, detail, round(time.monotonic() - started, 3))
+        if not isinstance(health, Health):
+            raise TypeError(f"the check returned {health!r:.80}, expected a Health")
+        return health
+    finally:
+        if current.made():
+            await current.get().close()  # the connections that it has opened on this loop
+
+
+def _give(answer: asyncio.Future[Health], health: Health) -> None:
+    if not answer.done():
+        answer.set_result(health)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -10,7 +9,8 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from hopyard.redaction import redact
+from hopyard.display import printable, to_json
+from hopyard.monitor.capture import capture_descriptors, capture_prints
 
 LAST_WORDS: Final = "HOPYARD_INTERNAL_LAST_WORDS"
 """Environment variable with the path of the file for `LastWords`."""
@@ -18,6 +18,16 @@ _FILE_BYTES: Final = 100_000
 _LINE_BYTES: Final = 2_000
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+_PLAIN = (type(None), bool, int, float, str, list, dict)
+
+
+def _said(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - the line is about something else
+        return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
 
 
 def _job() -> dict[str, Any]:
@@ -37,10 +47,11 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_job(),
         }
-        entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        extras = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        entry |= {key: value if isinstance(value, _PLAIN) else _said(value) for key, value in extras.items()}
         if record.exc_info:
             entry["error"] = self.formatException(record.exc_info)
-        return redact(json.dumps(entry, default=repr))
+        return to_json(entry, other=_said)
 
 
 class TextFormatter(logging.Formatter):
@@ -53,7 +64,7 @@ class TextFormatter(logging.Formatter):
         text = f"{at} {record.levelname:<7} {record.name}{about}: {record.getMessage()}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        return redact(text)
+        return printable(text)
 
 
 class LastWords(logging.Handler):
@@ -86,16 +97,24 @@ class LastWords(logging.Handler):
         super().close()
 
 
-def configure(level: str, style: str) -> None:
-    """Send all logs to standard error, as `json` or `text`; to where the supervisor wants them, too."""
+def configure(level: str, style: str, *, prints: bool = False, descriptors: bool = False) -> None:
+    """Send all logs to standard error, as `json` or `text`; to where the supervisor wants them, too.
+
+    With `prints` what Python code prints is logged as well. With `descriptors` so is, where the style is
+    `json`, all else that is written to standard output and error: each line is JSON then.
+    """
     root = logging.getLogger()
-    root.handlers = [logging.StreamHandler(sys.stderr)]
+    stream = capture_descriptors() if descriptors and style == "json" else sys.stderr
+    root.handlers = [logging.StreamHandler(stream)]
+    if prints:
+        capture_prints()
     last_words = os.environ.pop(LAST_WORDS, None)
     if last_words is not None:
         root.handlers.append(LastWords(last_words))
     for handler in root.handlers:
         handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root.setLevel(level)
-    # Its own log lines repeat what the ledger records.
-    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    # Its own log lines repeat what the ledger records; Alembic's tell of each step of its own.
+    for name in ("celery.worker.strategy", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)

@@ -148,6 +148,11 @@ async def get(tx: Connection, name: str) -> Stored:
     return _stored(rows[0])
 
 
+async def exists(tx: Connection, name: str) -> bool:
+    """Whether there is a schedule of this name."""
+    return bool(await tx.fetch("SELECT 1 AS found FROM schedule WHERE name = $1", name))
+
+
 async def listed(tx: Connection, limit: int = 1000) -> list[Stored]:
     """Return schedules by name. One that cannot be read is left out: `hopyard doctor` tells of it."""
     found = []

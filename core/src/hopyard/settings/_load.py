@@ -103,6 +103,7 @@ class _Check:
         settings = self._validate()
         self._check_people()
         settings._file = self.file
+        settings._directory = self.directory
         settings._sources = {key: self.source(key) for key in self.draft.leaves}
         settings._tables = {key: self.source(key) for key in self.draft.tables}
         settings._secrets = frozenset(self.draft.secrets)

@@ -199,6 +199,7 @@ class Settings(Section):
     alerts: AlertsSection = Field(default_factory=AlertsSection)
 
     _file: Path | None = PrivateAttr(default=None)
+    _directory: Path | None = PrivateAttr(default=None)
     _sources: Mapping[Key, str] = PrivateAttr(default_factory=dict)
     _tables: Mapping[Key, str] = PrivateAttr(default_factory=dict)
     _secrets: frozenset[Key] = PrivateAttr(default=frozenset())
@@ -218,8 +219,10 @@ class Settings(Section):
 
     @property
     def site(self) -> Path | None:
-        """The `hopfile.py` beside the settings file, with the site's own plugin; None if there is none."""
-        path = self._file.with_name(SITE_FILE) if self._file else None
+        """The `hopfile.py` with the site's own plugin: beside the settings file, without one in the directory
+        from which the settings were read. None if there is none."""
+        place = self._file.parent if self._file else self._directory
+        path = place / SITE_FILE if place else None
         return path if path and path.is_file() else None
 
     @property

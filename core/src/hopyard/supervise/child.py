@@ -19,6 +19,9 @@ from hopyard.supervise.leash import LEASH
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
+#: A child ends with this status where starting it again is of no use before a person has acted.
+GIVEN_UP = 2
+GIVEN_UP_PAUSE = 60.0
 #: Set for a process that is started for the first time: what is wrong with its settings its supervisor says.
 FRESH = "HOPYARD_INTERNAL_FRESH"
 HEALTHY_AFTER = 10.0
@@ -45,6 +48,8 @@ class ChildSpec:
     log: Path | None = None
     ready: Callable[[], bool] | None = None
     ready_within: float = 30.0
+    fds: Sequence[int] = ()
+    """Descriptors that it inherits, under the same numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(leash,),
+                pass_fds=(leash, *spec.fds),
                 start_new_session=True,
                 preexec_fn=die_with_parent(spec.stop_signal),
             )
@@ -141,11 +146,19 @@ class Child:
         self._process = None
         return True
 
+    @property
+    def given_up(self) -> bool:
+        """Whether it has said that another start would be of no use."""
+        return not self.running and self.returncode == GIVEN_UP
+
     def postpone(self) -> float:
-        """Set when the next start is due, and return in how many seconds; it doubles with each crash."""
+        """Set when the next start is due, and return in how many seconds; it doubles with each crash.
+
+        One that has given up is tried now and then: what it lacks may have been mended.
+        """
         if self._started and time.monotonic() - self._started >= HEALTHY_AFTER:
             self._pause = FIRST_PAUSE
-        pause = self._pause
+        pause = GIVEN_UP_PAUSE if self.given_up else self._pause
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
         self.due = time.monotonic() + pause
         return pause

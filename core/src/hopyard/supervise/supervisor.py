@@ -28,7 +28,7 @@ OnChange = Callable[[list[ChildStatus]], None]
 
 
 class Supervisor:
-    """Keeps processes running until it is told to stop.
+    """Keeps processes running until it is told to stop, or until all of them have given up.
 
     SIGINT, SIGTERM, SIGHUP and `stop` stop the children one after the other, the last first; a second
     signal kills all at once. Each child has a session of its own, so that Ctrl-C reaches only the
@@ -52,6 +52,7 @@ class Supervisor:
         self._on_exit = on_exit
         self._on_change = on_change
         self._stops = 0
+        self._asked = False
         self._wake_read, self._wake_write = -1, -1
         self._leash = -1
         self._guardian = _Guardian()
@@ -65,12 +66,18 @@ class Supervisor:
         """Whether the children are being stopped: their ends are no accidents."""
         return self._stops > 0
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has asked for the end."""
+        return self._asked
+
     def stop(self) -> None:
         """Have `run` stop the children and return; called a second time, have it kill them.
 
         May be called from any thread and from signal handlers.
         """
         self._stops += 1
+        self._asked = True
         if self._wake_write >= 0:
             with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
                 os.write(self._wake_write, b"\0")
@@ -86,7 +93,7 @@ class Supervisor:
         with self._pipes(), self._signals(), self._guardian:
             try:
                 self._start_all()
-                while not self._stops:
+                while not self._stops and not all(child.given_up for child in self._children):
                     self._wait(self._until_due())
                     self._tick()
             finally:
@@ -138,9 +145,9 @@ class Supervisor:
             return False
         self._guardian.forget(pid)
         name, returncode = child.spec.name, child.returncode or 0
-        if not self._stops:
-            pause = child.postpone()
-            _log.warning("%s (pid %d) ended with %d; restart in %.1f s", name, pid, returncode, pause)
+        pause = child.postpone()
+        if not self._stops and not (child.given_up and len(self._children) == 1):
+            _log.warning("%s (pid %d) ended with %s; restart in %.1f s", name, pid, _how(returncode), pause)
         if self._on_exit is not None:
             self._on_exit(name, pid, returncode)
         self._changed()
@@ -214,6 +221,10 @@ class Supervisor:
             signal.set_wakeup_fd(woken)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def _how(returncode: int) -> str:
+    return f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
 
 
 class _Guardian:

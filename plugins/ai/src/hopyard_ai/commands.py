@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from hopyard.cli._output import emit, json_option, table
-from hopyard.cli._session import with_hopyard
+from hopyard.cli import emit, json_option, say, table, with_hopyard
 
 if TYPE_CHECKING:
     from hopyard_ai.models import Connection, Reminder, Request, Run
@@ -54,12 +53,12 @@ def remind(
 
 
 def _render_reminder(made: Reminder) -> None:
-    click.echo(made.sentence)
-    click.echo(f"  id    {made.request.id}")
-    click.echo(f"  when  {made.request.when}")
-    click.echo(f"  what  {made.request.instruction}")
+    say(made.sentence)
+    say(f"  id    {made.request.id}")
+    say(f"  when  {made.request.when}")
+    say(f"  what  {made.request.instruction}")
     for n, at in enumerate(made.request.next_times):
-        click.echo(f"  {'next' if n == 0 else '    '}  {at:%a %Y-%m-%d %H:%M:%S %Z} ({at:%z})")
+        say(f"  {'next' if n == 0 else '    '}  {at:%a %Y-%m-%d %H:%M:%S %Z} ({at:%z})")
 
 
 @click.command("list")
@@ -114,7 +113,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on
 
 def _render_show(request: Request, runs: list[Run]) -> None:
     _render_list([request])
-    click.echo(f"\n{request.instruction}\n")
+    say(f"\n{request.instruction}\n")
     table(
         "Runs",
         ("due", "state", "decision", "tools", "answer", "tokens", "job"),
@@ -210,7 +209,7 @@ def _tell_job(id_: str, as_json: bool) -> None:
     emit(
         {"job": id_},
         as_json,
-        lambda data: click.echo(f"job {data['job']}: `hopyard jobs show {data['job']}`"),
+        lambda data: say(f"job {data['job']}: `hopyard jobs show {data['job']}`"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hopyard.cli._output import json_option
+from hopyard.cli._output import json_option, say
 
 
 @click.command("demo")
@@ -20,7 +20,7 @@ def command(context: click.Context, keep: bool, as_json: bool) -> None:
     from hopyard.cli.demo.play import play
     from hopyard.cli.demo.show import show
 
-    report = play(keep=keep, tell=lambda line: click.echo(line, err=as_json))
+    report = play(keep=keep, tell=lambda line: say(line, err=as_json))
     show(report, as_json)
     context.exit(0 if report["ok"] else 1)
 

@@ -97,6 +97,7 @@ class _Stack:
             self._process = subprocess.Popen(
                 [
                     sys.executable,
+                    "-P",
                     "-m",
                     "hopyard.cli",
                     "--config",

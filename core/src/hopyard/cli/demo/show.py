@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from hopyard.cli._output import emit, table
+from hopyard.cli._output import emit, say, table
 
 
 def show(report: dict[str, Any], as_json: bool) -> None:
@@ -15,7 +13,7 @@ def show(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _render(report: dict[str, Any]) -> None:
-    click.echo()
+    say("")
     table(
         "What ran",
         ("task", "for", "state", "attempts", "seconds", "result"),
@@ -36,10 +34,10 @@ def _render(report: dict[str, Any]) -> None:
         ("who", "title", "text"),
         [(message["person"], message["title"], message["body"]) for message in report["notifications"]],
     )
-    click.echo(f"model {report['model']}, {len(report['jobs'])} jobs, {report['seconds']} s")
+    say(f"model {report['model']}, {len(report['jobs'])} jobs, {report['seconds']} s")
     for what in report["missing"]:
-        click.echo(f"MISSING: {what}", err=True)
-    click.echo("ok" if report["ok"] else "the demo did not show everything")
+        say(f"MISSING: {what}", err=True)
+    say("ok" if report["ok"] else "the demo did not show everything")
 
 
 def _result(job: dict[str, Any]) -> str:

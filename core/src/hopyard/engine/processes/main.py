@@ -24,6 +24,7 @@ from hopyard.errors import JobCancelled
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Claim, Progress
+from hopyard.monitor import logs
 from hopyard.tasks.classify import classify
 from hopyard.tasks.job import Job, current_job
 
@@ -163,6 +164,7 @@ def main() -> None:
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)  # what tasks start must not hold the line, nor read from it
     hopyard: Hopyard = current.get()
+    logs.configure(hopyard.settings.log.level, hopyard.settings.log.format, prints=True)
     hopyard.plugins.start_process("child")
     faulthandler.enable()  # a segfault says where, in the parent's log and in the job's history
     with socket.socket(fileno=descriptor) as line, line.makefile("rb") as orders:
