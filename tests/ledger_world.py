@@ -13,7 +13,7 @@ from hopyard.ledger import cancelling, keys, queues, waiting, workers
 from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.database import Database, open_database, sqlite_path
 from hopyard.ledger.values import Again, Done, NewJob, utcnow
-from hopyard.specs import State
+from hopyard.specs import State, Unique
 from interleaving import Gate, Stage, Stepped, SteppedWhole
 from ledger_model import emptied, seen
 
@@ -129,7 +129,7 @@ class World:
         self.jobs.add(job.id)
 
     async def unique(self, database: Database, job: NewJob, mode: Any = "reject") -> tuple[str, bool]:
-        answer = await self.patient(lambda: keys.submit_unique(database, job, keys.Unique("k", mode)))
+        answer = await self.patient(lambda: keys.submit_unique(database, job, Unique("k", mode)))
         self.jobs.add(answer[0])
         return answer
 

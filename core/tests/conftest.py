@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import importlib_metadata
 import pytest
 from engines import Lab, lab_in
 from hopyard.ledger import migrations, workers
 from hopyard.ledger.database import Database, open_database
 from hopyard.ledger.values import Claim, NewJob, new_id
+from hopyard.loading import Plugins, load_plugins
+from hopyard.settings import Settings
+from plugin_files import Install, installing
 from servers import fresh_database
 
 
@@ -149,3 +153,20 @@ async def lab(valkey_url: str, database_url: str, ledger: Ledger, tmp_path: Path
     """An installation whose worker's engine runs in the tests' process."""
     async with lab_in(tmp_path, valkey_url, database_url, ledger) as made:
         yield made
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Puts a distribution with one entry point into a folder on the path, as an installer would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with installing(tmp_path) as put:
+        yield put
+
+
+@pytest.fixture
+def load_installed(tmp_path: Path) -> Callable[..., Plugins]:
+    def load(settings: Settings | None = None, **options: Any) -> Plugins:
+        distributions: Any = list(importlib_metadata.distributions(path=[str(tmp_path)]))
+        return load_plugins(settings or Settings(), role="cli", distributions=distributions, **options)
+
+    return load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from hopyard.egress import Egress
 from hopyard.errors import EgressRefused, InvalidInput, NotifyError, RateLimited, TransientError
-from hopyard.notify.channels import built_in, deliver, mask
+from hopyard.notify.channels import built_in, deliver, fault, mask
 from hopyard.specs import Message, Notifier
 
 # Apprise looks at a module that this Python version announces the end of.
@@ -38,8 +39,11 @@ class Listener(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Listener
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or "null")
         self.server.heard.append((self.path, dict(self.headers), body))
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
@@ -131,6 +135,64 @@ async def test_an_address_that_no_channel_takes_is_refused_without_showing_it(ad
     with pytest.raises(NotifyError) as caught:
         await deliver(address, MESSAGE, {}, Egress())
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "json"])
+async def test_redirects_of_channels_are_judged(listener: Listener, scheme: str) -> None:
+    """A channel that may be reached leads to one that may not."""
+    other = Listener()
+    thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        listener.status, listener.headers = 307, {"Location": f"http://{other.place}/inner"}
+        with pytest.raises((EgressRefused, InvalidInput)):
+            await deliver(f"{scheme}://{listener.place}/in", MESSAGE, {}, Egress([listener.place]))
+        assert len(listener.heard) == 1
+        assert other.heard == []
+    finally:
+        other.shutdown()
+        thread.join()
+        other.server_close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "json"])
+async def test_a_proxy_of_the_environment_is_not_used(
+    listener: Listener, egress: Egress, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    await deliver(f"{scheme}://{listener.place}/in", MESSAGE, {}, egress)
+    assert [path for path, _, _ in listener.heard] == ["/in"]
+
+
+async def test_requests_of_others_are_not_judged(listener: Listener, egress: Egress) -> None:
+    import requests
+
+    await deliver(f"json://{listener.place}/in", MESSAGE, {}, egress)
+    answer = await asyncio.to_thread(requests.get, f"http://{listener.place}/own", timeout=10)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("xyz://foo", "an address that Apprise knows"),
+        ("https://", "such as https://"),
+        ("https://host:port/", "such as https://"),
+        ("nourl", "such as https://"),
+        ("://x", "such as https://"),
+        ("mailto://a@b\n.example", "such as https://"),
+    ],
+)
+def test_addresses_can_be_checked_beforehand(address: str, expected: str) -> None:
+    found = fault(address, ["pigeon"])
+    assert found
+    assert expected in found
+
+
+@pytest.mark.parametrize("address", ["https://host/x", "json://host/", "pigeon://loft", "http://[::1]:80/"])
+def test_right_addresses_have_no_fault(address: str) -> None:
+    assert fault(address, ["pigeon"]) is None
 
 
 async def test_without_apprise_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,16 @@ def hopyard(tmp_path: Path) -> Hopyard:
         (tmp_path / "hopyard.toml").write_text(toml)
         path = os.pathsep.join([str(site), *sys.path])
         return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "hopyard.cli", *arguments],
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-W",
+                "ignore:'imghdr':DeprecationWarning",
+                "-m",
+                "hopyard.cli",
+                *arguments,
+            ],
             capture_output=True,
             text=True,
             cwd=tmp_path,
@@ -88,6 +97,91 @@ cron = "* * *"
     ]:
         assert f"{key}  ({file}:{line})" in done.stderr
         assert text in done.stderr
+
+
+def test_config_check_tells_of_a_plugin_that_is_not_there_beside_other_faults(hopyard: Hopyard) -> None:
+    toml = 'time_zone = "Europe/Berln"\nodd = 1\n[plugins.parot]\n[plugins.parot.settings]\nx = 1\n'
+    toml += "[plugins.broken]\nenabled = false\n"
+    done = hopyard("config", "check", "--json", toml=toml)
+    told = {fault["key"]: fault["nearest"] for fault in json.loads(done.stdout)}
+    assert told == {"time_zone": "Europe/Berlin", "odd": None, "plugins.parot": "parrot"}
+
+
+SITE = """
+from hopyard import Plugin, Rule, Schedule, hookimpl, task
+@task("site.work")
+def work(n: int = 0): ...
+class Site(Plugin):
+    @hookimpl
+    def register_tasks(self): return [work]
+    @hookimpl
+    def register_schedules(self): return [Schedule("site.first", "site.work", Rule(every=60))]
+"""
+
+
+def test_config_check_tells_of_schedules_and_channels_that_lead_nowhere(
+    hopyard: Hopyard, tmp_path: Path
+) -> None:
+    (tmp_path / "hopfile.py").write_text(SITE)
+    toml = """
+[plugins.broken]
+enabled = false
+[people.ann]
+channels = ["https://example.org/x", "xyz://foo"]
+[schedules."site.ended"]
+task = "site.work"
+rrule = "FREQ=DAILY;UNTIL=20200101T000000Z"
+[schedules."site.lost"]
+task = "site.work"
+after = "site.frist"
+[schedules."site.one"]
+task = "site.work"
+after = "site.two"
+[schedules."site.two"]
+task = "site.work"
+after = "site.one"
+[schedules."site.args"]
+task = "site.work"
+every = 60
+kwargs = { n = "many" }
+"""
+    done = hopyard("config", "check", "--json", toml=toml)
+    told = {fault["key"]: fault for fault in json.loads(done.stdout)}
+    schedules = {f'schedules."site.{name}"' for name in ("ended", "lost", "one", "two")}
+    assert set(told) == {*schedules, 'schedules."site.args".kwargs', "people.ann.channels[1]"}, done.stdout
+    assert told['schedules."site.lost"']["nearest"] == "site.first"
+    assert "n: " in told['schedules."site.args".kwargs']["expected"]
+    assert told["people.ann.channels[1]"]["found"] == "xyz://***"
+
+
+def test_a_foreign_package_with_broken_entry_points_is_named(hopyard: Hopyard, tmp_path: Path) -> None:
+    foreign = tmp_path / "site" / "foreign-1.dist-info"
+    foreign.mkdir()
+    (foreign / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1\n")
+    (foreign / "entry_points.txt").write_text("[hopyard]\nno equals sign\n")
+    toml = "[plugins.broken]\nenabled = false\n"
+    done = hopyard("plugins", "--json", toml=toml)
+    assert done.returncode == 0, done.stderr
+    assert {row["name"] for row in json.loads(done.stdout)} >= {"parrot", "broken"}
+    assert "the entry points of foreign cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_a_plugin_prints_is_no_output(hopyard: Hopyard, tmp_path: Path) -> None:
+    (tmp_path / "hopfile.py").write_text("print('at import')\n" + SITE)
+    done = hopyard("tasks", "--json", toml="[plugins.broken]\nenabled = false\n")
+    assert "site.work" in {row["name"] for row in json.loads(done.stdout)}
+    assert "at import" in done.stderr
+
+
+def test_an_import_that_takes_long_is_named_on_standard_error(hopyard: Hopyard, tmp_path: Path) -> None:
+    waits = "import logging, threading\nseen = threading.Event()\n"
+    waits += "class Look(logging.Handler):\n    def emit(self, record): seen.set()\n"
+    waits += "logging.getLogger('hopyard.notice').addHandler(Look())\nassert seen.wait(30)\n"
+    (tmp_path / "hopfile.py").write_text(waits + SITE)
+    done = hopyard("tasks", "--json", toml="[plugins.broken]\nenabled = false\n")
+    assert json.loads(done.stdout)
+    assert "plugin site: importing" in done.stderr
 
 
 def test_config_check_counts_a_plugin_that_cannot_be_loaded(hopyard: Hopyard) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hopyard import current
-from hopyard.errors import EffectUnknown, JobCancelled, StaleFence, TransientError
+from hopyard.errors import EffectUnknown, JobCancelled, PayloadError, StaleFence, TransientError
 from hopyard.ledger import effects
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Progress
@@ -152,3 +152,62 @@ async def test_an_attempt_that_lost_its_job_does_nothing(ledger: Any, job: Job) 
 def ids(job: Job) -> tuple[str, tuple[int, int]]:
     """Return a job's id and fence."""
     return job.id, job._host.held(job.id, job._claim.claim)[1]
+
+
+@pytest.mark.parametrize(
+    "data", [{"to": "x" * 1_000_001}, {"to": float("nan")}, {"to": object()}, {"to": "\ud800"}]
+)
+async def test_arguments_that_cannot_be_kept_are_refused_before_the_action(
+    job: Job, data: dict[str, Any]
+) -> None:
+    outside = Outside()
+    with pytest.raises(PayloadError, match="effect `mail`"):
+        await job.effect("mail", outside.send, **data)
+    assert outside.sent == []
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "\0", 5])
+async def test_a_name_that_is_none_is_refused_before_the_action(job: Job, name: Any) -> None:
+    outside = Outside()
+    with pytest.raises(PayloadError, match="effect: name"):
+        await job.effect(name, outside.send, to="a")
+    assert outside.sent == []
+
+
+@pytest.mark.parametrize("outcome", ["x" * 1_000_001, {"a": float("inf")}, object(), 10**5000], ids=range(4))
+async def test_an_outcome_that_cannot_be_kept_is_told_and_the_action_not_repeated(
+    job: Job, outcome: Any
+) -> None:
+    calls: list[int] = []
+
+    async def act() -> Any:
+        calls.append(1)
+        return outcome
+
+    with pytest.raises(PayloadError, match="the outcome of the effect `mail`"):
+        await job.effect("mail", act)
+    assert await job.effect("mail", act) is None
+    assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [(float("nan"),), (10**5000,), ("half",), (1, float("inf")), (1, 2, "x" * 4001), (1, 2, 5)],
+    ids=range(6),
+)
+async def test_progress_that_is_none_is_refused(job: Job, progress: Any) -> None:
+    with pytest.raises(PayloadError, match="progress"):
+        job.progress(*progress)
+
+
+async def test_progress_is_text_that_any_database_stores(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[Progress] = []
+    monkeypatch.setattr(job._host, "note", noted.append)
+    job.progress(1, 2, "a\0b\ud800c")
+    assert noted[0].message == "a\ufffdb\ufffdc"
+
+
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", object(), "x" * 1_000_001])
+async def test_a_checkpoint_that_cannot_be_kept_is_refused(job: Job, value: Any) -> None:
+    with pytest.raises(PayloadError, match="the checkpoint"):
+        await job.save(page=value)

@@ -15,16 +15,17 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from hopyard.egress import Egress, Resolver
 from hopyard.errors import (
     AuthenticationError,
-    ConfigError,
     EgressRefused,
     InvalidInput,
     RateLimited,
+    SpecError,
     TimeLimitExceeded,
     TransientError,
 )
@@ -183,9 +184,79 @@ async def test_another_entry_does_not_allow(site: Site, entry: str) -> None:
 
 
 @pytest.mark.parametrize("entry", ["", "http://x", "host:0", "host:port", "10.0.0.0/99", "a b"])
-def test_an_entry_that_is_none_is_a_fault_in_the_settings(entry: str) -> None:
-    with pytest.raises(ConfigError, match=r"egress\.allow"):
+def test_an_entry_that_is_none_is_refused(entry: str) -> None:
+    with pytest.raises(SpecError, match=r"egress\.allow"):
         Egress([entry])
+
+
+async def test_a_domain_stands_for_all_hosts_below_it(site: Site) -> None:
+    egress = Egress(["*.internal.example"], resolve=names(deep_in_internal_example="127.0.0.1"))
+    assert (await egress.request("GET", site.url(host="deep.in.internal.example"))).status_code == 200
+    beside = Egress(["*.internal.example"], resolve=names(internal_example="127.0.0.1"))
+    with pytest.raises(EgressRefused, match="loopback"):
+        await beside.request("GET", site.url(host="internal.example"))
+
+
+@pytest.mark.parametrize("method", ["GÉT", "", "GET POST", "G\r\nX: y", "G" * 50])
+async def test_what_is_no_method_is_invalid_input(egress: Egress, site: Site, method: str) -> None:
+    with pytest.raises(InvalidInput, match="method"):
+        await egress.request(method, site.url())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"headers": {"X-Name": "Zoë"}},
+        {"headers": {"X-Näme": "z"}},
+        {"headers": {"X": "a\r\nb"}},
+        {"json": {"a": float("nan")}},
+        {"json": {"a": object()}},
+        {"json": "\ud800"},
+    ],
+)
+async def test_what_no_request_can_hold_is_invalid_input(
+    egress: Egress, site: Site, given: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidInput):
+        await egress.request("POST", site.url(), **given)
+
+
+@pytest.mark.parametrize("host", ["ä\ud800", "ｅxample.com", "a..b", "xn--", "a" * 300, "é" * 64])
+async def test_hosts_beyond_ascii_are_errors_of_the_tree(host: str) -> None:
+    with pytest.raises((InvalidInput, TransientError)):
+        await Egress().request("GET", f"http://{host}/")
+
+
+@pytest.mark.parametrize("charset", ["klingon", "undefined", "base64", "idna", "punycode", "rot13", "\xff"])
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_charset_that_is_none_is_read_as_utf8(
+    site: Site, egress: Egress, charset: str, status: int
+) -> None:
+    site.answers["/odd"] = (status, {"Content-Type": f"text/plain; charset={charset}"}, "grün".encode())
+    if status == 200:
+        assert (await egress.request("GET", site.url("/odd"))).text == "grün"
+    else:
+        with pytest.raises(TransientError, match="grün"):
+            await egress.request("GET", site.url("/odd"))
+
+
+async def test_a_packed_body_of_several_members_is_read_whole(site: Site, egress: Egress) -> None:
+    packed = gzip.compress(b"first ") + gzip.compress(b"second " * 5000) + gzip.compress(b"third")
+    site.answers["/members"] = (200, {"Content-Encoding": "gzip"}, packed)
+    body = (await egress.request("GET", site.url("/members"))).content
+    assert body == b"first " + b"second " * 5000 + b"third"
+    with pytest.raises(InvalidInput, match="longer than 100"):
+        await egress.request("GET", site.url("/members"), max_bytes=100)
+
+
+@pytest.mark.parametrize("length", ["99999", "-1", "many", "3, 4"])
+@pytest.mark.parametrize("encoding", [{}, {"Content-Encoding": "gzip"}])
+async def test_a_length_that_is_not_the_bodys_is_a_failure_to_try_again(
+    site: Site, egress: Egress, length: str, encoding: dict[str, str]
+) -> None:
+    site.answers["/lies"] = (200, {"Content-Length": length, **encoding}, gzip.compress(b"hello"))
+    with pytest.raises(TransientError):
+        await egress.request("GET", site.url("/lies"))
 
 
 async def test_the_connection_goes_to_the_address_that_was_judged(site: Site) -> None:

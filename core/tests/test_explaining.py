@@ -12,9 +12,9 @@ from hopyard.cli import main
 from hopyard.errors import UnknownJob
 from hopyard.ledger import cancelling, leader, queues, waiting, workers
 from hopyard.ledger.explaining import STOPS, explain, explain_key
-from hopyard.ledger.keys import Unique, submit_unique
+from hopyard.ledger.keys import submit_unique
 from hopyard.ledger.values import Again, Done, utcnow
-from hopyard.specs import State
+from hopyard.specs import State, Unique
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 

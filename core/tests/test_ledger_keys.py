@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from hopyard.ledger.database import Database
-from hopyard.ledger.keys import Unique, holder, submit_unique
+from hopyard.ledger.keys import holders, submit_unique
 from hopyard.ledger.values import Done, NewJob, moment, new_id, utcnow
-from hopyard.specs import State
+from hopyard.specs import State, Unique
 
 
 def job(body: str = "[[], {}, {}]", **changes: Any) -> NewJob:
@@ -22,7 +22,7 @@ async def test_a_held_key_refuses_a_second_job(ledger: Any) -> None:
     assert await submit_unique(database, first, Unique("k")) == (first.id, True)
     assert await submit_unique(database, second, Unique("k")) == (first.id, False)
     assert await submit_unique(database, second, Unique("other")) == (second.id, True)
-    assert await holder(database, "k") == first.id
+    assert await holders(database, "k") == [(f"{first.task}:k", first.id)]
 
 
 async def test_one_of_many_callers_at_once_wins(connect: Callable[[], Database]) -> None:
@@ -38,7 +38,7 @@ async def test_a_key_is_free_when_its_job_is_over(ledger: Any) -> None:
     [claim] = await database.claim([first.id], worker, 1)
     assert await submit_unique(database, second, Unique("k")) == (first.id, False)
     await database.finish([Done(first.id, claim.claim, State.SUCCEEDED, None, None, None)], worker)
-    assert await holder(database, "k") is None
+    assert await holders(database, "k") == []
     assert await submit_unique(database, second, Unique("k")) == (second.id, True)
 
 
@@ -76,4 +76,4 @@ async def test_the_latest_arguments_are_not_lost_to_a_job_that_runs(ledger: Any)
     await submit_unique(database, first, Unique("k"))
     await database.claim([first.id], await ledger.worker(), 1)
     assert await submit_unique(database, second, Unique("k", "replace")) == (second.id, True)
-    assert await holder(database, "k") == second.id
+    assert await holders(database, "k") == [(f"{second.task}:k", second.id)]

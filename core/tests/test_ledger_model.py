@@ -24,7 +24,7 @@ from hopyard.ledger import cancelling, deadletters, effects, keys, notes, queues
 from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.database import Database, open_database
 from hopyard.ledger.values import ORDINARY, Again, Done, NewJob, utcnow
-from hopyard.specs import State
+from hopyard.specs import State, Unique
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
         if expired:
             self.key_runs_out(key)
         id_, stored, job = self.new(TASKS[0], QUEUES[0], when)
-        unique = keys.Unique(key, mode, seconds=3600 if timed else None)
+        unique = Unique(key, mode, seconds=3600 if timed else None, shared=True)
         answer = self.run(keys.submit_unique(self.database, stored, unique))
         assert answer == self.model.submit_unique(id_, job, key, mode, timed)
 
@@ -465,7 +465,8 @@ class Machine(RuleBasedStateMachine):
             assert past.get(id_) == row, "a terminal row changed"
         self.over = past
         for key in KEYS:
-            assert self.run(keys.holder(self.database, key)) == self.model.holder(key)
+            holder = self.model.holder(key)
+            assert self.run(keys.holders(self.database, key)) == ([(key, holder)] if holder else [])
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 
 @task("ai.analyze", retry=RetryPolicy(max_retries=7, backoff=5), time_limit=30, priority=8)
-def analyze(text: str) -> str:
+def analyze(text: str, more: int = 0) -> str:
     return text
 
 
@@ -88,10 +88,11 @@ class Extra(Plugin[PluginSettings]):
 
     events: ClassVar[list[str]] = []
     broken: ClassVar[bool] = False
+    toolless: ClassVar[bool] = False
 
     @hookimpl
     def register_tools(self) -> Any:
-        if self.broken:
+        if self.toolless:
             raise RuntimeError("no tools today")
         return ["hammer"]
 
@@ -165,7 +166,12 @@ def test_the_operators_overrides_win_over_the_declarations() -> None:
             "queues": {"ai.batch": {"slots": 9, "group": "slow"}},
             "schedules": {
                 "ai.nightly": {"every": "2m", "enabled": False, "kwargs": {"text": "b"}},
-                "ai.weekly": {"task": "ai.embed", "cron": "@weekly", "zone": "Asia/Tokyo"},
+                "ai.weekly": {
+                    "task": "ai.embed",
+                    "cron": "@weekly",
+                    "zone": "Asia/Tokyo",
+                    "kwargs": {"text": "c"},
+                },
             },
         }
     )
@@ -173,10 +179,10 @@ def test_the_operators_overrides_win_over_the_declarations() -> None:
     assert (options.queue, options.time_limit, options.retry) == ("ai.batch", 3600.0, RetryPolicy(7, 120.0))
     assert plugins.queues["ai.batch"] == Queue("ai.batch", 9, 5, "slow")
     nightly = plugins.schedules["ai.nightly"]
-    assert (nightly.rule, nightly.enabled) == (Rule(every=120.0), False)
+    assert (nightly.rule, nightly.enabled) == (Rule(every=120.0, zone="UTC"), False)
     assert (nightly.kwargs, nightly.declared_by) == ({"text": "b", "more": 1}, "ai")
     weekly = plugins.schedules["ai.weekly"]
-    assert (weekly.rule, weekly.declared_by) == (Rule(cron="0 0 * * 0", zone="Asia/Tokyo"), "settings")
+    assert (weekly.rule, weekly.declared_by) == (Rule(cron="@weekly", zone="Asia/Tokyo"), "settings")
 
 
 def test_overrides_of_unknown_names_are_faults_with_the_nearest_name() -> None:
@@ -215,8 +221,10 @@ def test_hooks_of_a_plugin_are_known_to_plugins_loaded_before_it() -> None:
     assert plugins.collect("register_nothing") == []
 
 
-@pytest.mark.usefixtures("broken")
-def test_who_raises_in_a_plugin_owned_hook_is_withdrawn_with_all_it_contributed() -> None:
+def test_who_raises_in_a_plugin_owned_hook_is_withdrawn_with_all_it_contributed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Extra, "toolless", True)
     plugins = load(extra=Extra, ai=AI, needy=Needy)
     assert plugins.collect("register_tools") == []
     assert plugins.record("extra").state is PluginState.QUARANTINED

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from textwrap import dedent
-from typing import Any
 
-import importlib_metadata
 import pytest
 from hopyard.errors import ConfigError, PluginError
-from hopyard.loading import Plugins, PluginState, load_plugins
+from hopyard.loading import Plugins, PluginState
 from hopyard.settings import Settings
-
-Install = Callable[..., None]
-
-HEAD = """
-import time
-from hopyard import Plugin, PluginSettings, HealthCheck, Queue, Rule, Schedule, hookimpl, task
-"""
-
-GOOD = """
-class Good(Plugin[PluginSettings]):
-    @hookimpl
-    def register_tasks(self):
-        @task("good.work")
-        def work() -> None: ...
-        return [work]
-"""
+from plugin_files import GOOD, Install
 
 # name: (code, state, stage, what the reason must say, what the hint must say)
 BROKEN = {
@@ -208,8 +189,8 @@ class Badrule(Plugin):
 """,
         "quarantined",
         "register_schedules",
-        "badrule.tick",
-        "Rule",
+        "61 * * * *",
+        "site_hopyard_badrule.py:8",
     ),
     "aimless": (
         """
@@ -254,57 +235,19 @@ class Queueless(Plugin):
 }
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts a distribution with one entry point into a folder on the path, as an installer would."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    before = set(sys.modules)
-
-    def put(
-        name: str, code: str, *, project: str = "", requires: str = "hopyard>=0.1,<1", value: str = ""
-    ) -> None:
-        project = project or f"hopyard-{name.lower()}"
-        module = f"site_{project.replace('-', '_')}"
-        (tmp_path / f"{module}.py").write_text(HEAD + dedent(code))
-        folder = tmp_path / f"{project.replace('-', '_')}-1.2.dist-info"
-        folder.mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: 1.2\nSummary: Plugin {name}\n"
-        (folder / "METADATA").write_text(metadata + (f"Requires-Dist: {requires}\n" if requires else ""))
-        value = value or f"{module}:{name.capitalize()}"
-        (folder / "entry_points.txt").write_text(f"[hopyard]\n{name} = {value}\n")
-        importlib.invalidate_caches()
-
-    core = tmp_path / "hopyard-0.1.0.dist-info"
-    core.mkdir()
-    (core / "METADATA").write_text("Metadata-Version: 2.1\nName: hopyard\nVersion: 0.1.0\n")
-    yield put
-    for module in set(sys.modules) - before:
-        if module.startswith("site_"):
-            del sys.modules[module]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Callable[..., Plugins]:
-    def load(settings: Settings | None = None, **options: Any) -> Plugins:
-        distributions: Any = list(importlib_metadata.distributions(path=[str(tmp_path)]))
-        return load_plugins(settings or Settings(), role="cli", distributions=distributions, **options)
-
-    return load
-
-
 def settings_for(**plugins: object) -> Settings:
     return Settings.model_validate({"plugins": plugins})
 
 
 def test_all_broken_plugins_at_once_end_only_themselves(
-    install: Install, load: Callable[..., Plugins]
+    install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install("good", GOOD)
     for name, (code, *_) in BROKEN.items():
         install(name, code)
     settings = settings_for(misconfigured={"settings": {"size": "big", "siez": 3}})
 
-    plugins = load(settings, time_limit=0.3)
+    plugins = load_installed(settings, time_limit=0.3)
 
     assert plugins.names == ["good"]
     assert set(plugins.tasks) == {"good.work"}
@@ -322,25 +265,27 @@ def test_all_broken_plugins_at_once_end_only_themselves(
 
 @pytest.mark.parametrize("name", sorted(BROKEN.keys() - {"cycleb"}))
 def test_each_broken_plugin_alone_leaves_the_good_one(
-    name: str, install: Install, load: Callable[..., Plugins]
+    name: str, install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install("good", GOOD)
     install(name, BROKEN[name][0])
 
-    plugins = load(settings_for(misconfigured={"settings": {"size": "big", "siez": 3}}), time_limit=0.3)
+    plugins = load_installed(
+        settings_for(misconfigured={"settings": {"size": "big", "siez": 3}}), time_limit=0.3
+    )
 
     assert plugins.names == ["good"]
     assert plugins.record(name).failed
 
 
 def test_two_distributions_with_one_name_are_both_named_and_neither_is_loaded(
-    install: Install, load: Callable[..., Plugins]
+    install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install("good", GOOD)
     install("email", "class Email(Plugin): ...", project="acme-mail")
     install("email", "class Email(Plugin): ...", project="other-mail")
 
-    plugins = load()
+    plugins = load_installed()
 
     record = plugins.record("email")
     assert plugins.names == ["good"]
@@ -360,12 +305,12 @@ def test_two_distributions_with_one_name_are_both_named_and_neither_is_loaded(
     ],
 )
 def test_a_requirement_that_is_not_met_is_found_before_import(
-    requires: str, reason: str, install: Install, load: Callable[..., Plugins]
+    requires: str, reason: str, install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install("good", GOOD)
     install("future", "raise AssertionError('imported')", requires=requires)
 
-    plugins = load()
+    plugins = load_installed()
 
     record = plugins.record("future")
     assert plugins.names == ["good"]
@@ -375,23 +320,23 @@ def test_a_requirement_that_is_not_met_is_found_before_import(
 
 
 def test_a_requirement_of_an_extra_or_of_another_platform_does_not_count(
-    install: Install, load: Callable[..., Plugins]
+    install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install(
         "good",
         GOOD,
         requires='hopyard<1\nRequires-Dist: nothing>1; extra == "x"\nRequires-Dist: no; os_name=="z"',
     )
-    assert load().names == ["good"]
+    assert load_installed().names == ["good"]
 
 
 def test_a_plugin_outside_of_the_allow_list_is_not_imported(
-    install: Install, load: Callable[..., Plugins]
+    install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install("good", GOOD)
     install("other", "raise AssertionError('imported')")
 
-    plugins = load(settings_for(allow=["good"]))
+    plugins = load_installed(settings_for(allow=["good"]))
 
     record = plugins.record("other")
     assert (record.state, record.stage, record.traceback) == (PluginState.DISABLED, "allow", "")
@@ -400,11 +345,11 @@ def test_a_plugin_outside_of_the_allow_list_is_not_imported(
 
 
 def test_plugins_named_in_the_settings_but_not_installed_are_missing(
-    install: Install, load: Callable[..., Plugins]
+    install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install("good", GOOD)
 
-    plugins = load(settings_for(allow=["good", "goood", "email"], email={"required": True}))
+    plugins = load_installed(settings_for(allow=["good", "goood", "email"], email={"required": True}))
 
     assert plugins.record("email").state is PluginState.MISSING
     assert "pip install hopyard-email" in plugins.record("email").hint
@@ -413,55 +358,59 @@ def test_plugins_named_in_the_settings_but_not_installed_are_missing(
     assert not plugins.ready
 
 
-def test_an_import_error_keeps_its_traceback(install: Install, load: Callable[..., Plugins]) -> None:
+def test_an_import_error_keeps_its_traceback(
+    install: Install, load_installed: Callable[..., Plugins]
+) -> None:
     install("raising", BROKEN["raising"][0])
-    assert "RuntimeError: boom at import" in load().record("raising").traceback
+    assert "RuntimeError: boom at import" in load_installed().record("raising").traceback
 
 
 def test_a_hanging_hook_is_shown_with_the_line_where_it_hangs(
-    install: Install, load: Callable[..., Plugins]
+    install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install("hanging", BROKEN["hanging"][0])
-    assert "time.sleep(30)" in load(time_limit=0.2).record("hanging").traceback
+    assert "time.sleep(30)" in load_installed(time_limit=0.2).record("hanging").traceback
 
 
 def test_secrets_in_a_plugins_settings_are_masked_in_its_faults(
-    install: Install, load: Callable[..., Plugins]
+    install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     field = "api_key: SecretStr = Field(min_length=99)"
     code = f"from pydantic import SecretStr, Field\nclass M(PluginSettings):\n    {field}"
     install("shy", f"{code}\nclass Shy(Plugin[M]): ...")
 
-    record = load(settings_for(shy={"settings": {"api_key": "hunter2-hunter2"}})).record("shy")
+    record = load_installed(settings_for(shy={"settings": {"api_key": "hunter2-hunter2"}})).record("shy")
 
     assert record.state is PluginState.MISCONFIGURED
     assert record.faults[0].found == "***"
     assert "hunter2" not in repr(record)
 
 
-def test_strict_refuses_to_start_and_lists_all(install: Install, load: Callable[..., Plugins]) -> None:
+def test_strict_refuses_to_start_and_lists_all(
+    install: Install, load_installed: Callable[..., Plugins]
+) -> None:
     for name in ("raising", "hookless"):
         install(name, BROKEN[name][0])
     with pytest.raises(PluginError) as caught:
-        load(settings_for(strict=True))
+        load_installed(settings_for(strict=True))
     assert "boom at import" in str(caught.value)
     assert "did you mean `register_tasks`?" in str(caught.value)
 
 
 def test_on_failure_abort_refuses_only_for_that_plugin(
-    install: Install, load: Callable[..., Plugins]
+    install: Install, load_installed: Callable[..., Plugins]
 ) -> None:
     install("raising", BROKEN["raising"][0])
     install("misconfigured", BROKEN["misconfigured"][0])
     wrong = {"size": "big", "siez": 3}
-    load(settings_for(misconfigured={"settings": wrong}))
+    load_installed(settings_for(misconfigured={"settings": wrong}))
     with pytest.raises(ConfigError) as caught:
-        load(settings_for(misconfigured={"settings": wrong, "on_failure": "abort"}))
+        load_installed(settings_for(misconfigured={"settings": wrong, "on_failure": "abort"}))
     assert [fault.key.rpartition(".")[2] for fault in caught.value.faults] == ["size", "siez"]
 
 
 def test_a_broken_entry_points_file_does_not_end_the_others(
-    install: Install, load: Callable[..., Plugins], tmp_path: Path
+    install: Install, load_installed: Callable[..., Plugins], tmp_path: Path
 ) -> None:
     install("good", GOOD)
     for name, text in {
@@ -472,13 +421,15 @@ def test_a_broken_entry_points_file_does_not_end_the_others(
         folder = tmp_path / f"{name}-1.dist-info"
         folder.mkdir()
         (folder / "entry_points.txt").write_text(text)
-    plugins = load()
+    plugins = load_installed()
     assert plugins.names == ["good"]
     assert plugins.record("cut").failed
 
 
-def test_a_hook_of_an_unreadable_plugin_is_let_pass(install: Install, load: Callable[..., Plugins]) -> None:
+def test_a_hook_of_an_unreadable_plugin_is_let_pass(
+    install: Install, load_installed: Callable[..., Plugins]
+) -> None:
     """Where a plugin that owns hooks cannot be imported, those who implement its hooks go on."""
     install("owner", "raise RuntimeError('broken')")
     install("giver", "class Giver(Plugin):\n    @hookimpl\n    def offer_gadgets(self): return []")
-    assert load().names == ["giver"]
+    assert load_installed().names == ["giver"]

@@ -20,7 +20,7 @@ from hopyard.ledger.engine import create_engine
 from hopyard.ledger.values import Done, utcnow
 from hopyard.schedule import store
 from hopyard.schedule.scheduler import Scheduler
-from hopyard.specs import Rule, Schedule, State
+from hopyard.specs import Rule, Schedule, State, Unique
 from servers import fresh_database
 from sqlalchemy import text
 
@@ -72,7 +72,7 @@ async def test_many_clients_share_few_connections(ledger: Any, connect: Callable
             claim = number * 100 + n
             job = ledger.new()
             assert (await database.submit([job], fresh=True)).new == {job.id}
-            unique = keys.Unique(f"k{claim}")
+            unique = Unique(f"k{claim}")
             assert await keys.submit_unique(database, ledger.new(), unique) != (job.id, False)
             assert [one.id for one in await database.claim([job.id], worker, claim)] == [job.id]
             await notes.write_checkpoint(database, job.id, (worker, claim), {"n": n})

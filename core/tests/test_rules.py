@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hopyard.errors import ScheduleError
-from hopyard.schedule.rules import between, describe, from_json, next_after, to_json, upcoming, validate
+from hopyard.rules import between, describe, from_json, next_after, to_json, upcoming
 from hopyard.specs import Rule
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -21,45 +23,72 @@ def due(rule: Rule, after: str, n: int = 3) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "message"),
+    ("given", "message"),
     [
-        (Rule(), "found none"),
-        (Rule(every=60, cron="@daily"), "every and cron"),
-        (Rule(every=0.5), "found 0.5"),
-        (Rule(every=float("nan")), "found nan"),
-        (Rule(cron="61 * * * *"), "Bad minute"),
-        (Rule(cron="* * * *"), "five fields"),
-        (Rule(cron="0 0 * * * *"), "five fields"),
-        (Rule(cron="0 0 30 2 *"), "Bad day-of-month"),
-        (Rule(cron="@daily", zone="Europe/Berln"), "did you mean 'Europe/Berlin'"),
-        (Rule(cron="@daily", zone="../etc/passwd"), "IANA"),
-        (Rule(cron="@daily", zone="Europe"), "IANA"),
-        (Rule(rrule="BYDAY=MO"), "FREQ="),
-        (Rule(rrule="FREQ=SECONDLY;INTERVAL=0"), "INTERVAL=0"),
-        (Rule(rrule="FREQ=SECONDLY;INTERVAL=0.5"), "INTERVAL=0.5"),
-        (Rule(rrule="FREQ=DAILY;FREQ=DAILY"), "each part once"),
-        (Rule(rrule="FREQ=DAILY;COUNT=2;UNTIL=20300101", anchor=NOW), "not both"),
-        (Rule(rrule="FREQ=DAILY;COUNT=2"), "needs an anchor"),
-        (Rule(rrule="FREQ=DAILY;BYHOUR=24"), "BYHOUR=24"),
-        (Rule(rrule="FREQ=MONTHLY;BYMONTHDAY=0"), "BYMONTHDAY=0"),
-        (Rule(rrule="FREQ=WEEKLY;BYDAY=2MO"), "numbered weekdays"),
-        (Rule(rrule="FREQ=DAILY;UNTIL=20300231"), "UNTIL=20300231"),
-        (Rule(rrule="FREQ=DAILY;DTSTART=20300101"), "DTSTART=20300101"),
-        (Rule(rrule="FREQ=DAILY\nEXDATE:20300101"), "found"),
-        (Rule(rrule="FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"), "never falls due"),
-        (Rule(rrule="FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=30"), "never falls due"),
-        (Rule(rrule="FREQ=SECONDLY;INTERVAL=86400;BYHOUR=5"), "can come true"),
-        (Rule(rrule="FREQ=DAILY;BYMINUTE=" + ",".join(map(str, range(60))) + ";BYHOUR=1,2"), "120 times"),
-        (Rule(rrule="FREQ=DAILY;UNTIL=20260101", anchor=NOW), "never falls due"),
-        (Rule(rrule="FREQ=DAILY;" + "BYHOUR=1," * 500), "at most 1000"),
-        (Rule(at=datetime(2026, 1, 1)), "with its zone"),
-        (Rule(every=60, anchor=datetime(2026, 1, 1)), "with its zone"),
-        (Rule(every=60, anchor=datetime(1, 1, 1, tzinfo=UTC)), "from 1900"),
+        ({}, "found none"),
+        ({"every": 60, "cron": "@daily"}, "every and cron"),
+        ({"every": 0.5}, "found 0.5"),
+        ({"every": float("nan")}, "found nan"),
+        ({"cron": "61 * * * *"}, "Bad minute"),
+        ({"cron": "* * * *"}, "five fields"),
+        ({"cron": "0 0 * * * *"}, "five fields"),
+        ({"cron": "0 0 30 2 *"}, "Bad day-of-month"),
+        ({"cron": "@daily", "zone": "Europe/Berln"}, "did you mean 'Europe/Berlin'"),
+        ({"cron": "@daily", "zone": "../etc/passwd"}, "IANA"),
+        ({"cron": "@daily", "zone": "Europe"}, "IANA"),
+        ({"rrule": "BYDAY=MO"}, "FREQ="),
+        ({"rrule": "FREQ=SECONDLY;INTERVAL=0"}, "INTERVAL=0"),
+        ({"rrule": "FREQ=SECONDLY;INTERVAL=0.5"}, "INTERVAL=0.5"),
+        ({"rrule": "FREQ=DAILY;FREQ=DAILY"}, "each part once"),
+        ({"rrule": "FREQ=DAILY;COUNT=2;UNTIL=20300101", "anchor": NOW}, "not both"),
+        ({"rrule": "FREQ=DAILY;COUNT=2"}, "needs an anchor"),
+        ({"rrule": "FREQ=DAILY;BYHOUR=24"}, "BYHOUR=24"),
+        ({"rrule": "FREQ=MONTHLY;BYMONTHDAY=0"}, "BYMONTHDAY=0"),
+        ({"rrule": "FREQ=WEEKLY;BYDAY=2MO"}, "numbered weekdays"),
+        ({"rrule": "FREQ=DAILY;UNTIL=20300231"}, "UNTIL=20300231"),
+        ({"rrule": "FREQ=DAILY;DTSTART=20300101"}, "DTSTART=20300101"),
+        ({"rrule": "FREQ=DAILY\nEXDATE:20300101"}, "found"),
+        ({"rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"}, "never falls due"),
+        ({"rrule": "FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=30"}, "never falls due"),
+        ({"rrule": "FREQ=SECONDLY;INTERVAL=86400;BYHOUR=5"}, "can come true"),
+        ({"rrule": "FREQ=DAILY;BYMINUTE=" + ",".join(map(str, range(60))) + ";BYHOUR=1,2"}, "120 times"),
+        ({"rrule": "FREQ=DAILY;UNTIL=20260101", "anchor": NOW}, "never falls due"),
+        ({"rrule": "FREQ=DAILY;" + "BYHOUR=1," * 500}, "at most 1000"),
+        ({"cron": "*/90 * * * *"}, "at most 60"),
+        ({"cron": "0 */25 * * *"}, "at most 24"),
+        ({"cron": "* " * 400}, "five fields"),
+        ({"cron": "² * * * *"}, "cron expression"),
+        ({"cron": 5}, "found 5, expected text"),
+        ({"rrule": "FREQ=YEARLY;BYEASTER=0"}, "BYEASTER=0"),
+        ({"every": "60"}, "found '60', expected a number"),
+        ({"every": True}, "found True"),
+        ({"at": "2026-01-01"}, "expected a datetime"),
+        ({"every": 60, "anchor": 5}, "expected a datetime"),
+        ({"after": ""}, "not empty"),
+        ({"after": "a\0b"}, "NUL"),
+        ({"cron": "@daily", "zone": "\ud800"}, "lone surrogates"),
+        ({"every": 60, "anchor": datetime(1, 1, 1, tzinfo=UTC)}, "from 1900"),
     ],
 )
-def test_what_is_no_rule_is_refused_with_what_was_expected(rule: Rule, message: str) -> None:
+def test_what_is_no_rule_is_refused_with_what_was_expected(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ScheduleError, match=message):
-        validate(rule)
+        Rule(**given)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Pacific/Apia", "UTC"])
+def test_moments_without_a_zone_are_wall_times_of_the_rules_zone(zone: str) -> None:
+    wall = datetime(2026, 11, 22, 8, 30)
+    moment = wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    assert next_after(Rule(at=wall, zone=zone), moment - timedelta(seconds=1)) == moment
+    every = Rule(every=7200, anchor=wall, zone=zone)
+    assert next_after(every, moment) == moment + timedelta(hours=2)
+    assert Rule(at=wall).resolved(zone) == Rule(at=moment, zone=zone)
+
+
+def test_a_rule_without_a_zone_gets_the_one_it_is_given_and_keeps_its_own() -> None:
+    assert Rule(cron="0 8 * * *").resolved("Europe/Berlin") == Rule(cron="0 8 * * *", zone="Europe/Berlin")
+    own = Rule(cron="0 8 * * *", zone="Asia/Tokyo")
+    assert own.resolved("Europe/Berlin") is own
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:

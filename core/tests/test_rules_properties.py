@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dateutil.rrule import rrulestr
-from hopyard.schedule.rules import between, next_after
+from hopyard.rules import between, next_after
 from hopyard.specs import Rule
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -533,3 +533,25 @@ async def test_a_schedule_that_cannot_be_read_stops_no_other(hopyard: Hopyard, o
     assert len(await jobs(hopyard)) == 1
     async with database.transaction() as tx:
         assert "mine" in {one.schedule.name for one in await store.listed(tx)}
+
+
+async def test_a_persons_schedule_without_a_zone_is_in_the_installations(
+    tmp_path: Path, database_url: str
+) -> None:
+    made = load(tmp_path, database_url, extra='time_zone = "Asia/Tokyo"\n')
+    await put(made, Schedule("mine", "site.tick", Rule(cron="0 8 * * *")))
+    assert (await get(made, "mine")).schedule.rule == Rule(cron="0 8 * * *", zone="Asia/Tokyo")
+    await put(made, Schedule("berlin", "site.tick", Rule(cron="0 8 * * *", zone="Europe/Berlin")))
+    database = made.client().database
+    async with database.transaction() as tx:
+        await store.edit(tx, database.dialect, "berlin", rule=Rule(cron="0 9 * * *"))
+    assert (await get(made, "berlin")).schedule.rule == Rule(cron="0 9 * * *", zone="Europe/Berlin")
+    await made.close()
+    current.set_instance(None)
+
+
+async def test_schedules_that_wait_for_each_other_are_refused(hopyard: Hopyard) -> None:
+    await put(hopyard, Schedule("a", "site.tick", Rule(after="b")))
+    await put(hopyard, Schedule("b", "site.tick", Rule(after="c")))
+    with pytest.raises(ScheduleError, match="c → a → b → c"):
+        await put(hopyard, Schedule("c", "site.tick", Rule(after="a")))

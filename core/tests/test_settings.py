@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hopyard import redaction
-from hopyard.settings import Settings, cron_fields, duration, load, schema
+from hopyard.settings import Settings, duration, load, schema
 from pydantic import BaseModel, SecretStr, ValidationError
 
 Load = Callable[..., Settings]
@@ -36,6 +36,7 @@ def test_without_any_source_the_defaults_hold(read: Load, tmp_path: Path) -> Non
         "heartbeat": 5.0,
         "grace": 10.0,
         "cancel_grace": 5.0,
+        "start_limit": 30.0,
     }
     assert settings.retention.model_dump() == {"progress_days": 7, "results_days": 30}
     assert settings.plugin("any").on_failure == "quarantine"
@@ -72,18 +73,18 @@ def test_the_data_directory_is_absolute_and_relative_to_who_names_it(read: Load,
 
 
 def test_references_stand_for_variables_and_files(read: Load, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("from-a-file\n")
+    (tmp_path / "token").write_text("tgram://from-a-file\n")
     settings = read(
         'broker_url = { env = "BROKER" }\n[people.ann]\nchannels = [{ file = "token" }]\n'
         '[plugins.ai.settings]\nkey = { env = "KEY" }\n[schedules."a.b"]\nkwargs = { file = "report" }',
         {"BROKER": "redis://:secret-word@h/0", "KEY": "value-of-key"},
     )
     assert settings.broker_url == SecretStr("redis://:secret-word@h/0")
-    assert settings.people["ann"].channels == [SecretStr("from-a-file")]
+    assert settings.people["ann"].channels == [SecretStr("tgram://from-a-file")]
     assert settings.plugin("ai").settings == {"key": "value-of-key"}
     assert settings.schedules["a.b"].kwargs == {"file": "report"}, "a table of free names is no reference"
     assert settings.masked("plugins", "ai", "settings", "key")
-    assert redaction.redact("from-a-file secret-word") == "*** ***"
+    assert redaction.redact("tgram://from-a-file secret-word") == "*** ***"
     assert "secret-word" not in repr(settings)
 
 
@@ -162,14 +163,6 @@ def test_durations(text: str | float, seconds: float) -> None:
 def test_what_is_no_duration(text: str | float) -> None:
     with pytest.raises(ValueError, match="duration"):
         duration(text)
-
-
-def test_cron_aliases_are_resolved_and_rules_that_never_come_due_refused() -> None:
-    assert cron_fields(" @Daily ") == "0 0 * * *"
-    assert cron_fields("*/5  * * * mon") == "*/5 * * * mon"
-    for text in ("* * * *", "* * * * * *", "61 * * * *", "0 0 31 2 *", "@never"):
-        with pytest.raises(ValueError, match="cron"):
-            cron_fields(text)
 
 
 def test_the_schema_covers_plugins_and_references() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hopyard.cli._story import render
 from hopyard.errors import UnknownJob
 from hopyard.ledger import cancelling, crashes, deadletters, effects, notes, story, waiting, workers
-from hopyard.ledger.keys import Unique, submit_unique
+from hopyard.ledger.keys import submit_unique
 from hopyard.ledger.values import Again, Claim, Done, Progress, new_id, utcnow
-from hopyard.specs import State
+from hopyard.specs import State, Unique
 
 
 def failed(claim: Claim, worker: int, **values: Any) -> str:
@@ -144,7 +144,7 @@ async def test_replays_and_keys_lead_to_each_other(ledger: Any) -> None:
     database, worker = ledger.database, await ledger.worker()
     made = ledger.new()
     await submit_unique(database, made, Unique("report:ada"))
-    assert [key["key"] for key in (await story.job(database, made.id))["keys"]] == ["report:ada"]
+    assert [key["key"] for key in (await story.job(database, made.id))["keys"]] == [f"{made.task}:report:ada"]
     (claim,) = await ledger.claim(worker, made.id)
     await database.finish([Done(made.id, claim.claim, State.DEAD, None, "{}", None)], worker)
     assert (await story.job(database, made.id))["replayed_as"] is None

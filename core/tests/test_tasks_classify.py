@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+from typing import Any
 
 import pytest
 from hopyard.engine.processes.pool import RemoteError
@@ -122,5 +123,18 @@ def test_jitter_spreads_within_its_bounds() -> None:
 
 def test_a_patient_policy_waits_its_longest_pause_forever() -> None:
     """Also where the doubled pause is no longer a number."""
-    policy = RetryPolicy(max_retries=5000, jitter=0)
-    assert delay(policy, TRANSIENT, 4999) == 3600
+    policy = RetryPolicy(max_retries=1000, max_backoff=3600, factor=99, jitter=0)
+    assert delay(policy, TRANSIENT, 999) == 3600
+
+
+@pytest.mark.parametrize("asked", [1e12, "9" * 400, "soon", "120", object(), float("nan")])
+def test_what_another_side_asks_for_never_hides_the_error(
+    asked: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    verdict = classify(RateLimited("slower", retry_after=asked))
+    assert verdict.category is Category.RATE_LIMITED
+    wait = delay(RetryPolicy(jitter=0), verdict, 1)
+    assert wait is not None
+    assert 60 <= wait <= 86400
+    if asked != "120":
+        assert "asks to wait" in caplog.text

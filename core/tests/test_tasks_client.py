@@ -19,9 +19,8 @@ from hopyard.errors import (
 )
 from hopyard.ledger import cancelling, waiting
 from hopyard.ledger.database import Database
-from hopyard.ledger.keys import Unique
 from hopyard.ledger.values import Claim, Done, NewJob, QueueMessage, derived_id, new_id
-from hopyard.specs import State
+from hopyard.specs import State, Unique
 from hopyard.tasks.client import Client, Ended, raise_unless_succeeded
 from hopyard.tasks.handle import JobHandle
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from hopyard.broker.envelope import body_of
 from hopyard.errors import PayloadError
 from hopyard.redaction import register
 from hopyard.tasks.payload import MAX_BYTES, Payload, checked
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 
@@ -225,3 +228,102 @@ def test_the_schema_of_a_tool_names_its_arguments() -> None:
     assert schema["additionalProperties"] is False
     assert "title" not in schema
     assert of(shadowing).schema()["properties"].keys() == {"json", "copy", "schema", "model_dump", "p0", "p1"}
+
+
+# --- what no reader of JSON could take
+
+
+class Reading(BaseModel):
+    value: float
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+def whatever(value: Any) -> Any: ...
+
+
+def number(value: float) -> float: ...
+
+
+def numbers(value: list[float]) -> list[float]: ...
+
+
+def reading(value: Reading) -> Reading: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "value"),
+    [
+        (whatever, NAN),
+        (whatever, {"a": [1, NAN]}),
+        (whatever, {"a": -INF, "b": "null"}),
+        (number, NAN),
+        (number, INF),
+        (numbers, [1.0, NAN]),
+        (reading, Reading.model_construct(value=NAN)),
+        (whatever, Reading.model_construct(value=INF)),
+        (whatever, (Decimal("NaN"), None)),
+    ],
+)
+def test_numbers_that_json_cannot_say_are_refused(function: Callable[..., Any], value: Any) -> None:
+    with pytest.raises(PayloadError, match=r"NaN or an infinity|JSON|finite"):
+        of(function).dump((value,), {})
+    with pytest.raises(PayloadError, match=r"NaN or an infinity|fit its type"):
+        of(function).dump_result(value)
+
+
+def test_words_that_look_like_such_numbers_are_not() -> None:
+    value = {"NaN": "Infinity", "null": None, "list": [None, 1.5, "NaN"]}
+    assert json.loads(of(whatever).dump_result(value)) == value
+    assert json.loads(of(whatever).dump((value,), {})) == {"value": value}
+
+
+@pytest.mark.parametrize("value", [10**5000, {"a": [-(10**700)]}, {"a": {"b": 10**641}}], ids=range(3))
+def test_numbers_of_hundreds_of_digits_are_refused(value: Any) -> None:
+    payload = of(whatever)
+    with pytest.raises(PayloadError, match=r"digits|form"):
+        checked(payload.dump((value,), {}), "the arguments")
+    with pytest.raises(PayloadError, match=r"digits|fit its type"):
+        payload.dump_result(value)
+
+
+def test_long_texts_of_digits_and_numbers_that_every_python_reads_are_kept() -> None:
+    for value in ("1" * 5000, 10**600, {"a": "x", "b": "2" * 2000}):
+        assert of(whatever).load_result(of(whatever).dump_result(value)) == value
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, ["a", {"b": "\ud83d"}]])
+def test_lone_surrogates_are_refused(value: Any) -> None:
+    with pytest.raises(PayloadError):
+        of(whatever).dump((value,), {})
+    with pytest.raises(PayloadError):
+        of(whatever).dump_result(value)
+
+
+JSONISH = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.builds(lambda: 10**5000)
+    | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSONISH)
+def test_whatever_is_kept_is_strict_json_that_comes_back(value: Any) -> None:
+    payload = of(whatever)
+    try:
+        text = payload.dump_result(value)
+        arguments = checked(payload.dump((value,), {}), "the arguments")
+    except PayloadError:
+        return
+    for kept in (text, arguments):
+        json.loads(kept, parse_constant=pytest.fail)
+        kept.encode()
+    assert payload.load_result(text) == value
+    assert payload.load_body(body_of(arguments)) == {"value": value}

@@ -15,8 +15,7 @@ from hopyard.ledger import migrations, workers
 from hopyard.ledger.database import Database, kept_statements, open_database
 from hopyard.ledger.engine import create_engine
 from hopyard.ledger.values import Done, QueueMessage
-from hopyard.loading import TaskOptions
-from hopyard.specs import State
+from hopyard.specs import State, TaskOptions
 from hopyard.tasks.transactional import submit_in
 from servers import fresh_database
 from sqlalchemy import create_engine as create_sync_engine

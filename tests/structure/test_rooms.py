@@ -19,8 +19,8 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.to
 
 #: Ground floor first: a room imports from its own line and from those above.
 FLOORS = (
-    ("errors", "specs", "hookspecs", "redaction", "display", "current", "portal", "settings", "plugin"),
-    ("egress",),
+    ("errors", "checks", "entrypoints", "rules", "retry", "specs", "addresses"),
+    ("hookspecs", "redaction", "display", "current", "portal", "settings", "plugin", "egress"),
     ("_egress_http",),
     ("loading",),
     ("ledger",),

@@ -101,7 +101,12 @@ class _Transport(httpx2.AsyncBaseTransport):
         except httpx2.DecodingError:
             await answer.aclose()
             raise
-        return httpx2.Response(answer.status, headers=body.headers, stream=body, extensions=answer.extensions)
+        response = httpx2.Response(
+            answer.status, headers=body.headers, stream=body, extensions=answer.extensions
+        )
+        if not _decodes(response.charset_encoding):
+            response.encoding = "utf-8"
+        return response
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -119,6 +124,7 @@ class _Body(httpx2.AsyncByteStream):
         if encoding not in ("identity", "", *_ENCODED):
             raise httpx2.DecodingError(f"{host} packs with {encoding!r} although it was asked for gzip")
         self._packed = encoding in _ENCODED
+        self._unpack: zlib._Decompress | None = None
         dropped = (b"content-encoding", b"content-length") if self._packed else ()
         self.headers = [(name, value) for name, value in answer.headers if name.lower() not in dropped]
 
@@ -126,20 +132,24 @@ class _Body(httpx2.AsyncByteStream):
         stream = self._answer.stream
         if not isinstance(stream, AsyncIterable):
             raise TypeError("expected an asynchronous body")
-        unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if self._packed else None
-        received = False
         with _as_httpx():
             async for chunk in stream:
-                received = True
-                yield self._counted(self._unpacked(unpack, chunk) if unpack else chunk)
-        if received and unpack and not unpack.eof:
+                for part in self._unpacked(chunk) if self._packed else (chunk,):
+                    yield self._counted(part)
+        if self._unpack is not None and not self._unpack.eof:
             raise httpx2.DecodingError("the packed body ends in the middle")
 
-    def _unpacked(self, unpack: zlib._Decompress, chunk: bytes) -> bytes:
-        try:
-            return unpack.decompress(chunk, self._left + 1)
-        except zlib.error as error:
-            raise httpx2.DecodingError(f"the body is not what its encoding says: {error}") from error
+    def _unpacked(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what a chunk unpacks to. A packed body may be several, one after the other (RFC 1952)."""
+        while chunk:
+            if self._unpack is None or self._unpack.eof:
+                self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+            try:
+                part = self._unpack.decompress(chunk, self._left + 1)
+            except zlib.error as error:
+                raise httpx2.DecodingError(f"the body is not what its encoding says: {error}") from error
+            yield part
+            chunk = self._unpack.unused_data if self._unpack.eof else self._unpack.unconsumed_tail
 
     def _counted(self, chunk: bytes) -> bytes:
         self._left -= len(chunk)
@@ -150,6 +160,14 @@ class _Body(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         with _as_httpx():
             await self._answer.aclose()
+
+
+def _decodes(charset: str | None) -> bool:
+    """Say whether a body can be read as text by its charset: not all codecs of Python's are for text."""
+    try:
+        return charset is None or isinstance(b"a\xff".decode(charset, "replace"), str)
+    except (LookupError, ValueError, TypeError, AssertionError):  # what the codecs raise
+        return False
 
 
 @contextmanager

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from hopyard.egress import Egress
     from hopyard.hookspecs import Role
-    from hopyard.loading import Plugins, TaskOptions
+    from hopyard.loading import Plugins
     from hopyard.settings import Settings
+    from hopyard.specs import TaskOptions
     from hopyard.tasks import Task
 
 #: The stage of a plugin's record that was withdrawn for its tables.

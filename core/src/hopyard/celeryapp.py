@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -16,7 +15,6 @@ from kombu.entity import Exchange, Queue
 
 from hopyard import current, portal
 from hopyard.errors import HopyardError
-from hopyard.ledger.values import job_id
 from hopyard.tasks import canvas
 from hopyard.tasks.declaration import Call
 
@@ -108,9 +106,12 @@ async def _store(found: canvas.Collection) -> None:
 def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Submit a job with Celery's options; return an `AsyncResult`.
 
-    Raises `HopyardError` for options that Hopyard cannot keep.
+    Raises `HopyardError` for options that Hopyard cannot keep, `SpecError` for those that are wrong.
     """
-    given = {name: value for name, value in options.items() if value not in (None, [], {}, False)}
+    # Celery passes what nobody asked for as None, False or empty; 0 is a priority.
+    given = {
+        name: value for name, value in options.items() if value not in (None, [], {}) and value is not False
+    }
     unknown = sorted(given.keys() - _KNOWN - _CANVAS - _IGNORED)
     if unknown:
         raise HopyardError(
@@ -118,18 +119,13 @@ def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
             f"{', '.join(sorted(_KNOWN | _CANVAS))}"
         )
     id_ = given.get("task_id")
-    eta: datetime | None = given.get("eta")
-    call: Call[..., Any] = Call(
-        task,
+    call: Call[..., Any] = task.options(
         queue=getattr(given.get("queue"), "name", given.get("queue")),
         priority=given.get("priority"),
-        eta=eta.astimezone() if eta and eta.tzinfo is None else eta,
-        id=job_id(id_) if id_ else None,
+        eta=given.get("eta"),
+        delay=given.get("countdown"),
+        id=id_,
     )
-    if "countdown" in given:
-        call = task.options(
-            delay=timedelta(seconds=given["countdown"]), queue=call.queue, priority=call.priority, id=call.id
-        )
     collection = canvas.collection()
     if collection is not None:
         call = replace(call, person=collection.person)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
+from hopyard.errors import PluginError
+
 _lock = threading.RLock()
+_forbidden: ContextVar[str] = ContextVar("hopyard_forbidden", default="")
 _factory: Callable[[], Any] | None = None
 _instance: Any = None
 
@@ -28,9 +32,24 @@ def made() -> bool:
     return _instance is not None
 
 
+def forbid(hook: str) -> None:
+    """Say that this context belongs to a hook, which may be called while plugins are loaded."""
+    _forbidden.set(hook)
+
+
 def get() -> Any:
-    """Return the `hopyard.app.Hopyard` of this process. Raises `ConfigError` if settings are faulty."""
+    """Return the `hopyard.app.Hopyard` of this process.
+
+    Raises `ConfigError` if settings are faulty, `PluginError` in a hook that is called while plugins are
+    loaded: then there is none yet, and waiting for it would be waiting for itself.
+    """
     global _instance
+    if _instance is None and _forbidden.get():
+        raise PluginError(
+            f"`{_forbidden.get()}` asks for this process's Hopyard, which comes after all plugins",
+            stage=_forbidden.get(),
+            hint="take `self.settings`, or ask in `start_process` or in a task",
+        )
     with _lock:
         if _instance is None:
             if _factory is None:

@@ -13,23 +13,20 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from hopyard.addresses import Address, AllowedHost, embedded
 from hopyard.errors import (
     AuthenticationError,
-    ConfigError,
     EgressRefused,
-    Fault,
     InvalidInput,
     RateLimited,
     TimeLimitExceeded,
     TransientError,
 )
+from hopyard.retry import seconds_to_wait
 
 if TYPE_CHECKING:
     import ssl
@@ -38,16 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Egress", "Resolver"]
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Gives the addresses of a host name; raises OSError if there are none."""
 
 MAX_BYTES = 10 * 1024 * 1024
 TIMEOUT = 30.0
 MAX_REDIRECTS = 5
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?")
+_METHOD = re.compile("[A-Za-z]{1,20}")
 _KINDS = (
     ("loopback", "is_loopback"),
     ("link-local", "is_link_local"),
@@ -58,30 +52,12 @@ _KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Allowed:
-    """One entry of `[egress] allow`: a host name or a network, perhaps with a port."""
-
-    name: str | None
-    network: Network | None
-    port: int | None
-
-    def covers(self, host: str, address: Address, port: int) -> bool:
-        if self.port not in (None, port):
-            return False
-        if self.network is None:
-            return host == self.name
-        return any(
-            version in self.network for version in (address, _embedded(address)) if version is not None
-        )
-
-
 class Egress:
     """HTTP for tasks.
 
-    `allow` names what may be reached although it is not public: `host`, `host:port`, an address or a network
-    such as `10.0.0.0/8`. `resolve` and `tls` stand in for the system's resolver and certificate
-    authorities. Raises ConfigError for an entry that is none of these.
+    `allow` names what may be reached although it is not public: `host`, `*.domain`, `host:port`, an address
+    or a network such as `10.0.0.0/8`. `resolve` and `tls` stand in for the system's resolver and certificate
+    authorities. Raises SpecError for an entry that is none of these.
     """
 
     def __init__(
@@ -91,7 +67,7 @@ class Egress:
         resolve: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._allowed = tuple(_entry(text) for text in allow)
+        self._allowed = tuple(AllowedHost.parse(text) for text in allow)
         self._resolve = resolve or _resolve
         self._given_tls = tls
 
@@ -149,13 +125,22 @@ class Egress:
         import httpx2
 
         place = _place(url)
+        if not _METHOD.fullmatch(method):
+            raise InvalidInput(f"{place}: found the method {method[:40]!r}, expected one such as GET or POST")
         opened = self.client(max_bytes=max_bytes, timeout=timeout, follow_redirects=follow_redirects)
         try:
             async with asyncio.timeout(timeout), opened as client:
                 response = await client.request(method, url, json=json, headers=dict(headers or {}))
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise TimeLimitExceeded(f"{place} did not answer within {timeout:g} s") from error
-        except (httpx2.InvalidURL, httpx2.LocalProtocolError, httpx2.TooManyRedirects) as error:
+        except (
+            httpx2.InvalidURL,
+            httpx2.LocalProtocolError,
+            httpx2.TooManyRedirects,
+            ValueError,
+            TypeError,
+        ) as error:
+            # Text that no header or URL can hold, or a body that has no JSON form.
             raise InvalidInput(f"{place}: {type(error).__name__}: {error}") from error
         except httpx2.RequestError as error:
             raise TransientError(f"{place}: {type(error).__name__}: {error}") from error
@@ -175,40 +160,9 @@ class Egress:
         return self._given_tls or httpx2.create_ssl_context()
 
 
-def _entry(text: str) -> _Allowed:
-    entry = text.strip().lower()
-    bare = entry[1:-1] if entry.startswith("[") and entry.endswith("]") else entry
-    network = _network(bare)
-    if network is not None:
-        return _Allowed(None, network, None)
-    host, separator, port = entry.rpartition(":") if ":" in entry else (entry, "", "")
-    network = _network(host.strip("[]"))
-    right_port = not separator or (port.isdecimal() and 0 < int(port) < 65536)
-    if not right_port or not (network or _HOST.fullmatch(host)):
-        expected = "a host, host:port or network such as 10.0.0.0/8"
-        raise ConfigError([Fault("settings", "egress.allow", repr(text), expected)])
-    return _Allowed(None if network else host.rstrip("."), network, int(port) if port else None)
-
-
-def _network(text: str) -> Network | None:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-
-
-def _embedded(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
-
-
 def _kind(address: Address) -> str | None:
     """Say what kind of address it is, None for a public one."""
-    address = _embedded(address) or address
+    address = embedded(address) or address
     for kind, attribute in _KINDS:
         if getattr(address, attribute):
             return kind
@@ -245,21 +199,7 @@ def _raise_for_status(response: httpx2.Response, place: str) -> None:
         raise AuthenticationError(f"{place} answered {status}")
     message = f"{place} answered {status}: {response.text[:200]}"
     if status == 429:
-        raise RateLimited(message, retry_after=_retry_after(response.headers.get("Retry-After")))
+        raise RateLimited(message, retry_after=seconds_to_wait(response.headers.get("Retry-After")))
     if status == 408 or status >= 500:
         raise TransientError(message)
     raise InvalidInput(message)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header: a number or an HTTP date; None if it is neither."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max((aware - datetime.now(UTC)).total_seconds(), 0.0)

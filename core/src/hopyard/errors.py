@@ -4,9 +4,10 @@ HopyardError
 ├── ConfigError              a fault in settings: carries every fault found, not the first
 ├── PluginError              a plugin broke its contract: carries stage and hint
 ├── PayloadError             arguments or a result that do not fit the task's types, or are too large
+├── SpecError                a value handed in by a plugin, a caller or the settings is wrong
+│   └── ScheduleError        a rule that is no rule: bad cron, bad zone, time in the past
 ├── UnknownTask              no enabled plugin declares this task
 ├── UnknownJob               no such job in the ledger
-├── ScheduleError            a rule that is no rule: bad cron, bad zone, time in the past
 ├── BrokerError              the broker cannot be reached or started
 ├── LedgerError              the database refused
 │   ├── LedgerUnavailable    the database cannot be reached now; trying again makes sense
@@ -56,6 +57,11 @@ class Fault:
     plugin: str | None = None
     """The plugin whose part it is in; None for the core's part."""
 
+    def __post_init__(self) -> None:
+        for name in ("source", "key", "found", "expected"):  # bytes that are not UTF-8 cannot be printed
+            printable = getattr(self, name).encode(errors="backslashreplace").decode()
+            object.__setattr__(self, name, printable)
+
     def __str__(self) -> str:
         hint = f"; did you mean `{self.nearest}`?" if self.nearest else ""
         return f"{self.source}: {self.key}: found {self.found}, expected {self.expected}{hint}"
@@ -85,6 +91,19 @@ class PayloadError(HopyardError):
     """Arguments or a result that do not fit the task's types, or are larger than a job may carry."""
 
 
+class SpecError(HopyardError):
+    """A value that a plugin, a caller or the settings hand in is wrong: a queue, a rule, an option of a call.
+
+    The message names the value, what was found and what was expected. `expected` and `nearest` (the nearest
+    right name) are the parts of it that the settings show beside the key.
+    """
+
+    def __init__(self, message: str, *, expected: str = "", nearest: str | None = None) -> None:
+        self.expected = expected or message
+        self.nearest = nearest
+        super().__init__(message)
+
+
 class UnknownTask(HopyardError):
     """No enabled plugin declares this task."""
 
@@ -93,7 +112,7 @@ class UnknownJob(HopyardError):
     """No such job in the ledger."""
 
 
-class ScheduleError(HopyardError):
+class ScheduleError(SpecError):
     """A schedule's rule is no rule."""
 
 

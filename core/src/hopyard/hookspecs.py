@@ -54,7 +54,11 @@ class Collect:
 
 
 class Process:
-    """Once per process of a role, e.g. to open clients. Raising in `start_process` ends the plugin there."""
+    """Once per process of a role, e.g. to open clients.
+
+    Raising in `start_process`, or not returning within `worker.start_limit` (30 s), ends the plugin there.
+    It is called in a thread of its own.
+    """
 
     @hookspec
     def start_process(self, role: Role) -> None:

@@ -6,6 +6,8 @@ from typing import ClassVar, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from hopyard import entrypoints  # noqa: F401 - before the first model: pydantic then reads those of all packages
+
 
 class PluginSettings(BaseModel):
     """Base of a plugin's settings model: unknown keys are errors."""

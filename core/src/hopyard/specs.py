@@ -1,24 +1,58 @@
-"""What plugins return from their hooks: frozen values that can be listed, checked and compared."""
+"""What plugins return from their hooks: frozen values that can be listed, checked and compared.
+
+Each checks itself when it is made and raises `SpecError` (a `Rule`: `ScheduleError`), which names the value,
+what was found and what was expected: whoever holds one need not look at it again.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import IntEnum, StrEnum
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import Any, Final, Literal
 
+from hopyard import checks
+from hopyard.retry import RETRYABLE, Category, RetryPolicy, Verdict
+from hopyard.rules import Rule
 
-class Category(StrEnum):
-    """What kind of failure an error is; decides whether it is worth another try."""
+__all__ = [
+    "RETRYABLE",
+    "Category",
+    "DeclaredSchedule",
+    "Effect",
+    "Health",
+    "HealthCheck",
+    "Message",
+    "Misfire",
+    "Notifier",
+    "OnDuplicate",
+    "Overlap",
+    "Queue",
+    "Reconciled",
+    "RetryPolicy",
+    "Rule",
+    "Schedule",
+    "State",
+    "TaskOptions",
+    "Tool",
+    "Unique",
+    "Verdict",
+    "tool_name",
+]
 
-    TRANSIENT = "transient"
-    RATE_LIMITED = "rate_limited"
-    TIMEOUT = "timeout"
-    INVALID_INPUT = "invalid_input"
-    AUTHENTICATION = "authentication"
-    RESOURCE = "resource"
-    BUG = "bug"
+#: What a job may have for its priority, the highest first in line; what a queue may have for its weight.
+JOB_PRIORITIES: Final = (0, 9)
+QUEUE_PRIORITIES: Final = (0, 10)
+MAX_SLOTS: Final = 10_000
+#: The oldest due times that a schedule may make up for.
+MAX_CATCH_UP: Final = timedelta(days=366)
+MAX_HEALTH_SECONDS: Final = 600.0
+
+_PART = r"[A-Za-z_][A-Za-z0-9_-]*"
+_QUEUE_NAME = re.compile(rf"{_PART}(\.{_PART})*")
+_KIND = re.compile(r"[a-z][a-z0-9+.\-]*")
 
 
 class State(IntEnum):
@@ -42,39 +76,12 @@ class State(IntEnum):
         return self >= State.SUCCEEDED
 
 
-RETRYABLE = frozenset({Category.TRANSIENT, Category.RATE_LIMITED, Category.TIMEOUT, Category.RESOURCE})
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often and when a failed job is tried again.
-
-    The n-th retry (n from 1) waits `backoff * factor ** (n - 1)` seconds, at most `max_backoff`,
-    spread by `±jitter` of itself; a server's Retry-After is a lower bound.
-    """
-
-    max_retries: int = 3
-    backoff: float = 60.0
-    factor: float = 2.0
-    max_backoff: float = 3600.0
-    jitter: float = 0.1
-    on: frozenset[Category] = RETRYABLE
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A plugin's answer to `classify_error`. `retry_after` is in seconds."""
-
-    category: Category
-    retry_after: float | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Queue:
     """A queue and what its workers may do at once.
 
-    `slots` jobs of it run at once in one worker process; `priority` (0 to 10) is its weight where
-    one worker serves several queues; `group` names the worker that `hopyard up` starts for it
+    `slots` jobs of it (1 to 10,000) run at once in one worker process; `priority` (0 to 10) is its weight
+    where one worker serves several queues; `group` names the worker that `hopyard up` starts for it
     (absent: one per plugin).
     """
 
@@ -83,29 +90,24 @@ class Queue:
     priority: int = 5
     group: str | None = None
 
+    def __post_init__(self) -> None:
+        check_queue_name("queue: name", self.name)
+        what = f"queue `{self.name}`"
+        checks.whole(f"{what}: slots", self.slots, 1, MAX_SLOTS)
+        checks.whole(f"{what}: priority", self.priority, *QUEUE_PRIORITIES)
+        if self.group is not None:
+            checks.text(f"{what}: group", self.group)
+
+
+def check_queue_name(what: str, name: Any) -> None:
+    """Raise `SpecError` unless every broker takes `name` for a queue."""
+    checks.text(what, name)
+    if not _QUEUE_NAME.fullmatch(name):
+        checks.refuse(what, name, "letters, digits, `_` and `-`, in parts with dots between them")
+
 
 Misfire = Literal["all", "latest", "skip"]
 Overlap = Literal["allow", "skip", "cancel"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """When something happens. Exactly one of the first five is given.
-
-    every   seconds between two due times, counted from `anchor`
-    cron    five fields or an alias such as `@daily`, in `zone`
-    rrule   RFC 5545 RRULE text (without DTSTART), starting at `anchor`, in `zone`
-    at      once
-    after   each time that a job of the schedule of this name has succeeded
-    """
-
-    every: float | None = None
-    cron: str | None = None
-    rrule: str | None = None
-    at: datetime | None = None
-    after: str | None = None
-    zone: str = "UTC"
-    anchor: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,8 @@ class Schedule:
     """A task that is submitted at its due times.
 
     `misfire` says what happens to due times that passed while nobody looked: each runs, only the
-    latest, or none. Due times older than `catch_up` never run. `overlap` says what happens if the job before
-    still goes on: both, not the new one, or only the new one.
+    latest, or none. Due times older than `catch_up` (at most 366 days) never run. `overlap` says what happens
+    if the job before still goes on: both, not the new one, or only the new one. `kwargs` are JSON-like.
     """
 
     name: str
@@ -126,6 +128,86 @@ class Schedule:
     catch_up: timedelta = timedelta(days=1)
     enabled: bool = True
 
+    def __post_init__(self) -> None:
+        checks.text("schedule: name", self.name)
+        what = f"schedule `{self.name}`"
+        checks.text(f"{what}: task", self.task)
+        if not isinstance(self.rule, Rule):
+            checks.refuse(f"{what}: rule", self.rule, "a Rule")
+        if self.rule.after == self.name:
+            checks.refuse(f"{what}: rule", self.rule.after, "another schedule for `after`, not itself")
+        checks.json_table(f"{what}: kwargs", self.kwargs)
+        checks.choice(f"{what}: misfire", self.misfire, ("all", "latest", "skip"))
+        checks.choice(f"{what}: overlap", self.overlap, ("allow", "skip", "cancel"))
+        if not isinstance(self.catch_up, timedelta) or not timedelta(0) <= self.catch_up <= MAX_CATCH_UP:
+            checks.refuse(
+                f"{what}: catch_up", self.catch_up, f"a timedelta from 0 to {MAX_CATCH_UP.days} days"
+            )
+        checks.flag(f"{what}: enabled", self.enabled)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSchedule(Schedule):
+    """An effective schedule and who declared it: a plugin's name, or `settings`."""
+
+    declared_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """A task's declaration merged with the operator's overrides.
+
+    `time_limit` is in seconds, at most a year; `priority` from 0 to 9, 9 first.
+    """
+
+    queue: str
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    time_limit: float = 600.0
+    priority: int = 5
+
+    def __post_init__(self) -> None:
+        check_queue_name("queue", self.queue)
+        if not isinstance(self.retry, RetryPolicy):
+            checks.refuse("retry", self.retry, "a RetryPolicy")
+        checks.positive("time_limit", self.time_limit, checks.YEAR)
+        checks.whole("priority", self.priority, *JOB_PRIORITIES)
+
+
+OnDuplicate = Literal["reject", "replace", "debounce"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """How a job is unique by `key` among the jobs of its task, or of all tasks with `shared`.
+
+    `reject` leaves the earlier job alone. `replace` gives an earlier job that still waits the new arguments;
+    `debounce` also makes it wait anew. One that runs already cannot be changed: the new job is stored beside
+    it, so that the latest arguments are never lost. An earlier job of another task is never changed, either.
+    The key is held until the job is over, or for `seconds` (at most a year).
+    """
+
+    key: str
+    on_duplicate: OnDuplicate = "reject"
+    seconds: float | None = None
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        checks.text("unique: key", self.key)
+        what = f"unique key `{self.key}`"
+        checks.choice(f"{what}: on_duplicate", self.on_duplicate, ("reject", "replace", "debounce"))
+        if self.seconds is not None:
+            checks.positive(f"{what}: seconds", self.seconds, checks.YEAR)
+        checks.flag(f"{what}: shared", self.shared)
+
+    @property
+    def until(self) -> datetime | None:
+        """When the key is free again; None: when the job is over."""
+        return None if self.seconds is None else datetime.now(UTC) + timedelta(seconds=self.seconds)
+
+    def stored_key(self, task: str) -> str:
+        """Return the key under which a job of `task` is known in the ledger."""
+        return self.key if self.shared else f"{task}:{self.key}"
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -135,14 +217,27 @@ class Health:
     detail: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        checks.flag("health: ok", self.ok)
+        checks.text("health: detail", self.detail, 100_000, empty=True)
+        checks.json_table("health: data", self.data)
+
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """A check that `hopyard doctor` and `maintenance.system_health_check` run, `time_limit` in seconds."""
+    """A check that `hopyard doctor` and `maintenance.system_health_check` run.
+
+    `time_limit` is in seconds, at most ten minutes.
+    """
 
     name: str
     run: Callable[[], Awaitable[Health]]
     time_limit: float = 5.0
+
+    def __post_init__(self) -> None:
+        checks.text("health check: name", self.name)
+        checks.function(f"health check `{self.name}`: run", self.run)
+        checks.positive(f"health check `{self.name}`: time_limit", self.time_limit, MAX_HEALTH_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +259,12 @@ class Notifier:
 
     kind: str
     deliver: Callable[[str, Message], Awaitable[None]]
+
+    def __post_init__(self) -> None:
+        checks.text("notifier: kind", self.kind)
+        if not _KIND.fullmatch(self.kind):
+            checks.refuse("notifier: kind", self.kind, "the scheme of an address, e.g. `mailto`")
+        checks.function(f"notifier `{self.kind}`: deliver", self.deliver)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +291,13 @@ class Tool:
 
     approval: bool = False
     description: str | None = None
+
+    def __post_init__(self) -> None:
+        checks.flag("tool: approval", self.approval)
+        if self.description is not None:
+            checks.text("tool: description", self.description, 10_000)
+
+
+def tool_name(task: str) -> str:
+    """Return a task's name as providers accept it for a tool: letters, digits, `_` and `-`, at most 64."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", task.replace(".", "__"))[:64]

@@ -17,8 +17,7 @@ from hopyard.ledger import notes, readers, workers
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Again, Claim, Done, Progress, QueueMessage
-from hopyard.specs import State
-from hopyard_ai.agent.executor import safe_name
+from hopyard.specs import State, tool_name
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -231,7 +230,7 @@ class Script:
     def calls(*wanted: tuple[str, str, dict[str, Any]]) -> ModelResponse:
         """Return an answer that calls tools: (name, id, arguments) each."""
         return ModelResponse(
-            parts=[ToolCallPart(safe_name(name), args, tool_call_id=id_) for name, id_, args in wanted]
+            parts=[ToolCallPart(tool_name(name), args, tool_call_id=id_) for name, id_, args in wanted]
         )
 
     @staticmethod

@@ -16,7 +16,8 @@ from hopyard.errors import (
     TimeLimitExceeded,
     TransientError,
 )
-from hopyard_ai.agent.executor import Executor, Limits, Outcome, ToolSpec, safe_name
+from hopyard.specs import tool_name
+from hopyard_ai.agent.executor import Executor, Limits, Outcome, ToolSpec
 from pydantic_ai.messages import (
     ModelMessage,
     ModelResponse,
@@ -37,7 +38,7 @@ Answer = ModelResponse | Callable[[list[ModelMessage]], ModelResponse]
 
 
 def call(name: str, id_: str, **args: Any) -> ToolCallPart:
-    return ToolCallPart(safe_name(name), args, tool_call_id=id_)
+    return ToolCallPart(tool_name(name), args, tool_call_id=id_)
 
 
 def calls(*parts: ToolCallPart) -> ModelResponse:
@@ -315,6 +316,6 @@ async def test_secrets_in_results_and_in_errors_do_not_reach_the_model() -> None
 
 
 def test_names_become_what_providers_accept() -> None:
-    assert safe_name("maintenance.monitor_resource_usage") == "maintenance__monitor_resource_usage"
-    assert safe_name("a b/c.é") == "a_b_c___"
-    assert len(safe_name("x" * 100)) == 64
+    assert tool_name("maintenance.monitor_resource_usage") == "maintenance__monitor_resource_usage"
+    assert tool_name("a b/c.é") == "a_b_c___"
+    assert len(tool_name("x" * 100)) == 64

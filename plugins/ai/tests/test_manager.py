@@ -192,7 +192,7 @@ async def test_a_new_time_does_not_wake_a_paused_request_but_a_completed_one(dat
 async def test_due_times_follow_the_persons_clocks_into_summer_time() -> None:
     now = datetime(2027, 3, 25, 12, 0, tzinfo=UTC)  # clocks change on Sunday the 28th
     request = await create("every weekday at 8:00 tell me the disk usage", now=now)
-    from hopyard.schedule import rules
+    from hopyard import rules
 
     rows = await store.database().fetch("SELECT rule FROM ai_request WHERE id = $1", request.id)
     upcoming = rules.upcoming(rules.from_json(json.loads(rows[0]["rule"])), now, 3)

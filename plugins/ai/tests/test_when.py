@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hopyard import rules
 from hopyard.errors import ScheduleError
-from hopyard.schedule import rules
 from hopyard_ai.when import Request, parse
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from hopyard import rules
 from hopyard.errors import ScheduleError
-from hopyard.schedule import rules
 from hopyard_ai.when import not_before, parse
 from hypothesis import given
 from hypothesis import strategies as st

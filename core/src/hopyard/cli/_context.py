@@ -128,10 +128,18 @@ def _patient(settings: Settings) -> Settings:
 
 
 def hush_loader() -> None:
-    """Keep Python's last-resort handler from printing what the command line prints itself."""
+    """Keep Python's last-resort handler from printing what the command line prints itself.
+
+    Notices to the person who waits go to standard error, unless a log is set up, which has them.
+    """
     logger = logging.getLogger("hopyard")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
+    notices = logging.getLogger("hopyard.notice")
+    if not notices.handlers:
+        handler = logging.StreamHandler()
+        handler.addFilter(lambda record: not logging.getLogger().handlers)
+        notices.addHandler(handler)
 
 
 def _globals() -> Globals:

@@ -34,7 +34,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
     settings, faults = examine_settings()
     plugins = _plugins(settings, faults)
     if plugins is not None:
-        faults += plugins.faults
+        faults += [*plugins.faults, *plugins.warnings, *_channels(settings, plugins)]
         faults += [fault for record in plugins.records if record.failed for fault in _faults(record)]
     faults = list(dict.fromkeys(faults))
     if faults and not as_json:
@@ -77,6 +77,21 @@ def _plugins(settings: Settings, faults: Sequence[Fault]) -> Plugins | None:
         return None
     with noise_to_stderr():
         return examine_plugins(settings, role="cli", builtin=BUILTIN)
+
+
+def _channels(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+    """Yield a fault for each notification channel that nothing serves."""
+    from hopyard.errors import Fault
+    from hopyard.notify.channels import fault, mask
+    from hopyard.settings import dotted
+
+    for name, person in settings.people.items():
+        for index, address in enumerate(person.channels):
+            expected = fault(address.get_secret_value(), plugins.notifiers)
+            if expected is not None:
+                key: Key = ("people", name, "channels", index)
+                source = settings.nearest_source(*key)
+                yield Fault(source, dotted(key), mask(address.get_secret_value()), expected)
 
 
 def _faults(record: PluginRecord) -> Sequence[Fault]:

@@ -40,7 +40,7 @@ def list_(as_json: bool = False) -> None:
 
 
 def _describe(stored: Stored) -> dict[str, Any]:
-    from hopyard.schedule import rules
+    from hopyard import rules
 
     schedule = stored.schedule
     return {
@@ -109,7 +109,6 @@ def _changed(rule: Rule | None, zone: str, every: float | None, cron: str | None
 
     Raises `ScheduleError` where there is none, or it is no rule.
     """
-    from hopyard.schedule import rules
     from hopyard.specs import Rule
 
     given = {"every": every, "cron": cron, "rrule": rrule}
@@ -123,7 +122,6 @@ def _changed(rule: Rule | None, zone: str, every: float | None, cron: str | None
             made = replace(rule, zone=zone)
         else:
             raise ScheduleError("say when: --every, --cron or --rrule")
-        rules.validate(made)
     except (ValueError, TypeError, OverflowError) as error:
         raise ScheduleError(str(error)) from error
     return made

@@ -54,17 +54,20 @@ async def unserved(database: Database, id_: str) -> list[str]:
 
 
 async def explain_key(database: Database, key: str, pools: Mapping[str, str] | None = None) -> list[str]:
-    """Return which job holds a unique key, and why that one is where it is."""
-    id_ = await keys.holder(database, key)
-    if id_ is None:
+    """Return which jobs hold a unique key, one of each task, and why they are where they are."""
+    found = await keys.holders(database, key)
+    if not found:
         return [f"nobody holds the key {key}: the next job with it is accepted"]
-    (row,) = await database.fetch("SELECT until FROM job_key WHERE key = $1", key)
-    until = f"until {_at(row['until'])}" if row["until"] is not None else "until it is over"
-    try:
-        why = await explain(database, id_, pools)
-    except UnknownJob:  # a key may be held for longer than results are kept
-        why = ["the ledger no longer has that job"]
-    return [f"the key {key} is held by job {id_} {until}", *why]
+    lines: list[str] = []
+    for held, id_ in found:
+        (row,) = await database.fetch("SELECT until FROM job_key WHERE key = $1", held)
+        until = f"until {_at(row['until'])}" if row["until"] is not None else "until it is over"
+        try:
+            why = await explain(database, id_, pools)
+        except UnknownJob:  # a key may be held for longer than results are kept
+            why = ["the ledger no longer has that job"]
+        lines += [f"the key {key} is held by job {id_} {until}", *why]
+    return lines
 
 
 def _waits(job: Row) -> str:

@@ -3,35 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal
 
 from hopyard.ledger import waiting
 from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import NewJob, renamed, utcnow
-from hopyard.specs import State
-
-OnDuplicate = Literal["reject", "replace", "debounce"]
-
-
-@dataclass(frozen=True, slots=True)
-class Unique:
-    """How a job is unique by `key`.
-
-    `reject` leaves the earlier job alone. `replace` gives an earlier job that still waits the new arguments;
-    `debounce` also makes it wait anew. One that runs already cannot be changed: the new job is stored beside
-    it, so that the latest arguments are never lost. The key is held until the job is over, or for `seconds`.
-    """
-
-    key: str
-    on_duplicate: OnDuplicate = "reject"
-    seconds: float | None = None
-
-    @property
-    def until(self) -> datetime | None:
-        return None if self.seconds is None else utcnow() + timedelta(seconds=self.seconds)
+from hopyard.ledger.values import NewJob, renamed
+from hopyard.specs import State, Unique
 
 
 async def submit_unique(database: Database, job: NewJob, unique: Unique) -> tuple[str, bool]:
@@ -47,7 +24,10 @@ async def submit_unique(database: Database, job: NewJob, unique: Unique) -> tupl
         ):
             return earlier, False
         await tx.execute(
-            "UPDATE job_key SET job_id = $2, until = $3 WHERE key = $1", unique.key, job.id, unique.until
+            "UPDATE job_key SET job_id = $2, until = $3 WHERE key = $1",
+            unique.stored_key(job.task),
+            job.id,
+            unique.until,
         )
         return job.id, bool(await tx.insert_jobs([job]))
 
@@ -58,18 +38,19 @@ async def _holder(tx: Connection, d: Dialect, job: NewJob, unique: Unique) -> st
     The row is locked before the holder is looked for, in a statement of its own: on PostgreSQL a statement
     sees what was committed when it began, not what the owner of the lock committed meanwhile.
     """
+    key = unique.stored_key(job.task)
     rows: Sequence[Row] = ()
     while not rows:  # retention may delete the row between the two statements
         if await tx.execute(
             "INSERT INTO job_key (key, job_id, until) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            unique.key,
+            key,
             job.id,
             unique.until,
         ):
             return None
         rows = await tx.fetch(
             f"SELECT job_id, until, until > {d.now} AS held FROM job_key WHERE key = $1 {d.for_update}",
-            unique.key,
+            key,
         )
     earlier = str(rows[0]["job_id"])
     if rows[0]["until"] is not None:
@@ -78,21 +59,27 @@ async def _holder(tx: Connection, d: Dialect, job: NewJob, unique: Unique) -> st
 
 
 async def _changed(tx: Connection, d: Dialect, earlier: str, job: NewJob, unique: Unique) -> bool:
-    """Give the earlier job the new one's arguments, and its time if it is to wait anew."""
-    waits = f"state IN ({State.SCHEDULED:d}, {State.QUEUED:d}, {State.RETRYING:d}, {State.PARKED:d})"
+    """Give the earlier job the new one's arguments, and its time if it is to wait anew.
+
+    Only one of the same task takes them: a shared key may be held by another's.
+    """
+    waiting_states = f"{State.SCHEDULED:d}, {State.QUEUED:d}, {State.RETRYING:d}, {State.PARKED:d}"
+    theirs = f"id = $1 AND task = $2 AND state IN ({waiting_states})"
     headers = renamed(job.headers, earlier)
     if unique.on_duplicate == "replace":
         return bool(
             await tx.execute(
-                f"UPDATE job_live SET body = $2, headers = $3 WHERE id = $1 AND {waits}",
+                f"UPDATE job_live SET body = $3, headers = $4 WHERE {theirs}",
                 earlier,
+                job.task,
                 job.body,
                 headers,
             )
         )
     changed = await tx.execute(
-        f"UPDATE job_live SET body = $2, headers = $3, state = $4, eta = $5 WHERE id = $1 AND {waits}",
+        f"UPDATE job_live SET body = $3, headers = $4, state = $5, eta = $6 WHERE {theirs}",
         earlier,
+        job.task,
         job.body,
         headers,
         job.state,
@@ -103,11 +90,13 @@ async def _changed(tx: Connection, d: Dialect, earlier: str, job: NewJob, unique
     return bool(changed)
 
 
-async def holder(database: Database, key: str) -> str | None:
-    """Return the id of the job that holds a key, None if none does."""
+async def holders(database: Database, key: str) -> list[tuple[str, str]]:
+    """Return which jobs hold a key, of whichever task: pairs of the key as it is stored and the job's id."""
     rows = await database.fetch(
-        "SELECT k.job_id FROM job_key k LEFT JOIN job_live j ON j.id = k.job_id WHERE k.key = $1 "
-        f"AND (k.until > {database.dialect.now} OR (k.until IS NULL AND j.id IS NOT NULL))",
+        "SELECT k.key, k.job_id FROM job_key k LEFT JOIN job_live j ON j.id = k.job_id "
+        "WHERE (k.key = $1 OR (length(k.key) > length($1) "
+        "AND substr(k.key, length(k.key) - length($1)) = ':' || $1)) "
+        f"AND (k.until > {database.dialect.now} OR (k.until IS NULL AND j.id IS NOT NULL)) ORDER BY k.key",
         key,
     )
-    return str(rows[0]["job_id"]) if rows else None
+    return [(row["key"], str(row["job_id"])) for row in rows]

@@ -12,13 +12,7 @@ if TYPE_CHECKING:
     from hopyard.loading._discovery import RESERVED, installed_names
     from hopyard.loading._loader import examine_plugins, load_plugins
     from hopyard.loading._plugins import Plugins
-    from hopyard.loading._records import (
-        DeclaredSchedule,
-        DeclaredTask,
-        PluginRecord,
-        PluginState,
-        TaskOptions,
-    )
+    from hopyard.loading._records import DeclaredTask, PluginRecord, PluginState
 
 _HOME = {
     "RESERVED": "_discovery",
@@ -26,21 +20,17 @@ _HOME = {
     "examine_plugins": "_loader",
     "load_plugins": "_loader",
     "Plugins": "_plugins",
-    "DeclaredSchedule": "_records",
     "DeclaredTask": "_records",
     "PluginRecord": "_records",
     "PluginState": "_records",
-    "TaskOptions": "_records",
 }
 
 __all__ = [
     "RESERVED",
-    "DeclaredSchedule",
     "DeclaredTask",
     "PluginRecord",
     "PluginState",
     "Plugins",
-    "TaskOptions",
     "examine_plugins",
     "installed_names",
     "load_plugins",

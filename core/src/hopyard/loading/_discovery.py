@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import importlib_metadata
 from importlib_metadata import Distribution
 
+from hopyard import entrypoints
 from hopyard.loading._records import Failure
 
 GROUP = "hopyard"
@@ -29,7 +29,7 @@ RESERVED = frozenset({SITE, *_RESERVED.split()})
 
 _NAMED = re.compile("^Name:(.*)$", re.MULTILINE)
 
-logger = logging.getLogger("hopyard.loading")
+entrypoints.tolerate(importlib_metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,7 @@ def _mentions_group(distribution: Distribution) -> bool:
 
 
 def _entry_points(distribution: Distribution) -> list[Any]:
-    try:
-        return list(distribution.entry_points)
-    except Exception as error:  # noqa: BLE001 - broken metadata of any one package must not end the others
-        name = metadata_field(distribution, "Name") or "a distribution without metadata"
-        logger.warning("the entry points of %s cannot be read, its plugins are not loaded: %s", name, error)
-        return []
+    return list(distribution.entry_points)
 
 
 def metadata_field(distribution: Distribution | None, field: str) -> str:

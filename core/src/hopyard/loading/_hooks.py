@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 import logging
+import os
 import sys
 import threading
 import traceback
@@ -14,13 +15,14 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from hopyard.errors import PluginError
+from hopyard import current
+from hopyard.checks import nearest
+from hopyard.errors import PluginError, SpecError
 from hopyard.hookspecs import PROJECT, Collect, Decide, Process
 from hopyard.loading._importing import error_text, traceback_text
 from hopyard.loading._records import Failure
 from hopyard.plugin import Plugin
 from hopyard.redaction import redact
-from hopyard.settings import nearest
 
 Result = TypeVar("Result")
 
@@ -95,12 +97,23 @@ class Hooks:
         """Names of plugins that implement a hook, in the order in which they would be asked."""
         return [implementation.plugin_name for implementation in self._implementations(hook)]
 
+    def owned(self) -> list[str]:
+        """Names of the hooks that plugins specify to collect data: those that begin with `register_`."""
+        names = [hook for hook, owner in self._owners.items() if owner != "hopyard"]
+        return [hook for hook in names if hook.startswith("register_")]
+
     def contributions(self, hook: str, plugin: str) -> list[Any]:
         """What a plugin's collect hook returns; empty if it has none. Failure if it raises or hangs."""
         for implementation in self._implementations(hook):
             if implementation.plugin_name == plugin:
                 return timed(partial(_listed, hook, implementation.function), self.time_limit, hook)
         return []
+
+    def start(self, plugin: str, role: str, seconds: float) -> None:
+        """Call a plugin's `start_process`. Failure if it raises, or has not returned after `seconds`."""
+        arguments = {"role": role}
+        hint = "let it begin slow work in a thread or a task of its own, or raise `worker.start_limit`"
+        timed(lambda: self.call("start_process", plugin, arguments), seconds, "start_process", hint)
 
     def call(self, hook: str, plugin: str, arguments: Mapping[str, Any]) -> Any:
         """Call one plugin's implementation; whatever it raises reaches the caller."""
@@ -151,7 +164,10 @@ class Hooks:
         raise Failure("hooks", f"there is no hook `{hook}`", hint)
 
 
-def timed(function: Callable[[], Result], seconds: float, what: str) -> Result:
+_WAITS = "it must return data without waiting; move slow work into start_process or a task"
+
+
+def timed(function: Callable[[], Result], seconds: float, what: str, hint: str = _WAITS) -> Result:
     """Call in a thread of its own; Failure if it raises, or if it has not ended after `seconds`.
 
     A thread that hangs is left behind: it is a daemon, and its result is dropped.
@@ -173,7 +189,7 @@ def timed(function: Callable[[], Result], seconds: float, what: str) -> Result:
         raise Failure(
             what,
             f"`{what}` has not returned after {seconds:g} s",
-            "it must return data without waiting; move slow work into start_process or a task",
+            hint,
             traceback=_where(thread),
         )
     if errors:
@@ -185,16 +201,28 @@ def raised(what: str, error: BaseException) -> Failure:
     """The failure of a hook that raised."""
     if isinstance(error, Failure):
         return error
-    hint = error.hint if isinstance(error, PluginError) else ""
+    if isinstance(error, SpecError):  # says which value, what was found and what was expected
+        return Failure(what, str(error), f"mend {_line(error, what)}", traceback=traceback_text(error))
+    if isinstance(error, PluginError):
+        return Failure(error.stage, str(error), error.hint, traceback=traceback_text(error))
     return Failure(
         what,
         f"`{what}` raised {error_text(error)}",
-        hint or f"mend the plugin's {what}; the traceback is in `hopyard plugins --json`",
+        f"mend the plugin's {what}; the traceback is in `hopyard plugins --json`",
         traceback=traceback_text(error),
     )
 
 
+def _line(error: BaseException, what: str) -> str:
+    """Return the file and line of the plugin that led to an error, or what was called."""
+    core = os.path.dirname(os.path.dirname(__file__))
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((core, "<"))]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else f"the plugin's {what}"
+
+
 def _listed(hook: str, function: Callable[[], Any]) -> list[Any]:
+    current.forbid(hook)
     value = function()
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         hint = "return a list; it may be empty"

@@ -5,8 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import importlib.util
+import logging
 import sys
+import threading
+import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,9 @@ from hopyard.plugin import Plugin
 from hopyard.redaction import redact
 
 SITE_MODULE = "hopfile"
+_PATIENCE = 2.0
+
+logger = logging.getLogger("hopyard.notice")  # told also where a command prints what failed itself
 
 
 def import_class(candidate: Candidate) -> type[Plugin[Any]]:
@@ -33,12 +41,18 @@ def import_class(candidate: Candidate) -> type[Plugin[Any]]:
         )
     for attribute in ("requires", "after"):
         names = getattr(target, attribute)
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
             raise Failure(
                 "class",
                 f"`{target.__name__}.{attribute}` is {names!r}, expected a tuple of plugin names",
                 f'write it as {attribute} = ("name",)',
             )
+    if not isinstance(target.migrations, str | None):
+        raise Failure(
+            "class",
+            f"`{target.__name__}.migrations` is {target.migrations!r}, expected a package's name",
+            f'write it as migrations = "{target.__module__}.migrations"',
+        )
     return target
 
 
@@ -53,8 +67,9 @@ def import_site(path: Path) -> type[Plugin[Any]]:
     sys.modules[SITE_MODULE] = module
     try:
         exec(loader.source_to_code(path.read_bytes(), str(path)), vars(module))  # noqa: S102 - what an import does
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         del sys.modules[SITE_MODULE]
+        pass_interrupt(error)
         raise _import_failure(error, str(path)) from error
     found = [
         value
@@ -69,6 +84,32 @@ def import_site(path: Path) -> type[Plugin[Any]]:
             "write one class in it that subclasses hopyard.plugin.Plugin",
         )
     return found[0]
+
+
+def pass_interrupt(error: BaseException) -> None:
+    """Raise a person's Ctrl-C again: it ends the command, where everything else ends one plugin."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+
+
+@contextmanager
+def announced(plugin: str, what: str) -> Iterator[None]:
+    """Say so in the log if a step of loading takes longer than two seconds, and how long it took."""
+
+    def say() -> None:
+        logger.warning("plugin %s: %s takes longer than %g s; waiting for it", plugin, what, _PATIENCE)
+
+    timer = threading.Timer(_PATIENCE, say)
+    timer.daemon = True
+    began = time.monotonic()
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        took = time.monotonic() - began
+        if took > _PATIENCE:
+            logger.warning("plugin %s: %s took %.1f s", plugin, what, took)
 
 
 def traceback_text(error: BaseException) -> str:
@@ -92,11 +133,13 @@ def _load(candidate: Candidate) -> Any:
         )
     try:
         imported = importlib.import_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        pass_interrupt(error)
         raise _import_failure(error, module) from error
     try:
         return attrgetter(attribute)(imported)
-    except (Exception, SystemExit) as error:  # a module's `__getattr__` may raise anything
+    except BaseException as error:  # a module's `__getattr__` may raise anything
+        pass_interrupt(error)
         raise Failure(
             "import",
             f"`{module}` has no `{attribute}` ({error_text(error)})",

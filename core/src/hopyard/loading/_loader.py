@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -10,21 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from importlib_metadata import Distribution
+from pydantic import BaseModel
 
-from hopyard import redaction
+from hopyard import current, redaction
+from hopyard.checks import nearest
 from hopyard.errors import Fault
 from hopyard.hookspecs import Role
 from hopyard.loading._compatibility import Installed, check_requirements
 from hopyard.loading._configuration import validated
-from hopyard.loading._contributions import check_notifiers, gather
+from hopyard.loading._contributions import check_notifiers, check_tools, gather
 from hopyard.loading._discovery import SITE, Candidate, candidates, check_alone, check_name
 from hopyard.loading._hooks import Hooks, timed
-from hopyard.loading._importing import error_text, import_class, import_site, traceback_text
+from hopyard.loading._importing import (
+    announced,
+    error_text,
+    import_class,
+    import_site,
+    pass_interrupt,
+    traceback_text,
+)
 from hopyard.loading._ordering import check_required, load_order
 from hopyard.loading._plugins import Loaded, Plugins, roll_back, set_failed
 from hopyard.loading._records import Failure, PluginRecord, PluginState
 from hopyard.plugin import Plugin
-from hopyard.settings import Settings, dotted, nearest
+from hopyard.settings import Settings, dotted
 
 TIME_LIMIT = 5.0
 
@@ -87,14 +98,19 @@ class _Loader:
         self.loaded = Loaded()
 
     def run(self) -> Plugins:
+        # Standard output belongs to the command: what plugins print is for the person, not for a pipe.
+        with redirect_stdout(sys.stderr):
+            self._load()
+        return Plugins(self.settings, self.role, self.hooks, self.loaded)
+
+    def _load(self) -> None:
         for candidate in self._wanted():
             self._attempt(candidate.name, partial(self._import, candidate))
         self._import_site()
         self._record_missing()
         order = load_order(self.loaded.classes, lambda name, failure: set_failed(self.loaded, name, failure))
-        for step in (self._add_specs, self._instantiate, self._register):
+        for step in (self._add_specs, self._instantiate, self._register, self._collect_owned):
             order = [name for name in order if self._attempt(name, partial(step, name))]
-        return Plugins(self.settings, self.role, self.hooks, self.loaded)
 
     def _wanted(self) -> Iterator[Candidate]:
         """What may be imported: the built-in plugins, then the installed ones that pass all checks."""
@@ -131,7 +147,8 @@ class _Loader:
         raise Failure("allow", reason, hint, state=PluginState.DISABLED)
 
     def _import(self, candidate: Candidate) -> None:
-        self.loaded.classes[candidate.name] = import_class(candidate)
+        with announced(candidate.name, f"importing {candidate.value or candidate.name}"):
+            self.loaded.classes[candidate.name] = import_class(candidate)
 
     def _import_site(self) -> None:
         if self.site is None:
@@ -141,7 +158,8 @@ class _Loader:
 
     def _load_site(self, path: Path) -> None:
         self._check_allowed(SITE)
-        self.loaded.classes[SITE] = import_site(path)
+        with announced(SITE, f"importing {path}"):
+            self.loaded.classes[SITE] = import_site(path)
 
     def _record_missing(self) -> None:
         """Plugins that the settings name and nobody has installed."""
@@ -172,7 +190,9 @@ class _Loader:
         self._check_required(name, cls)
         settings = validated(name, cls, self.settings)
         redaction.register_model(settings)
-        self.loaded.instances[name] = timed(lambda: cls(name, settings), self.hooks.time_limit, "__init__")
+        self.loaded.instances[name] = timed(
+            partial(_made, cls, name, settings), self.hooks.time_limit, "__init__"
+        )
 
     def _register(self, name: str) -> None:
         if name not in self.loaded.instances:  # rolled back with a plugin that it requires
@@ -184,8 +204,17 @@ class _Loader:
         contributions = gather(name, self.hooks)
         taken = {kind: other for other, own in self.loaded.contributions.items() for kind in own.notifiers}
         check_notifiers(contributions, taken)
+        check_tools(contributions, self.loaded.contributions.values())
         self.loaded.contributions[name] = contributions
         self.loaded.records[name] = replace(self.loaded.records[name], state=PluginState.ENABLED)
+
+    def _collect_owned(self, name: str) -> None:
+        """Ask for what other plugins' hooks collect, once, so that who is slow or raises shows at start."""
+        if name not in self.loaded.instances:
+            return
+        contributions = self.loaded.contributions[name]
+        for hook in self.hooks.owned():
+            contributions.owned[hook] = self.hooks.contributions(hook, name)
 
     def _check_required(self, name: str, cls: type[Plugin[Any]]) -> None:
         states = {other: record.state.value for other, record in self.loaded.records.items()}
@@ -198,7 +227,8 @@ class _Loader:
         except Failure as failure:
             roll_back(self.loaded, self.hooks, name, failure)
             return False
-        except Exception as error:  # noqa: BLE001 - recorded: no plugin may end the loading of others
+        except BaseException as error:  # noqa: BLE001 - recorded: no plugin may end the loading of others
+            pass_interrupt(error)
             hint = "see the traceback in `hopyard plugins --json`"
             unexpected = Failure("load", error_text(error), hint, traceback=traceback_text(error))
             roll_back(self.loaded, self.hooks, name, unexpected)
@@ -216,3 +246,8 @@ class _Loader:
             summary=candidate.summary,
             required=self.settings.plugin(candidate.name).required,
         )
+
+
+def _made(cls: type[Plugin[Any]], name: str, settings: BaseModel) -> Plugin[Any]:
+    current.forbid("__init__")
+    return cls(name, settings)

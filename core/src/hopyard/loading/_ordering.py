@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from hopyard.checks import nearest
 from hopyard.loading._records import Failure
 from hopyard.plugin import Plugin
-from hopyard.settings import nearest
 
 Classes = Mapping[str, type[Plugin[Any]]]
 

@@ -6,11 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from hopyard.errors import Fault
+from hopyard.checks import nearest
+from hopyard.errors import Fault, PayloadError, SpecError
 from hopyard.loading._contributions import Contributions
-from hopyard.loading._records import DeclaredSchedule, DeclaredTask, TaskOptions
-from hopyard.settings import Key, ScheduleEntry, Settings, TaskEntry, dotted, nearest
-from hopyard.specs import Queue, Rule, Schedule
+from hopyard.loading._firing import idle
+from hopyard.loading._records import DeclaredTask
+from hopyard.settings import Key, ScheduleEntry, Settings, TaskEntry, describe, dotted
+from hopyard.specs import DeclaredSchedule, Queue, Rule, Schedule, TaskOptions
+
+_KINDS = ("every", "cron", "rrule", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Effective:
     queues: dict[str, Queue]
     schedules: dict[str, DeclaredSchedule]
     faults: list[Fault]
+    warnings: list[Fault]
 
 
 def apply(settings: Settings, declared: Mapping[str, Contributions], absent: Collection[str]) -> Effective:
@@ -41,12 +46,16 @@ class _Merge:
         self.declared = declared
         self.absent = absent
         self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
         self.tasks = {name: task for own in declared.values() for name, task in own.tasks.items()}
 
     def run(self) -> Effective:
         queues = self._queues()
         options = self._options(queues)
-        return Effective(self.tasks, options, queues, self._schedules(), self.faults)
+        schedules = self._schedules()
+        for name, found, expected, close in idle(schedules):
+            self.warnings.append(self._told(("schedules", name), found, expected, close))
+        return Effective(self.tasks, options, queues, schedules, self.faults, self.warnings)
 
     def _queues(self) -> dict[str, Queue]:
         queues = {name: queue for own in self.declared.values() for name, queue in own.queues.items()}
@@ -71,28 +80,46 @@ class _Merge:
 
     def _schedules(self) -> dict[str, DeclaredSchedule]:
         schedules = {
-            name: _declared(schedule, plugin)
+            name: _declared(schedule, plugin, self.settings.time_zone)
             for plugin, own in self.declared.items()
             for name, schedule in own.schedules.items()
         }
         for name, entry in self.settings.schedules.items():
-            if entry.task is None:
-                if name in schedules:
-                    schedules[name] = _changed(schedules[name], entry)
-                else:
-                    self._unknown(("schedules", name), name, "schedule", schedules)
-            elif name in schedules:
+            if entry.task is None and name not in schedules:
+                self._unknown(("schedules", name), name, "schedule", schedules)
+            elif entry.task is not None and name in schedules:
                 self._fault(
                     ("schedules", name, "task"), "a task for a plugin's schedule", "no `task` here", None
                 )
-            elif entry.task in self.tasks:
-                blank = DeclaredSchedule(
-                    name, entry.task, Rule(zone=self.settings.time_zone), declared_by="settings"
-                )
-                schedules[name] = _changed(blank, entry)
-            else:
+            elif entry.task is not None and entry.task not in self.tasks:
                 self._unknown(("schedules", name, "task"), entry.task, "task", self.tasks)
+            else:
+                self._schedule(name, entry, schedules)
         return schedules
+
+    def _schedule(self, name: str, entry: ScheduleEntry, schedules: dict[str, DeclaredSchedule]) -> None:
+        """Change a plugin's schedule, or add one of the operator's own; what is wrong in it is a fault."""
+        before = schedules.get(name)
+        key: Key = ("schedules", name)
+        try:
+            rule = _rule(entry, before.rule if before else None, self.settings.time_zone)
+            plain = entry.model_dump(include={"enabled", "misfire", "overlap"}, exclude_none=True)
+            kwargs = {**(before.kwargs if before else {}), **(entry.kwargs or {})}
+            if before is not None:
+                made = replace(before, rule=rule, kwargs=kwargs, **plain)
+            else:
+                made = DeclaredSchedule(
+                    name, entry.task or "", rule, kwargs=kwargs, declared_by="settings", **plain
+                )
+            if entry.kwargs is not None or made.enabled:
+                key = ("schedules", name, "kwargs")
+                self.tasks[made.task].check_arguments(kwargs)
+        except SpecError as error:
+            self._fault(key, describe(_given(entry)), error.expected, error.nearest)
+        except PayloadError as error:
+            self._fault(key, "arguments that do not fit the task", str(error), None)
+        else:
+            schedules[name] = made
 
     def _unknown(self, key: Key, name: str, kind: str, known: Collection[str]) -> None:
         if name.partition(".")[0] in self.absent:
@@ -101,7 +128,10 @@ class _Merge:
         self._fault(key, f'the unknown {kind} "{name}"', expected, nearest(name, known))
 
     def _fault(self, key: Key, found: str, expected: str, close: str | None) -> None:
-        self.faults.append(Fault(self.settings.nearest_source(*key), dotted(key), found, expected, close))
+        self.faults.append(self._told(key, found, expected, close))
+
+    def _told(self, key: Key, found: str, expected: str, close: str | None) -> Fault:
+        return Fault(self.settings.nearest_source(*key), dotted(key), found, expected, close)
 
 
 def _options(plugin: str, task: DeclaredTask, entry: TaskEntry) -> TaskOptions:
@@ -119,18 +149,21 @@ def _first(*values: Any) -> Any:
     return next(value for value in values if value is not None)
 
 
-def _declared(schedule: Schedule, plugin: str) -> DeclaredSchedule:
+def _declared(schedule: Schedule, plugin: str, zone: str) -> DeclaredSchedule:
     values = {field.name: getattr(schedule, field.name) for field in fields(Schedule)}
-    return DeclaredSchedule(**values, declared_by=plugin)
+    return DeclaredSchedule(**values | {"rule": schedule.rule.resolved(zone)}, declared_by=plugin)
 
 
-def _changed(schedule: DeclaredSchedule, entry: ScheduleEntry) -> DeclaredSchedule:
-    rule = schedule.rule
-    if any(value is not None for value in (entry.every, entry.cron, entry.rrule, entry.after)):
-        rule = Rule(
-            entry.every, entry.cron, entry.rrule, after=entry.after, zone=rule.zone, anchor=rule.anchor
-        )
-    if entry.zone is not None:
-        rule = replace(rule, zone=entry.zone)
-    plain = entry.model_dump(include={"enabled", "misfire", "overlap"}, exclude_none=True)
-    return replace(schedule, rule=rule, kwargs={**schedule.kwargs, **(entry.kwargs or {})}, **plain)
+def _rule(entry: ScheduleEntry, before: Rule | None, zone: str) -> Rule:
+    """Return an entry's rule, which keeps zone and anchor of the one before. Raises ScheduleError."""
+    if before is None or any(getattr(entry, kind) is not None for kind in _KINDS):
+        given = {kind: getattr(entry, kind) for kind in _KINDS}
+        rule = Rule(**given, zone=before.zone if before else None, anchor=before.anchor if before else None)
+    else:
+        rule = before
+    return (rule if entry.zone is None else replace(rule, zone=entry.zone)).resolved(zone)
+
+
+def _given(entry: ScheduleEntry) -> Any:
+    """Return the value that an entry's rule is made of, for a fault."""
+    return next((value for kind in _KINDS if (value := getattr(entry, kind)) is not None), entry.zone)

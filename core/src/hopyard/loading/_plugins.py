@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hopyard.errors import ConfigError, Fault, HopyardError, PluginError
 from hopyard.hookspecs import Role
 from hopyard.loading._contributions import Contributions, check_references
-from hopyard.loading._hooks import Hooks, raised
-from hopyard.loading._importing import error_text
+from hopyard.loading._hooks import Hooks
+from hopyard.loading._importing import announced, error_text, pass_interrupt
 from hopyard.loading._overrides import Effective, apply
-from hopyard.loading._records import (
-    DeclaredSchedule,
-    Failure,
-    PluginRecord,
-    PluginState,
-    TaskOptions,
-)
+from hopyard.loading._records import Failure, PluginRecord, PluginState
 from hopyard.plugin import Plugin
 from hopyard.settings import Settings
-from hopyard.specs import Effect, HealthCheck, Notifier, Queue, Reconciled, Verdict
+from hopyard.specs import (
+    DeclaredSchedule,
+    Effect,
+    HealthCheck,
+    Notifier,
+    Queue,
+    Reconciled,
+    TaskOptions,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     import click
@@ -52,8 +57,8 @@ class Withdrawn(NamedTuple):
 class Plugins:
     """The plugins of this process. Made by `load_plugins`.
 
-    A plugin that fails later (in `start_process`, or in a hook that another plugin owns) is withdrawn
-    then: its record says why, and all it contributed is gone.
+    A plugin that fails later, in `start_process`, is withdrawn then: its record says why, and all that it
+    contributed is gone.
     """
 
     def __init__(self, settings: Settings, role: Role, hooks: Hooks, loaded: Loaded) -> None:
@@ -117,6 +122,11 @@ class Plugins:
         return self._effective.faults
 
     @property
+    def warnings(self) -> list[Fault]:
+        """Schedules that will never fire as things stand: told, but no reason to refuse a start."""
+        return self._effective.warnings
+
+    @property
     def tasks(self) -> dict[str, Any]:
         """Task declarations (`hopyard.tasks.Task`) by name."""
         return self._effective.tasks
@@ -153,14 +163,15 @@ class Plugins:
         }
 
     def collect(self, hook: str) -> list[tuple[str, Any]]:
-        """Pairs of plugin and contribution, for a plugin-owned hook. Who raises or hangs is withdrawn."""
-        found = []
-        for name in self._asked(hook):
-            try:
-                found += [(name, value) for value in self._hooks.contributions(hook, name)]
-            except Failure as failure:
-                self._withdraw(name, failure)
-        return found
+        """Pairs of plugin and contribution, for a plugin-owned hook whose name begins with `register_`.
+
+        The plugins were asked once, when they were loaded; who raised or hung then is not enabled.
+        """
+        return [
+            (name, value)
+            for name, own in self._loaded.contributions.items()
+            for value in own.owned.get(hook, ())
+        ]
 
     def decide(self, hook: str, **arguments: Any) -> Any:
         """The first answer that is not None; an error counts as no opinion and is logged."""
@@ -181,27 +192,35 @@ class Plugins:
         )
         return found
 
-    def start_process(self, role: Role, only: Iterable[str] | None = None) -> None:
-        """Call `start_process` of all plugins, or `only` of some; who raises is withdrawn.
+    def start_process(
+        self, role: Role, only: Iterable[str] | None = None, *, time_limit: float | None = None
+    ) -> None:
+        """Call `start_process` of all plugins, or `only` of some; who raises or takes too long is withdrawn.
+
+        `time_limit` is in seconds and for each plugin, `worker.start_limit` if not given. Each is called in a
+        thread of its own, so that one that hangs can be left behind.
 
         Raises PluginError where the settings want a refusal instead.
         """
+        seconds = self.settings.worker.start_limit if time_limit is None else time_limit
         for name in self._asked("start_process"):
             if name not in self._loaded.instances:  # withdrawn meanwhile, with a plugin that it requires
                 continue
             if only is not None and name not in only:
                 continue
             try:
-                self._hooks.call("start_process", name, {"role": role})
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded: it ends this plugin only
-                self._withdraw(name, raised("start_process", error))
+                with announced(name, "start_process"):
+                    self._hooks.start(name, role, seconds)
+            except Failure as failure:
+                self._withdraw(name, failure)
 
     def stop_process(self, role: Role) -> None:
         """Call `stop_process` of all plugins, the last loaded first; errors are logged."""
         for name in reversed(self._asked("stop_process")):
             try:
                 self._hooks.call("stop_process", name, {"role": role})
-            except (Exception, SystemExit) as error:  # the others must be stopped too
+            except BaseException as error:  # the others must be stopped too
+                pass_interrupt(error)
                 logger.exception("plugin %s: stop_process raised %s", name, error_text(error))
 
     def commands(self, name: str) -> list[click.Command]:
@@ -210,7 +229,8 @@ class Plugins:
 
         self.get(name)
         try:
-            found = self._hooks.contributions("register_commands", name)
+            with redirect_stdout(sys.stderr):
+                found = self._hooks.contributions("register_commands", name)
             for value in found:
                 if not isinstance(value, click.Command) or not value.name:
                     reason = f"`register_commands` returned {value!r}, expected click commands with names"
@@ -306,11 +326,13 @@ class Plugins:
         """Withdraw plugins whose references lead to withdrawn ones, then merge the settings again."""
         while True:
             queues = {name for own in self._loaded.contributions.values() for name in own.queues}
-            tasks = {name for own in self._loaded.contributions.values() for name in own.tasks}
+            tasks = {
+                name: task for own in self._loaded.contributions.values() for name, task in own.tasks.items()
+            }
             before = len(self._loaded.instances)
             for name, own in list(self._loaded.contributions.items()):
                 try:
-                    check_references(own, queues, tasks)
+                    check_references(own, queues, tasks, self.settings.schedules)
                 except Failure as failure:
                     roll_back(self._loaded, self._hooks, name, failure)
             if len(self._loaded.instances) == before:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from hopyard.errors import Fault
-from hopyard.specs import RetryPolicy, Schedule
+from hopyard.specs import RetryPolicy, Tool
 
 
 class PluginState(StrEnum):
@@ -70,23 +71,14 @@ class DeclaredTask(Protocol):
     def time_limit(self) -> float | None: ...
     @property
     def priority(self) -> int | None: ...
+    @property
+    def tool(self) -> Tool | None: ...
 
+    def resolve(self) -> None:
+        """Work out all types and schemas now. Raises `PluginError`."""
 
-@dataclass(frozen=True, slots=True)
-class TaskOptions:
-    """A task's declaration merged with the operator's overrides. `time_limit` in seconds."""
-
-    queue: str
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    time_limit: float = 600.0
-    priority: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class DeclaredSchedule(Schedule):
-    """An effective schedule and who declared it: a plugin's name, or `settings`."""
-
-    declared_by: str = ""
+    def check_arguments(self, kwargs: Mapping[str, Any]) -> None:
+        """Raise `PayloadError` unless JSON-like arguments fit the task's types."""
 
 
 class Failure(Exception):

@@ -8,11 +8,12 @@ is logged goes through `mask`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from hopyard.errors import NotifyError, TransientError
+from hopyard.addresses import channel_scheme
+from hopyard.errors import NotifyError, SpecError, TransientError
 from hopyard.specs import Message, Notifier
 
 if TYPE_CHECKING:
@@ -38,15 +39,31 @@ async def deliver(address: str, message: Message, notifiers: Mapping[str, Notifi
     Raises NotifyError for an address that no channel takes, EgressRefused for a place that may not be
     reached, and a TaskError that says what kind of failure it was.
     """
-    scheme, separator, rest = address.partition("://")
-    scheme = scheme.lower()
-    if not separator or not scheme or not rest:
-        raise NotifyError("found an address without a scheme, expected a URL such as https://… or mailto://…")
+    try:
+        scheme = channel_scheme(address)
+    except SpecError as error:
+        raise NotifyError(str(error)) from None
     notifier = notifiers.get(scheme) or built_in(egress).get(scheme)
     if notifier is not None:
         await notifier.deliver(address, message)
     else:
         await _apprise(address, message, egress)
+
+
+def fault(address: str, kinds: Collection[str]) -> str | None:
+    """Say what would be right instead of an address that no channel takes; None for one that is right.
+
+    `kinds` are the schemes that plugins serve. Loads Apprise for a scheme that is nobody else's.
+    """
+    try:
+        scheme = channel_scheme(address)
+        if scheme not in ("http", "https") and scheme not in kinds:
+            _service(address)
+    except SpecError as error:
+        return error.expected
+    except NotifyError as error:
+        return str(error)
+    return None
 
 
 def mask(address: str) -> str:
@@ -80,10 +97,13 @@ async def _webhook(address: str, message: Message, egress: Egress) -> None:
 
 
 async def _apprise(address: str, message: Message, egress: Egress) -> None:
+    from hopyard.notify import _apprise_http
+
     service = await asyncio.to_thread(_service, address)  # loads a hundred modules the first time
     await _judge(service, egress)
     body = f"{message.body}\n\n(This message may have been sent before.)" if message.repeat else message.body
-    sent = await asyncio.to_thread(service.notify, body=body, title=message.title)
+    with _apprise_http.guarded(egress):
+        sent = await asyncio.to_thread(service.notify, body=body, title=message.title)
     if not sent:
         raise TransientError(f"{mask(address)} did not take the message; Apprise's log has the reason")
 
@@ -104,8 +124,9 @@ def _service(address: str) -> Any:
 async def _judge(service: Any, egress: Egress) -> None:
     """Refuse services on a host of the address' own choice where that host may not be reached.
 
-    Apprise resolves the name once more by itself, so this guards against addresses in the private network,
-    not against a hostile name server.
+    This is for those that do not speak HTTP, such as mail: their requests are not seen one by one. Apprise
+    resolves the name once more by itself, so this guards against addresses in the private network, not
+    against a hostile name server.
     """
     host = getattr(service, "smtp_host", None) or service.host
     own_host = "host" in service.template_tokens and getattr(service, "mode", None) != "cloud"

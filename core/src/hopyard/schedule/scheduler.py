@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from hopyard import rules
 from hopyard.broker import envelope
 from hopyard.errors import HopyardError
 from hopyard.ledger import cancelling, leader
 from hopyard.ledger.values import NewJob, QueueMessage, micros, new_id, utcnow
-from hopyard.schedule import rules, store
+from hopyard.schedule import store
 from hopyard.schedule.store import Stored
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Scheduler:
         async with self._database.transaction() as tx:
             await store.declare(tx, self._database.dialect, declared)
         log.info("this process schedules; %d schedules are declared", len(declared))
+        for fault in plugins.warnings:
+            log.warning("%s will never fire: found %s, expected %s", fault.key, fault.found, fault.expected)
 
     async def _fire(self, term: int) -> int:
         """Fire one batch in one transaction; return how many schedules were looked at."""
@@ -107,7 +110,11 @@ class Scheduler:
             steps: list[tuple[str, datetime | None, datetime | None]] = []
             fires: list[tuple[str, datetime, str | None]] = []
             for stored in found:
-                times, after = _due_times(stored, now)
+                try:
+                    times, after = _due_times(stored, now)
+                except (HopyardError, ValueError, ArithmeticError) as error:
+                    await store.stop(tx, d, stored.schedule.name, error)
+                    continue
                 last = times[-1] if times else stored.last_due
                 skipped: list[datetime] = []
                 if stored.schedule.overlap == "skip" and stored.schedule.name in busy:

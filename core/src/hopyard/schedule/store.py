@@ -13,13 +13,13 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from hopyard import current, rules
 from hopyard.errors import LedgerError, ScheduleError
 from hopyard.ledger import set_aside
 from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import moment, utcnow
-from hopyard.schedule import rules
-from hopyard.specs import Schedule, State
+from hopyard.specs import Rule, Schedule, State
 
 log = logging.getLogger("hopyard.schedule")
 
@@ -88,14 +88,43 @@ async def put(
 
     Raises `ScheduleError` if the rule is none, or will never be due.
     """
-    rules.validate(schedule.rule)
+    schedule = replace(schedule, rule=_resolved(schedule.rule))
     first = rules.next_after(schedule.rule, utcnow())
-    if first is None and schedule.rule.after is None:
+    if schedule.rule.after is not None:
+        await _check_circle(tx, schedule.name, schedule.rule.after)
+    elif first is None:
         raise ScheduleError(
             f"schedule {schedule.name} will never be due: {rules.describe(schedule.rule)} has passed"
         )
     await _write(tx, d, schedule, "user", person, None, json.dumps(to_json(schedule)), first)
     return first if schedule.enabled else None
+
+
+def _resolved(rule: Rule) -> Rule:
+    """Return a rule with a zone: the installation's if it has none."""
+    return rule.resolved(rule.zone or _zone())
+
+
+def _zone() -> str:
+    zone: str = current.get().settings.time_zone
+    return zone
+
+
+async def _check_circle(tx: Connection, name: str, after: str) -> None:
+    """Raise `ScheduleError` if the schedule that `name` is to follow follows `name` itself.
+
+    One that is not there is no fault: it may be added later.
+    """
+    path = [name, after]
+    while True:
+        rows = await tx.fetch("SELECT follows FROM schedule WHERE name = $1", path[-1])
+        if not rows or rows[0]["follows"] is None:
+            return
+        path.append(rows[0]["follows"])
+        if path[-1] == name:
+            raise ScheduleError(f"schedules that wait for each other never fire: {' → '.join(path)}")
+        if path[-1] in path[:-1]:  # a circle of others, which it would wait for in vain
+            raise ScheduleError(f"{after} never fires: {' → '.join(path[1:])} wait for each other")
 
 
 async def _write(
@@ -170,8 +199,11 @@ async def edit(tx: Connection, d: Dialect, name: str, **changes: Any) -> Stored:
     Raises `ScheduleError` for an unknown name or a rule that is none.
     """
     stored = await get(tx, name)
+    if "rule" in changes:  # what an edit does not name stays
+        changes["rule"] = changes["rule"].resolved(stored.schedule.rule.zone or _zone())
+        if changes["rule"].after is not None:
+            await _check_circle(tx, name, changes["rule"].after)
     new = replace(stored.schedule, **changes)
-    rules.validate(new.rule)
     rows = await tx.fetch("SELECT declared, edited FROM schedule WHERE name = $1", name)
     edits = json.loads(rows[0]["edited"] or "{}")
     values = to_json(new)
@@ -208,7 +240,6 @@ async def _readable(tx: Connection, d: Dialect, rows: Sequence[Row]) -> list[tup
     for row in rows:
         try:
             stored = _stored(row)
-            rules.validate(stored.schedule.rule)
             found.append((stored, row))
         except Exception as error:  # noqa: BLE001 - logged and kept: one schedule must not stop the others
             await stop(tx, d, row["name"], error)

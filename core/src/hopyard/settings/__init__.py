@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+# Before pydantic, which reads the entry points of all packages.
+from hopyard import entrypoints  # noqa: F401
+from hopyard.checks import nearest
 from hopyard.settings._faults import describe, explain, looks_secret
 from hopyard.settings._keys import dotted
 from hopyard.settings._load import examine, load
@@ -19,7 +22,7 @@ from hopyard.settings._model import (
     TaskEntry,
 )
 from hopyard.settings._schema import schema
-from hopyard.settings._values import check_rrule, check_zone, cron_fields, duration, nearest
+from hopyard.settings._values import duration
 
 __all__ = [
     "Key",
@@ -30,9 +33,6 @@ __all__ = [
     "ScheduleEntry",
     "Settings",
     "TaskEntry",
-    "check_rrule",
-    "check_zone",
-    "cron_fields",
     "describe",
     "dotted",
     "duration",

@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hopyard.checks import shown, storable
 from hopyard.errors import Fault
 from hopyard.settings._keys import dotted
 from hopyard.settings._model import Key
+
+#: How deep lists and tables may be within each other: far more than any setting needs.
+_DEEPEST = 30
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class Draft:
 
     def place(self, key: Key, value: Any, origin: Origin) -> None:
         """Put a value at `key`: tables are merged, anything else replaces what was there."""
+        if key and not self._placeable(key, origin):
+            return
         if isinstance(value, Mapping) and not (_may_be_reference(key) and _is_reference(value)):
             self._place_table(key, value, origin)
             return
@@ -89,14 +96,63 @@ class Draft:
         self.secrets -= {other for other in self.secrets if other[: len(key)] == key}
         self.faults = [(other, fault) for other, fault in self.faults if other[: len(key)] != key]
 
+    def _placeable(self, key: Key, origin: Origin) -> bool:
+        """Note a fault for a key that no setting can have: too deep, or with letters that are none."""
+        name = str(key[-1])
+        if len(key) > _DEEPEST:
+            # Told once, of what holds it: the whole of that is left out.
+            outer = next((key[:n] for n, part in enumerate(key) if isinstance(part, int)), key[:3])
+            found = f"lists and tables that are more than {_DEEPEST} deep"
+            if (outer, found) not in [(other, fault.found) for other, fault in self.faults]:
+                self._fault(outer, origin, found, f"at most {_DEEPEST} levels")
+            return False
+        if storable(name) != name:
+            self._fault(key, origin, "a name with NUL or bytes that are not UTF-8", "a name in UTF-8")
+            return False
+        return True
+
+    def _fault(self, key: Key, origin: Origin, found: str, expected: str) -> None:
+        self.faults.append((key, Fault(origin.source, dotted(key), found, expected)))
+
+    def _text(self, key: Key, value: str, origin: Origin) -> str | None:
+        """Return a text as it is; None, with a fault, for one that no file name or database can hold."""
+        if storable(value) == value:
+            return value
+        self._fault(key, origin, "text with NUL or bytes that are not UTF-8", "text in UTF-8 without NUL")
+        return None
+
     def _leaf(self, key: Key, value: Any, origin: Origin) -> Any:
+        if not self._placeable(key, origin):
+            return None
         if isinstance(value, Mapping):
             if _is_reference(value):
-                return _anchored(key, self._reference(key, value, origin), origin.base)
+                found = self._reference(key, value, origin)
+                return found if found is None else self._anchored(key, self._text(key, found, origin), origin)
             return {name: self._leaf((*key, name), item, origin) for name, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._leaf((*key, index), item, origin) for index, item in enumerate(value)]
-        return _anchored(key, value, origin.base)
+        if isinstance(value, str):
+            value = self._text(key, value, origin)
+        if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+            self._fault(key, origin, "a number of more than 64 bits", f"a number of at most {_LARGEST:,}")
+            return None
+        return self._anchored(key, value, origin)
+
+    def _anchored(self, key: Key, value: Any, origin: Origin) -> Any:
+        """Relative paths are relative to what names them: the file's folder, or the current one."""
+        if key == ("data",) and isinstance(value, str | os.PathLike):
+            if self._text(key, os.fspath(value), origin) is None:
+                return None
+            try:
+                return Path(os.path.normpath(origin.base / Path(value).expanduser()))
+            except RuntimeError as error:  # `~name` of nobody
+                self._fault(key, origin, f"{os.fspath(value)}: {error}", "a folder")
+                return None
+        if key == ("database_url",) and isinstance(value, str) and value.startswith("sqlite"):
+            scheme, separator, path = value.partition(":///")
+            if separator and path and not path.startswith(("/", ":memory:", "file:")):
+                return f"{scheme}:///{os.path.normpath(origin.base / path)}"
+        return value
 
     def _reference(self, key: Key, reference: Mapping[str, str], origin: Origin) -> str | None:
         self.secrets.add(key)
@@ -109,13 +165,14 @@ class Draft:
                 f"{name} to be set",
             )
         else:
-            path = origin.base / Path(name).expanduser()
             try:
+                path = origin.base / Path(name).expanduser()
                 return path.read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-                found, wanted = f"a reference to the file {path}: {reason}", "a readable text file"
-        self.faults.append((key, Fault(origin.source, dotted(key), found, wanted)))
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = getattr(error, "strerror", None) or "not UTF-8"
+                reason = "no file name" if "null byte" in str(error) else reason
+                found, wanted = f"a reference to the file {shown(name)}: {reason}", "a readable text file"
+        self._fault(key, origin, found, wanted)
         return None
 
 
@@ -131,14 +188,3 @@ def _is_reference(value: Mapping[str, Any]) -> bool:
     return len(value) == 1 and all(
         name in ("env", "file") and isinstance(target, str) for name, target in value.items()
     )
-
-
-def _anchored(key: Key, value: Any, base: Path) -> Any:
-    """Relative paths are relative to what names them: the file's folder, or the current one."""
-    if key == ("data",) and isinstance(value, str | os.PathLike):
-        return Path(os.path.normpath(base / Path(value).expanduser()))
-    if key == ("database_url",) and isinstance(value, str) and value.startswith("sqlite"):
-        scheme, separator, path = value.partition(":///")
-        if separator and path and not path.startswith(("/", ":memory:", "file:")):
-            return f"{scheme}:///{os.path.normpath(base / path)}"
-    return value

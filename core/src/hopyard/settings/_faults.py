@@ -9,11 +9,11 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
+from hopyard.checks import nearest
 from hopyard.errors import Fault
 from hopyard.redaction import MASK, redact
 from hopyard.settings._keys import dotted
 from hopyard.settings._model import Key
-from hopyard.settings._values import nearest
 
 _SECRET_NAME = re.compile(
     r"(^|_)(password|passwd|passphrase|secret|token|credentials?|dsn|(api|private|secret|access)_?key)s?$",
@@ -75,7 +75,7 @@ def explain(
         full = (*prefix, *key)
         secret = masked(full) or is_secret(model, key) or any(looks_secret(str(part)) for part in full[-2:])
         words, close = _expectation(detail, model, key)
-        if secret and isinstance(detail["input"], str) and detail["input"]:
+        if secret and detail["type"] != "hopyard" and isinstance(detail["input"], str) and detail["input"]:
             words = words.replace(detail["input"], MASK)
         found = _found(detail, secret)
         known = faults.get(full)
@@ -96,7 +96,10 @@ def describe(value: Any, secret: bool = False) -> str:
         return f"{scheme}://{MASK}" if separator and scheme.isidentifier() else MASK
     if isinstance(value, list | tuple | set | frozenset):
         return "a list"
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:
+        text = "a number of thousands of digits"
     return redact(text if len(text) <= 80 else text[:77] + "…")
 
 

@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from hopyard import redaction
+from hopyard.checks import nearest
 from hopyard.errors import ConfigError, Fault
 from hopyard.settings._draft import Draft, Origin
 from hopyard.settings._faults import explain, looks_secret
 from hopyard.settings._keys import dotted
 from hopyard.settings._model import Key, Settings
 from hopyard.settings._sources import find_file, line_numbers, read_environment, read_file, read_overrides
-from hopyard.settings._values import nearest
 
 
 def load(

@@ -6,32 +6,49 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from hopyard.errors import Fault
+from hopyard.retry import MAX_FACTOR, MAX_RETRIES
 from hopyard.settings._values import (
     BrokerUrl,
+    ChannelUrl,
     Cron,
     DatabaseUrl,
     Duration,
     EgressHost,
+    Interval,
+    Name,
     PositiveDuration,
+    QueueName,
     RRule,
     Whole,
     Zone,
     expected,
 )
-from hopyard.specs import Category, Misfire, Overlap
+from hopyard.specs import (
+    JOB_PRIORITIES,
+    MAX_SLOTS,
+    QUEUE_PRIORITIES,
+    Category,
+    Misfire,
+    Overlap,
+)
 
 Key = tuple[str | int, ...]
 
 SITE_FILE = "hopfile.py"
 
-Slots = Annotated[Whole, Field(ge=1)]
-QueuePriority = Annotated[Whole, Field(ge=0, le=10)]
-JobPriority = Annotated[Whole, Field(ge=0, le=9)]
-Retries = Annotated[Whole, Field(ge=0)]
-Days = Annotated[Whole, Field(ge=1)]
+Slots = Annotated[Whole, Field(ge=1, le=MAX_SLOTS)]
+QueuePriority = Annotated[Whole, Field(ge=QUEUE_PRIORITIES[0], le=QUEUE_PRIORITIES[1])]
+JobPriority = Annotated[Whole, Field(ge=JOB_PRIORITIES[0], le=JOB_PRIORITIES[1])]
+Retries = Annotated[Whole, Field(ge=0, le=MAX_RETRIES)]
+Days = Annotated[Whole, Field(ge=1, le=3660)]
+"""Up to ten years: a database's dates end somewhere."""
+Lease = Annotated[PositiveDuration, Field(le=3600)]
+"""Up to an hour: so long nobody would notice that a worker has died."""
+Grace = Annotated[Duration, Field(le=86400)]
+StartLimit = Annotated[PositiveDuration, Field(le=3600)]
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
@@ -62,7 +79,7 @@ class PluginsSection(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, PluginEntry] = Field(init=False)
 
-    allow: list[str] | None = None
+    allow: list[Name] | None = None
     """None: every installed plugin may be loaded."""
     strict: bool = False
     """True: any failed plugin is a refusal to start."""
@@ -78,7 +95,7 @@ class QueueEntry(Section):
 
     slots: Slots | None = None
     priority: QueuePriority | None = None
-    group: str | None = None
+    group: Name | None = None
 
 
 class RetryEntry(Section):
@@ -86,7 +103,7 @@ class RetryEntry(Section):
 
     max_retries: Retries | None = None
     backoff: Duration | None = None
-    factor: Annotated[float, Field(ge=1)] | None = None
+    factor: Annotated[float, Field(ge=1, le=MAX_FACTOR)] | None = None
     max_backoff: Duration | None = None
     jitter: Annotated[float, Field(ge=0, le=1)] | None = None
     on: frozenset[Category] | None = None
@@ -95,7 +112,7 @@ class RetryEntry(Section):
 class TaskEntry(Section):
     """What the operator changes of a task; None: as declared. `time_limit` in seconds."""
 
-    queue: str | None = None
+    queue: QueueName | None = None
     retry: RetryEntry = RetryEntry()
     time_limit: PositiveDuration | None = None
     priority: JobPriority | None = None
@@ -104,11 +121,11 @@ class TaskEntry(Section):
 class ScheduleEntry(Section):
     """What the operator changes of a schedule, or, with `task`, a schedule of the operator's own."""
 
-    task: str | None = None
-    every: PositiveDuration | None = None
+    task: Name | None = None
+    every: Interval | None = None
     cron: Cron | None = None
     rrule: RRule | None = None
-    after: str | None = None
+    after: Name | None = None
     zone: Zone | None = None
     enabled: bool | None = None
     misfire: Misfire | None = None
@@ -120,7 +137,7 @@ class ScheduleEntry(Section):
         rules = [self.every, self.cron, self.rrule, self.after]
         if sum(rule is not None for rule in rules) > 1:
             raise expected("one of `every`, `cron`, `rrule` and `after`")
-        if self.task is not None and not any(rules):
+        if self.task is not None and all(rule is None for rule in rules):
             raise expected("one of `every`, `cron`, `rrule` and `after` beside `task`")
         return self
 
@@ -129,20 +146,22 @@ class PersonEntry(Section):
     """A person who can be notified; channels are addresses such as `mailto://…`."""
 
     zone: Zone | None = None
-    channels: list[SecretStr] = Field(default_factory=list)
+    channels: list[ChannelUrl] = Field(default_factory=list)
 
 
 class WorkerSection(Section):
-    """Seconds. The heartbeat is a third of the lease unless given.
+    """Seconds. The heartbeat is a third of the lease (at most an hour) unless given.
 
     `grace` is what running jobs have to end when the worker stops, `cancel_grace` what a cancelled job in a
-    process of its own has before it is killed.
+    process of its own has before it is killed; each at most a day. `start_limit` is what a plugin's
+    `start_process` may take, at most an hour.
     """
 
-    lease: PositiveDuration = 15.0
-    heartbeat: PositiveDuration = Field(default_factory=lambda data: data.get("lease", 15.0) / 3)
-    grace: Duration = 10.0
-    cancel_grace: Duration = 5.0
+    lease: Lease = 15.0
+    heartbeat: Lease = Field(default_factory=lambda data: data.get("lease", 15.0) / 3)
+    grace: Grace = 10.0
+    cancel_grace: Grace = 5.0
+    start_limit: StartLimit = 30.0
 
     @model_validator(mode="after")
     def _heartbeat_within_lease(self) -> WorkerSection:
@@ -152,7 +171,7 @@ class WorkerSection(Section):
 
 
 class RetentionSection(Section):
-    """How many days are kept."""
+    """How many days are kept, at most ten years."""
 
     progress_days: Days = 7
     results_days: Days = 30

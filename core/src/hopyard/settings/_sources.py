@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from hopyard.checks import nearest
 from hopyard.errors import Fault
 from hopyard.settings._draft import Draft, Origin
 from hopyard.settings._keys import join_names, parse
 from hopyard.settings._model import Key, Section, Settings
-from hopyard.settings._values import nearest
 
 PREFIX = "HOPYARD_"
 FILE_NAME = "hopyard.toml"
@@ -45,10 +45,14 @@ def read_file(draft: Draft, path: Path, named_by: str) -> None:
         fault = Fault(
             named_by or str(path), "config", f"{path}: {error.strerror}", "a readable settings file"
         )
+    except RecursionError:
+        fault = Fault(str(path), "", "lists or tables that are hundreds of levels deep", "a settings file")
     except UnicodeDecodeError as error:
         fault = Fault(str(path), "", f"bytes that are not UTF-8 ({error.reason})", "a text file in UTF-8")
     except tomllib.TOMLDecodeError as error:
         fault = Fault(_located(path, str(error)), "", f"a syntax error: {error}", "TOML")
+    except ValueError as error:  # a path with NUL, or a number of thousands of digits
+        fault = Fault(named_by or str(path), "", f"{path}: {error}", "a readable settings file")
     else:
         draft.place((), values, Origin(str(path), path.parent, path))
         return
@@ -137,9 +141,12 @@ def _right_name(name: str, plugins: Collection[str]) -> str | None:
 
 
 def _text_value(text: str) -> Any:
-    if text.lstrip().startswith(("[", "{")):
+    if not text.lstrip().startswith(("[", "{")):
+        return text
+    try:
         return json.loads(text)
-    return text
+    except RecursionError:
+        raise ValueError("hundreds of levels deep") from None
 
 
 def _located(path: Path, message: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import random
 import socket
-from typing import Final
+from typing import Any, Final
 
+from hopyard.checks import shown
 from hopyard.errors import (
     AuthenticationError,
     BrokerError,
@@ -22,7 +24,9 @@ from hopyard.errors import (
     UnknownTask,
 )
 from hopyard.redaction import redact
-from hopyard.specs import Category, RetryPolicy, Verdict
+from hopyard.retry import MAX_RETRY_AFTER, Category, RetryPolicy, Verdict, seconds_to_wait
+
+log = logging.getLogger("hopyard.retry")
 
 _KINDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Category], ...]] = (
     (RateLimited, Category.RATE_LIMITED),
@@ -51,16 +55,37 @@ def classify(error: BaseException) -> Verdict:
     """Return the core's own opinion, for errors that no plugin has one of."""
     for kind, category in _KINDS:
         if isinstance(error, kind):
-            return Verdict(category, getattr(error, "retry_after", None))
+            return Verdict(category, _retry_after(error))
     remote = getattr(error, "category", None)
     if isinstance(error, HopyardError) and remote is not None:  # of another job, or of a child process
-        return Verdict(Category(remote), getattr(error, "retry_after", None))
+        return Verdict(_category(remote), _retry_after(error))
     if isinstance(error, OSError):
         if error.errno in _SHORT_OF:
             return Verdict(Category.RESOURCE)
         if error.errno in _UNREACHABLE:
             return Verdict(Category.TRANSIENT)
     return Verdict(Category.BUG)
+
+
+def _category(value: Any) -> Category:
+    """Return another job's category; what is none is a bug."""
+    try:
+        return Category(value)
+    except ValueError:
+        return Category.BUG
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """Return the seconds to wait that an error asks for, at most a day, and say so where it asks for more."""
+    asked = getattr(error, "retry_after", None)
+    seconds = seconds_to_wait(asked)
+    if seconds == MAX_RETRY_AFTER:
+        log.warning(
+            "the other side asks to wait for %s: it is asked again after %g s", shown(asked), MAX_RETRY_AFTER
+        )
+    elif seconds is None and asked is not None:
+        log.warning("the other side asks to wait for %s, which is no time", shown(asked))
+    return seconds
 
 
 def said(error: BaseException) -> str:

@@ -23,9 +23,9 @@ from hopyard.errors import (
 from hopyard.ledger import waiting
 from hopyard.ledger.database import Database
 from hopyard.ledger.following import open_groups
-from hopyard.ledger.keys import Unique, submit_unique
+from hopyard.ledger.keys import submit_unique
 from hopyard.ledger.values import NewJob, QueueMessage
-from hopyard.specs import State
+from hopyard.specs import State, Unique
 
 log = logging.getLogger("hopyard.submit")
 

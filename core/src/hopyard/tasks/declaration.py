@@ -19,21 +19,20 @@ from typing import (
     overload,
 )
 
-from hopyard import current, portal
+from hopyard import checks, current, portal
 from hopyard.broker import envelope
 from hopyard.errors import PayloadError, PluginError
-from hopyard.ledger.keys import Unique
 from hopyard.ledger.values import NewJob, job_id, new_id, utcnow
-from hopyard.specs import RetryPolicy, State, Tool
+from hopyard.specs import RetryPolicy, State, TaskOptions, Tool, Unique
 from hopyard.tasks.handle import JobHandle
 from hopyard.tasks.job import Job, current_job
+from hopyard.tasks.options import MAX_ID, check_options, later, moment_with_zone
 from hopyard.tasks.payload import Payload, checked
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
 
-    from hopyard.loading import TaskOptions
     from hopyard.tasks.client import Client
 
 P = ParamSpec("P")
@@ -61,14 +60,19 @@ class Task(Generic[P, R]):
         tool: Tool | None = None,
         pool: Pool = "auto",
     ) -> None:
+        checks.text("task: name", name)
+        what = f"task `{name}`"
         if "." not in name:
             raise PluginError(
                 f"task name `{name}` has no plugin in it",
                 stage="import",
                 hint="name it `<plugin>.<task>`, for example `weather.refresh`",
             )
-        if priority is not None and not 0 <= priority <= 9:
-            raise PluginError(f"{name}: priority is {priority}, expected 0 to 9", stage="import")
+        checks.function(f"{what}: function", function)
+        checks.choice(f"{what}: pool", pool, ("auto", "process"))
+        if tool is not None and not isinstance(tool, Tool):
+            checks.refuse(f"{what}: tool", tool, "True or a Tool")
+        check_options(what, queue, retry, time_limit, priority)
         self.name = name
         self.function = function
         self.queue = queue
@@ -99,6 +103,14 @@ class Task(Generic[P, R]):
         """The first line of its docstring."""
         return self.doc.split("\n", 1)[0]
 
+    def resolve(self) -> None:
+        """Work out the types and schemas of arguments and result now. Raises `PluginError`."""
+        self.payload.resolve()
+
+    def check_arguments(self, kwargs: Mapping[str, Any]) -> None:
+        """Raise `PayloadError` unless JSON-like arguments fit the task's types."""
+        self.payload.load((), kwargs)
+
     @property
     def sync(self) -> TaskSync[P, R]:
         """The same calls for plain code; refused inside a running event loop."""
@@ -118,15 +130,19 @@ class Task(Generic[P, R]):
     ) -> Call[P, R]:
         """Return the task with options for one call: `task.options(delay=60).submit(…)`.
 
-        `delay` in seconds, or an aware `eta`; `priority` 0 to 9, 9 first; `id` makes the call idempotent: a
+        `delay` in seconds, or an `eta`, which is in the configured time zone unless it has its own, at most a
+        hundred years ahead; `priority` 0 to 9, 9 first; `id` makes the call idempotent: a
         second submit of the same id is the same job; `person` is whom it is done for; `unique`, a key or a
         `Unique`, says that there shall be one such job at a time. With `session`, an SQLAlchemy session on
         the ledger's database (an `AsyncSession`; a `Session` with `.sync`), the job exists if and only if the
         session's transaction commits.
+
+        Raises `SpecError` for an option that is none.
         """
+        if delay is not None and eta is not None:
+            checks.refuse(f"{self.name}: eta", eta, "either `delay` or `eta`")
         if delay is not None:
-            seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-            eta = utcnow() + timedelta(seconds=seconds)
+            eta = later(f"{self.name}: delay", delay)
         if isinstance(unique, str):
             unique = Unique(unique)
         return Call(
@@ -183,6 +199,16 @@ class Call(Generic[P, R]):
     session: AsyncSession | Session | None = None
 
     def __post_init__(self) -> None:
+        what = self.task.name
+        if self.eta is not None:
+            object.__setattr__(self, "eta", moment_with_zone(f"{what}: eta", self.eta))
+        check_options(what, self.queue, None, None, self.priority)
+        if self.id is not None:
+            checks.text(f"{what}: id", self.id, MAX_ID)
+        if self.person is not None:
+            checks.text(f"{what}: person", self.person)
+        if self.unique is not None and not isinstance(self.unique, Unique):
+            checks.refuse(f"{what}: unique", self.unique, "a key or a Unique")
         if self.unique is not None and self.session is not None:
             raise PayloadError(f"{self.task.name}: `unique` and `session` do not go together")
 
@@ -256,6 +282,8 @@ class Call(Generic[P, R]):
         state, eta = (State.SCHEDULED, self.eta) if later else (State.QUEUED, None)
         what = f"{task.name}: the arguments"
         for args, kwargs in calls:
+            if not isinstance(kwargs, Mapping):
+                raise PayloadError(f"{what} are {checks.shown(kwargs)}, expected them by name in a mapping")
             id_ = job_id(self.id) if self.id else new_id()
             headers = ""
             if check:
@@ -315,11 +343,12 @@ def task(
 
     `async def` tasks run on the worker's event loop, `def` tasks in threads, with `pool="process"` in a child
     process. `time_limit` in seconds (default 600); `queue` defaults to the plugin's name; `priority` 0 to 9,
-    9 first (default 5); `tool=True` offers it to LLMs. Raises `PluginError` for a name without a plugin.
+    9 first (default 5); `tool=True` offers it to LLMs. Raises `PluginError` for a name without a plugin,
+    `SpecError` for an option that is none.
     """
 
     def declare(function: Callable[..., Any]) -> Task[Any, Any]:
-        marked = Tool() if tool is True else tool or None
+        marked = Tool() if tool is True else None if tool is False else tool
         return Task(
             name,
             function,

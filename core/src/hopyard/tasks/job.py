@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from hopyard import portal
-from hopyard.errors import EffectUnknown, JobCancelled, PayloadError, TimeLimitExceeded
+from hopyard import checks, portal
+from hopyard.errors import EffectUnknown, JobCancelled, PayloadError, SpecError, TimeLimitExceeded
 from hopyard.ledger.values import Claim, Progress, utcnow
 from hopyard.specs import Effect, Reconciled
-from hopyard.tasks.payload import checked
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -26,8 +23,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Characters of a progress message.
-MAX_MESSAGE: Final = 4000
+#: The longest message of progress, in characters.
+MAX_MESSAGE: Final = 4_000
+_LARGEST: Final = 1e300
+
+_End = Callable[..., Coroutine[Any, Any, None]]
+"""Records how an effect ended: its state and, if it is done, its outcome."""
 
 current_job: ContextVar[Job | None] = portal.owner
 
@@ -106,17 +107,23 @@ class Job:
     def progress(self, current: float, total: float | None = None, message: str = "") -> None:
         """Say how far the job is. Never waits; the latest word is stored within half a second.
 
-        Raises `JobCancelled` or `TimeLimitExceeded` where the job should stop, `PayloadError` for numbers
-        that are not finite or a message of more than 4,000 characters.
+        Raises `JobCancelled` or `TimeLimitExceeded` where the job should stop, `PayloadError` for what is no
+        number and for a message of over 4,000 characters.
         """
-        if len(message) > MAX_MESSAGE:
-            raise PayloadError(
-                f"{self.task}: the progress message has {len(message):,} characters, at most {MAX_MESSAGE:,}"
-            )
-        if not math.isfinite(current) or (total is not None and not math.isfinite(total)):
-            raise PayloadError(f"{self.task}: progress is {current} of {total}; expected finite numbers")
         self._host.check(self.id, self._claim.claim)
-        self._host.note(Progress(self.id, float(current), total, message, utcnow()))
+        try:
+            checks.number("current", current, -_LARGEST, _LARGEST)
+            if total is not None:
+                checks.number("total", total, -_LARGEST, _LARGEST)
+        except SpecError as error:
+            raise PayloadError(f"{self.task}: progress: {error}") from None
+        if not isinstance(message, str) or len(message) > MAX_MESSAGE:
+            raise PayloadError(
+                f"{self.task}: progress: the message is {checks.shown(message)}, expected text of at most "
+                f"{MAX_MESSAGE:,} characters"
+            )
+        total = None if total is None else float(total)
+        self._host.note(Progress(self.id, float(current), total, checks.storable(message), utcnow()))
 
     async def save(self, **values: Any) -> None:
         """Add `values` to the checkpoint; durable when it returns.
@@ -125,7 +132,7 @@ class Job:
         """
         self._host.check(self.id, self._claim.claim)
         data = self.checkpoint | values
-        checked(json.dumps(data), f"{self.task}: the checkpoint")
+        checks.json_text(data, f"{self.task}: the checkpoint")
         await self._host.save(self.id, self._claim.claim, data)
         self.checkpoint = data
 
@@ -146,7 +153,8 @@ class Job:
         be another action that does it, for instance one that says that it may be a repeat.
 
         Raises `EffectUnknown` where nobody can say, `StaleFence` if the job was given to another worker,
-        `PayloadError` where `data` or the outcome is too large or no JSON.
+        `PayloadError` for arguments or an outcome that are no JSON or too large. If it is the outcome, the
+        action has happened and is not done again.
         """
         begun, end = await self._begin_effect(name, data, bool(repeat_if_unknown))
         if begun.standing == "done":
@@ -158,29 +166,28 @@ class Job:
         except Exception:
             await end("failed")
             raise
-        await self._record(end, name, outcome)
+        await self._end_effect(name, end, outcome)
         return outcome
 
-    async def _record(self, end: Callable[..., Coroutine[Any, Any, None]], name: str, outcome: Any) -> None:
-        """Record that an effect is done. An outcome that cannot be kept is given up, not the record."""
+    async def _end_effect(self, name: str, end: _End, outcome: Any) -> None:
+        """Record that an action has happened, whatever its outcome is. Raises `PayloadError`."""
         try:
-            checked(json.dumps(outcome, allow_nan=False), f"{self.task}: the outcome of effect `{name}`")
-        except (PayloadError, TypeError, ValueError) as error:
-            await end("done")
-            raise PayloadError(f"effect `{name}` is done, but its outcome cannot be kept: {error}") from error
+            checks.json_text(outcome, f"{self.task}: the outcome of the effect `{name}`")
+        except PayloadError:
+            await end("done", None)
+            raise
         await end("done", outcome)
 
-    async def _begin_effect(
-        self, name: str, data: Mapping[str, Any], repeat: bool
-    ) -> tuple[Begun, Callable[..., Coroutine[Any, Any, None]]]:
+    async def _begin_effect(self, name: str, data: Mapping[str, Any], repeat: bool) -> tuple[Begun, _End]:
         """Return where an effect stands, `unknown` only if it is to be repeated, and what records its end."""
         from hopyard.ledger import effects
 
-        self._host.check(self.id, self._claim.claim)
         try:
-            checked(json.dumps(data, allow_nan=False), f"{self.task}: the data of effect `{name}`")
-        except (TypeError, ValueError) as error:
-            raise PayloadError(f"{self.task}: the data of effect `{name}` is no JSON: {error}") from error
+            checks.text("effect: name", name)
+        except SpecError as error:
+            raise PayloadError(f"{self.task}: {error}") from None
+        checks.json_text(dict(data), f"{self.task}: the arguments of the effect `{name}`")
+        self._host.check(self.id, self._claim.claim)
         # Held from here on: what is done is recorded also where the job was told to stop meanwhile.
         database, fence = self._host.held(self.id, self._claim.claim)
         end = partial(effects.end, database, self.id, fence, name)
@@ -254,5 +261,5 @@ class JobSync:
         except Exception:
             portal.run(end("failed"))
             raise
-        portal.run(job._record(end, name, outcome))
+        portal.run(job._end_effect(name, end, outcome))
         return outcome

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import typing
+from collections import deque
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from decimal import Decimal
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from hopyard.broker.envelope import named_only
-from hopyard.errors import PayloadError
+from hopyard.checks import MAX_BYTES, checked
+from hopyard.errors import PayloadError, PluginError
 from hopyard.redaction import redact
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
 
-#: Arguments or a result larger than this, as JSON text, do not belong in a job but behind a reference.
-MAX_BYTES: Final = 1_000_000
+__all__ = ["MAX_BYTES", "Payload", "checked"]
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class Payload:
@@ -27,6 +32,44 @@ class Payload:
         self._task = task
         self._function = function
         self._job_type = job_type
+
+    def resolve(self) -> None:
+        """Work out all that is worked out on first use, so that what is wrong with the types shows now.
+
+        Raises `PluginError`: an annotation that cannot be resolved, a type without a JSON form or schema, a
+        parameter that has no name, a secret, which would be stored as asterisks.
+        """
+        try:
+            unnamed = [p.name for p in self._parameters.values() if p.kind not in _NAMED]
+            schemas = [self.schema(), self._result_schema()]
+        except (Exception, SystemExit) as error:  # annotations are code: they may raise anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise self._unfit(
+                f"its types cannot be used: {redact(reason)[:1000]}",
+                "import what annotations name outside of `if TYPE_CHECKING`; take types that pydantic knows",
+            ) from error
+        if unnamed:
+            raise self._unfit(
+                f"its parameter `{unnamed[0]}` cannot be given by name",
+                "arguments of jobs are named: take no `*args`, `**kwargs` or parameters before a `/`",
+            )
+        if any(_has_secret(schema) for schema in schemas):
+            raise self._unfit(
+                "it takes or returns a secret (SecretStr, SecretBytes), which would be stored as asterisks",
+                "keep the secret in the plugin's settings, and pass its name or a reference",
+            )
+
+    def _unfit(self, reason: str, hint: str) -> PluginError:
+        return PluginError(f"task `{self._task}`: {reason}", stage="types", hint=hint)
+
+    def _result_schema(self) -> dict[str, Any]:
+        """The JSON schema of the result; empty where it has none, as results need not."""
+        from pydantic.errors import PydanticInvalidForJsonSchema
+
+        try:
+            return self._result.json_schema(mode="serialization", schema_generator=_quiet_schema())
+        except PydanticInvalidForJsonSchema:
+            return {}
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
@@ -96,12 +139,13 @@ class Payload:
         model = self._model
         try:
             valid = model.__pydantic_validator__.validate_python(self.named(args, kwargs))
-            text = model.__pydantic_serializer__.to_json(valid, by_alias=True, exclude_unset=True)
+            text = model.__pydantic_serializer__.to_json(valid, by_alias=True, exclude_unset=True).decode()
         except _invalid() as error:
             raise PayloadError(self._explain(error)) from None
-        except (_unserializable(), UnicodeError) as error:
+        except (_unserializable(), ValueError, TypeError, RecursionError) as error:
             raise PayloadError(f"{self._task}: an argument has no JSON form: {error}") from None
-        return text.decode()
+        _check_finite(text, valid, f"{self._task}: the arguments")
+        return text
 
     def load(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments as the function takes them. Raises `PayloadError`."""
@@ -133,8 +177,10 @@ class Payload:
                 if value is None:
                     result.validate_python(None)  # the serializer takes it for anything
                 text = result.serializer.to_json(value, warnings="error").decode()
-        except (_unserializable(), ValueError, TypeError) as error:
+        except (_unserializable(), ValueError, TypeError, RecursionError) as error:
             raise PayloadError(f"{self._task}: the result does not fit its type: {error}") from None
+        if value is not None:
+            _check_finite(text, value, f"{self._task}: the result")
         return checked(text, f"{self._task}: the result")
 
     def load_result(self, text: str | None) -> Any:
@@ -146,7 +192,7 @@ class Payload:
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the arguments."""
-        schema: dict[str, Any] = self._model.model_json_schema(by_alias=True)
+        schema: dict[str, Any] = self._model.model_json_schema(schema_generator=_quiet_schema())
         schema.pop("title", None)
         return schema
 
@@ -182,6 +228,50 @@ def _fits(result: TypeAdapter[Any], value: Any) -> bool:
     return True
 
 
+def _check_finite(text: str, value: Any, what: str) -> None:
+    """Raise `PayloadError` if a value, whose JSON text is `text`, holds NaN or an infinity.
+
+    JSON has no such number. The text has `null` for it, or a word that other readers of JSON refuse.
+    """
+    if ("null" in text or "NaN" in text or "Infinity" in text) and _has_nonfinite(value):
+        raise PayloadError(f"{what}: found NaN or an infinity, which JSON cannot say: pass None, or a text")
+
+
+def _has_nonfinite(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(_has_nonfinite(part) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return any(_has_nonfinite(part) for part in value)
+    if isinstance(value, Decimal):
+        return not value.is_finite()
+    fields = getattr(value, "__dict__", None)  # of models and dataclasses
+    return isinstance(fields, dict) and any(_has_nonfinite(part) for part in fields.values())
+
+
+def _has_secret(schema: Any) -> bool:
+    """Say whether a part of a JSON schema is of pydantic's secrets."""
+    if isinstance(schema, Mapping):
+        if schema.get("writeOnly") is True and schema.get("format") == "password":
+            return True
+        return any(_has_secret(part) for part in schema.values())
+    return isinstance(schema, list) and any(_has_secret(part) for part in schema)
+
+
+@cache
+def _quiet_schema() -> Any:
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Quiet(GenerateJsonSchema):
+        """Leaves out a default that has no JSON form, without a warning: the schema is right without it."""
+
+        def emit_warning(self, kind: Any, detail: str) -> None:
+            """Say nothing."""
+
+    return Quiet
+
+
 # Pydantic is loaded with the first model only; these are called where something was raised, not before.
 def _invalid() -> type[ValidationError]:
     from pydantic import ValidationError
@@ -193,13 +283,3 @@ def _unserializable() -> type[Exception]:
     from pydantic_core import PydanticSerializationError
 
     return PydanticSerializationError
-
-
-def checked(text: str, what: str) -> str:
-    """Return `text` if a job may carry it; raises `PayloadError` if it is too large."""
-    if len(text) > MAX_BYTES // 4 and len(text.encode()) > MAX_BYTES:
-        raise PayloadError(
-            f"{what} is {len(text.encode()):,} bytes, a job carries at most {MAX_BYTES:,}: "
-            "store it elsewhere and pass a reference"
-        )
-    return text

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from hopyard import Hopyard, Rule
+from hopyard import Hopyard, Rule, rules
 from hopyard.errors import HopyardError, ScheduleError
-from hopyard.schedule import rules
 from pydantic import AwareDatetime, BaseModel, Field
 
 from hopyard_ai import when
@@ -85,7 +84,6 @@ async def _by_model(text: str, now: datetime, zone: str, first: ScheduleError) -
     if len(given) != 1:
         raise first
     rule = Rule(at=found.at, every=found.every_seconds, rrule=found.rrule, zone=zone, anchor=now)
-    rules.validate(rule)
     if rules.next_after(rule, now) is None:
         raise ScheduleError(f"that time has passed: {rules.describe(rule)}")
     return Understood(

@@ -10,8 +10,8 @@ from hopyard import Rule, Schedule
 from hopyard.errors import InvalidInput, ScheduleError
 from hopyard.ledger.values import derived_id, new_id, utcnow
 from hopyard.notify import person as known_person
+from hopyard.rules import zone_of
 from hopyard.schedule import store as schedules
-from hopyard.settings import check_zone
 
 from hopyard_ai import store
 from hopyard_ai.interpreting import Understood, understand
@@ -68,9 +68,9 @@ async def create(
 
 def _zone(name: str) -> str:
     try:
-        return check_zone(name)
-    except ValueError as error:
-        raise InvalidInput(f"{error}; expected a name such as Europe/Berlin") from error
+        return zone_of(name).key
+    except ScheduleError as error:
+        raise InvalidInput(str(error)) from error
 
 
 async def _insert(request: Request, rule: Rule | None) -> None:
@@ -143,7 +143,7 @@ def _kind(understood: Understood, before: Kind | None = None) -> Kind:
 def _json(rule: Rule | None) -> str | None:
     import json
 
-    from hopyard.schedule import rules
+    from hopyard import rules
 
     return json.dumps(rules.to_json(rule)) if rule else None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from hopyard import rules
 from hopyard.ledger.values import derived_id, utcnow
-from hopyard.schedule import rules
 from hopyard.schedule import store as schedules
 from hopyard.specs import State
 

@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from hopyard import Hopyard, Rule
+from hopyard import Hopyard, Rule, rules
 from hopyard.errors import InvalidInput
 from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.values import NewJob, QueueMessage, moment, utcnow
-from hopyard.schedule import rules
 from hopyard.specs import State
 
 from hopyard_ai.models import Request, Run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -19,6 +18,7 @@ from hopyard.errors import (
     TimeLimitExceeded,
 )
 from hopyard.redaction import redact
+from hopyard.specs import tool_name
 
 from hopyard_ai.agent.context import INSTRUCTIONS
 from hopyard_ai.agent.history import History
@@ -199,7 +199,7 @@ class Executor:
             return await self._one_call(spec, args, context)
 
         return Tool.from_schema(
-            call, safe_name(spec.name), spec.description, dict(spec.parameters), takes_ctx=True
+            call, tool_name(spec.name), spec.description, dict(spec.parameters), takes_ctx=True
         )
 
     async def _one_call(self, spec: ToolSpec, args: dict[str, Any], context: RunContext[None]) -> str:
@@ -226,9 +226,4 @@ class Executor:
         return text
 
     def _real_name(self, safe: str) -> str:
-        return next((spec.name for spec in self._tools if safe_name(spec.name) == safe), safe)
-
-
-def safe_name(name: str) -> str:
-    """Return a task's name as providers accept it for a tool: letters, digits, `_` and `-`."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name.replace(".", "__"))[:64]
+        return next((spec.name for spec in self._tools if tool_name(spec.name) == safe), safe)

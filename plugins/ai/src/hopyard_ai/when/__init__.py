@@ -65,15 +65,12 @@ def not_before(text: str, now: datetime, zone: str) -> datetime | None:
 
 
 def _parse(text: str, now: datetime, zone: ZoneInfo) -> Request:
-    from hopyard.schedule import rules
-
     masked = text
     for first, end in _clauses.spans(text):
         masked = masked[:first] + "\0" * (end - first) + masked[end:]
     tokens = tokenize(masked)
     choice = choose(text, tokens)
     timing = Builder(choice, now, zone).timing()
-    rules.validate(timing.rule)
     places = [
         (tokens[found.first].start, tokens[found.end - 1].end)
         for found in choice.founds

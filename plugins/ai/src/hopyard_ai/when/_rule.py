@@ -187,7 +187,7 @@ class Builder:
 
     def _first(self, repeat: Repeat, clocks: tuple[Clock, ...], after: datetime) -> tuple[Repeat, datetime]:
         """The first due time after `after`, and `repeat` with its day written out."""
-        from hopyard.schedule import rules
+        from hopyard import rules
 
         def following(text: str, near: datetime) -> datetime:
             search = Rule(

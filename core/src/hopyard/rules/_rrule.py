@@ -16,8 +16,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from hopyard.checks import shown
 from hopyard.errors import ScheduleError
-from hopyard.schedule._zones import Walls, moment_of
+from hopyard.rules._zones import Walls, moment_of
 
 if TYPE_CHECKING:
     from dateutil.rrule import rrule
@@ -128,7 +129,8 @@ class Recurrence:
 def parse(text: str) -> Recurrence:
     """Return the rule in `text`. Raises ScheduleError with what is wrong and what was expected."""
     if len(text) > _TEXT_LIMIT:
-        raise ScheduleError(f"rrule: found {len(text)} characters, expected at most {_TEXT_LIMIT}")
+        expected = f"at most {_TEXT_LIMIT} characters"
+        raise ScheduleError(f"rrule: found {len(text)} characters, expected {expected}", expected=expected)
     return _parse(text)
 
 
@@ -197,7 +199,7 @@ def _check_density(text: str, parts: Mapping[str, str]) -> None:
 
 
 def _wrong(text: str, found: str, expected: str) -> ScheduleError:
-    return ScheduleError(f"rrule {text!r}: found {found!r}, expected {expected}")
+    return ScheduleError(f"rrule {shown(text)}: found {shown(found)}, expected {expected}", expected=expected)
 
 
 def _built(text: str, start: datetime) -> rrule:
@@ -215,7 +217,8 @@ def _possible(text: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ScheduleError(f"rrule {text!r}: expected a rule that can come true: {error}") from error
+        expected = f"a rule that can come true: {error}"
+        raise ScheduleError(f"rrule {shown(text)}: expected {expected}", expected=expected) from error
 
 
 def _search(text: str, start: datetime, wall: datetime) -> datetime | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
+from hopyard.checks import nearest, shown
 from hopyard.errors import ScheduleError
 
 Walls = Callable[[datetime], datetime | None]
@@ -19,19 +20,17 @@ Walls = Callable[[datetime], datetime | None]
 _DAY = timedelta(days=1)
 
 
-def zone_of(name: str) -> ZoneInfo:
-    """Return the zone. Raises ScheduleError with the nearest names if there is no such zone."""
+def zone_of(name: str | None) -> ZoneInfo:
+    """Return the zone; None is UTC. Raises ScheduleError with the nearest name if there is no such zone."""
     try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError, TypeError) as error:
-        raise ScheduleError(f"zone: found {name!r}, expected an IANA time zone{_nearest(name)}") from error
-
-
-def _nearest(name: object) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(str(name), available_timezones(), n=1)
-    return f"; did you mean {close[0]!r}?" if close else " such as 'Europe/Berlin'"
+        return ZoneInfo("UTC" if name is None else name)
+    except (KeyError, ValueError, OSError, TypeError) as error:  # OSError for a folder such as `Europe`
+        close = nearest(str(name), available_timezones())
+        hint = f"; did you mean {close!r}?" if close else ""
+        expected = "an IANA time zone such as Europe/Berlin"
+        raise ScheduleError(
+            f"zone: found {shown(name)}, expected {expected}{hint}", expected=expected, nearest=close
+        ) from error
 
 
 def local(moment: datetime, zone: ZoneInfo) -> datetime:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from hopyard.schedule import _cron, _rrule
-from hopyard.schedule._zones import local, zone_of
-from hopyard.specs import Rule
+from hopyard.rules import _cron, _rrule
+from hopyard.rules._due import moment
+from hopyard.rules._zones import local, zone_of
+
+if TYPE_CHECKING:
+    from hopyard.rules._rule import Rule
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _CODES = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
@@ -29,19 +33,19 @@ _PERIODS = {
 
 def describe(rule: Rule) -> str:
     """Return the rule in words, such as `every weekday at 08:00 Europe/Berlin`. Raises ScheduleError."""
+    zone = rule.zone or "UTC"
     if rule.every is not None:
         return _every(rule.every)
     if rule.after is not None:
         return f"each time that {rule.after} has succeeded"
     if rule.at is not None:
-        wall = local(rule.at, zone_of(rule.zone))
-        return f"once on {wall.day} {_MONTHS[wall.month - 1]} {wall.year} at {_clock(wall)} {rule.zone}"
+        wall = local(moment(rule.at, rule.zone) or rule.at, zone_of(rule.zone))
+        return f"once on {wall.day} {_MONTHS[wall.month - 1]} {wall.year} at {_clock(wall)} {zone}"
     if rule.cron is not None:
-        _cron.check(rule.cron)
         words = _cron_words(_cron.fields(rule.cron)) or f"cron {rule.cron.strip()}"
-        return f"{words} {rule.zone}"
+        return f"{words} {zone}"
     text = rule.rrule or ""
-    return _rrule_words(_rrule.parse(text), rule) or f"rrule {text.strip()} {rule.zone}"
+    return _rrule_words(_rrule.parse(text), rule) or f"rrule {text.strip()} {zone}"
 
 
 def _every(seconds: float) -> str:
@@ -138,17 +142,18 @@ def _weekdays(numbers: Sequence[int]) -> str:
 
 
 def _rrule_words(rule: _rrule.Recurrence, source: Rule) -> str | None:
-    zone = zone_of(source.zone)
-    start = _rrule.EPOCH if source.anchor is None else local(source.anchor, zone)
+    zone, name = zone_of(source.zone), source.zone or "UTC"
+    anchor = moment(source.anchor, source.zone)
+    start = _rrule.EPOCH if anchor is None else local(anchor, zone)
     parts = {key: value for key, value in rule.parts.items() if key not in ("FREQ", "INTERVAL", "WKST")}
     end = rule.end(start, zone) if parts.pop("UNTIL", None) else None
     ending = _ending(parts.pop("COUNT", None), local(end, zone) if end else None)
     each = _each(rule.interval, _PERIODS[rule.freq])
     if rule.freq in ("HOURLY", "MINUTELY", "SECONDLY"):
-        return None if parts else f"{each} {source.zone}{ending}"
+        return None if parts else f"{each} {name}{ending}"
     times = _rrule_times(parts, start)
     days = _rrule_days(rule, each, parts, start)
-    return f"{days} at {times} {source.zone}{ending}" if times and days and not parts else None
+    return f"{days} at {times} {name}{ending}" if times and days and not parts else None
 
 
 def _rrule_times(parts: dict[str, str], start: datetime) -> str | None:

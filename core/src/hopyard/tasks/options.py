@@ -1,0 +1,52 @@
+"""Checks of a task's options and of those of a single call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from hopyard import checks, current
+from hopyard.errors import SpecError
+from hopyard.ledger.values import utcnow
+from hopyard.rules import moment_of, zone_of
+from hopyard.specs import RetryPolicy, TaskOptions
+
+#: The longest id that a caller may give a job, in characters.
+MAX_ID: Final = 500
+_LONGEST: Final = 100 * checks.YEAR
+
+
+def check_options(
+    what: str,
+    queue: str | None,
+    retry: RetryPolicy | None,
+    time_limit: float | None,
+    priority: int | None,
+) -> None:
+    """Raise `SpecError` unless those that are given may be the options of a task (`specs.TaskOptions`)."""
+    given: dict[str, Any] = {"retry": retry, "time_limit": time_limit, "priority": priority}
+    try:
+        TaskOptions(
+            "default" if queue is None else queue,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    except SpecError as error:
+        raise SpecError(f"{what}: {error}", expected=error.expected, nearest=error.nearest) from None
+
+
+def later(what: str, delay: float | timedelta) -> datetime:
+    """Return the moment after a delay; one that has passed is now."""
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    checks.number(what, seconds, -_LONGEST, _LONGEST, " seconds, or a timedelta")
+    return utcnow() + timedelta(seconds=max(0.0, seconds))
+
+
+def moment_with_zone(what: str, eta: Any) -> datetime:
+    """Return an eta with a zone: without one of its own it is a wall time of the configured zone."""
+    if not isinstance(eta, datetime):
+        checks.refuse(what, eta, "a datetime (seconds from now: `delay`)")
+    if not 1900 <= eta.year <= utcnow().year + 100:
+        checks.refuse(what, eta, "a moment within the next hundred years")
+    if eta.utcoffset() is None:
+        return moment_of(eta.replace(tzinfo=None), zone_of(current.get().settings.time_zone))
+    return eta.astimezone(UTC)
