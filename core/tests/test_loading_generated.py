@@ -170,5 +170,5 @@ def test_a_plugin_is_right_or_out_alone(hooks: dict[str, Callable[..., Any]]) ->
             assert plugins.options[name].queue in plugins.queues
         return
     assert record.stage
-    assert record.reason.encode(errors="surrogatepass")
+    assert (record.reason + record.hint + record.traceback + record.stage).encode()
     assert not [name for name in (*plugins.tasks, *plugins.queues) if name.startswith("bad")]

@@ -50,7 +50,12 @@ def shown(value: Any) -> str:
     except Exception as error:  # noqa: BLE001 - the value's own code; numbers of too many digits, too
         text = f"a {type(value).__name__} without a text ({type(error).__name__})"
     text = text if len(text) <= 80 else text[:77] + "…"
-    return text.encode(errors="backslashreplace").decode()
+    return printable(text)
+
+
+def printable(value: str) -> str:
+    """Return text that can be written anywhere: lone surrogates as escapes."""
+    return value.encode(errors="backslashreplace").decode()
 
 
 def whole(what: str, value: Any, low: int, high: int) -> None:

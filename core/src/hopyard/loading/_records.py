@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
+from hopyard.checks import printable
 from hopyard.errors import Fault
 from hopyard.specs import RetryPolicy, Tool
 
@@ -94,10 +95,9 @@ class Failure(Exception):
         faults: tuple[Fault, ...] = (),
         traceback: str = "",
     ) -> None:
-        super().__init__(reason)
-        self.stage = stage
-        self.reason = reason
-        self.hint = hint
+        # They go to logs, terminals and JSON, and may quote anything that a plugin says.
+        self.reason, self.hint, self.traceback = printable(reason), printable(hint), printable(traceback)
+        super().__init__(self.reason)
+        self.stage = printable(stage)
         self.state = state
         self.faults = faults
-        self.traceback = traceback
