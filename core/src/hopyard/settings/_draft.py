@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hopyard.checks import shown, storable
+from hopyard.checks import printable, storable
 from hopyard.errors import Fault
 from hopyard.settings._keys import dotted
 from hopyard.settings._model import Key
@@ -165,13 +165,14 @@ class Draft:
                 f"{name} to be set",
             )
         else:
+            place = printable(str(origin.base / name))
             try:
                 path = origin.base / Path(name).expanduser()
                 return path.read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, ValueError, RuntimeError) as error:
                 reason = getattr(error, "strerror", None) or "not UTF-8"
                 reason = "no file name" if "null byte" in str(error) else reason
-                found, wanted = f"a reference to the file {shown(name)}: {reason}", "a readable text file"
+                found, wanted = f"a reference to the file {place}: {reason}", "a readable text file"
         self._fault(key, origin, found, wanted)
         return None
 
