@@ -50,9 +50,9 @@ def ending_for_good() -> Iterator[None]:
 
 
 def await_ledger(hopyard: Hopyard, run: Run = asyncio.run) -> None:
-    """Return once the ledger answers and the core's tables are up to date. Raises where only a person helps.
+    """Return once the ledger answers and the core has its tables. Raises where only a person helps.
 
-    A plugin whose tables are not is withdrawn later, by the worker itself, which then still serves its queues:
+    A plugin without its tables is withdrawn later, by the worker itself, which still serves its queues:
     their jobs are parked with the reason, and go on when the plugin comes back.
     """
     patiently(lambda: run(hopyard.check_core()))
