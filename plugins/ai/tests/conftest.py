@@ -108,7 +108,7 @@ class Silent(Publisher):
 
 
 class Crash(BaseException):
-    """The worker dies here. A runner takes it for the task's own failure: who simulates the death counts it."""
+    """The worker dies here. A runner takes it for the task's own failure, so that deaths are counted."""
 
     deaths: ClassVar = 0
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from hopyard import current, portal
-from hopyard.errors import UnknownJob
+from hopyard.errors import ResultTimeout, UnknownJob
 from hopyard.ledger import cancelling
 from hopyard.ledger.values import job_id, moment
 from hopyard.specs import State
@@ -88,13 +88,17 @@ class JobHandle(Generic[R]):
         """Wait for the job's result, at most `timeout` seconds. A job that waits holds no slot meanwhile.
 
         Raises `JobFailed`, `JobCancelled`, `ResultTimeout` if it goes on, or `UnknownJob` where the handle
-        was made from the id of a job that the ledger does not have.
+        was made from an id that the ledger does not have, at the end of the time if there is one.
         """
-        if self._payload is None:
+        if self._payload is None and timeout is None:
             await self.status()  # raises: an id that nobody has stored is waited for in vain
         job = current_job.get()
-        async with job.release_slot() if job is not None else nullcontext():
-            ended = await _client().wait(self.id, timeout)
+        try:
+            async with job.release_slot() if job is not None else nullcontext():
+                ended = await _client().wait(self.id, timeout)
+        except ResultTimeout:
+            await self.status()  # of a stock producer's job the ledger hears when a worker takes its message
+            raise
         raise_unless_succeeded(self.id, ended)
         if self._payload is not None:
             return self._payload.load_result(ended.result)  # type: ignore[no-any-return]
