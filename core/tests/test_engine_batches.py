@@ -316,7 +316,7 @@ async def test_what_is_no_message_is_set_aside(lab: Lab, redis: Any) -> None:
     await lab.ends(good)
 
     async def kept() -> bool:
-        return len(await set_aside.found(lab.ledger.database)) == 3
+        return len(await set_aside.latest(lab.ledger.database)) == 3
 
     await lab.until(kept, "they are set aside")
 

@@ -300,7 +300,7 @@ async def test_a_message_that_is_no_jobs_is_set_aside(lab: Lab, worker: Worker, 
     worker.deliver(body, {"task": "site.call", "id": id_})
     worker.deliver("[[], {}, null]", {"task": "site.call", "id": 7})
     await lab.until(lambda: sorted(worker.acked) == sorted([id_, "7"]), "both are acknowledged")
-    reasons = sorted(one["reason"] for one in await set_aside.found(lab.ledger.database))
+    reasons = sorted(one["reason"] for one in await set_aside.latest(lab.ledger.database))
     assert len(reasons) == 2
     assert reasons[0].startswith("in queue site: its ")
     assert "its id is 7" in reasons[-1] or "its id is 7" in reasons[0]

@@ -40,6 +40,7 @@ COMMANDS = {
     "plugins": ("hopyard.cli.plugins:command", "List plugins, their state and what is wrong with them."),
     "config": ("hopyard.cli.config:command", "Check and show the settings."),
     "db": ("hopyard.cli.db:command", "Create and upgrade the database."),
+    "set-aside": ("hopyard.cli.set_aside:command", "List what could not be dealt with."),
     "doctor": ("hopyard.cli.doctor:command", "Find out what is wrong with this installation."),
 }
 

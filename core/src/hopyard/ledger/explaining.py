@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hopyard.errors import UnknownJob
-from hopyard.ledger import keys, stored
+from hopyard.ledger import keys, set_aside, stored
 from hopyard.ledger.database import Database, Row
 from hopyard.ledger.leases import lost
 from hopyard.ledger.values import job_id, moment, utcnow
@@ -28,6 +28,11 @@ async def explain(database: Database, id_: str, pools: Mapping[str, str] | None 
     `pools` says how tasks run, by their names: the keys of `STOPS`.
     """
     id_ = job_id(id_)
+    aside = [f"{one['kind']}: {one['reason']}" for one in await set_aside.of(database, id_)]
+    return [*await _reasons(database, id_, pools), *aside]
+
+
+async def _reasons(database: Database, id_: str, pools: Mapping[str, str] | None) -> list[str]:
     rows = await database.fetch("SELECT * FROM job_live WHERE id = $1", id_)
     if not rows:
         return [await _over(database, id_)]

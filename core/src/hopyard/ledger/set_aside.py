@@ -1,6 +1,6 @@
 """What could not be dealt with and was set aside, so that the rest goes on: kept with its reason.
 
-Kinds: `message` (no job's), `follow-up` (of a job that is over), `duty` (of the leading reconciler).
+Kinds: `message` (of no job), `follow-up` (of a job that is over), `schedule`, `duty` (of the reconciler).
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from hopyard.ledger.database import Connection, Database
-from hopyard.ledger.values import moment
+from hopyard.ledger.values import moment, plain_text
 
 _REASON_CHARACTERS: Final = 1000
 _DATA_CHARACTERS: Final = 1_000_000
+_COLUMNS: Final = "kind, target, reason, data, times, first, last"
 
 
 class SetAside(NamedTuple):
@@ -34,8 +35,8 @@ async def add(tx: Connection, now: str, things: Sequence[SetAside]) -> None:
             (
                 one.kind,
                 one.target,
-                _storable(one.reason, _REASON_CHARACTERS),
-                _storable(one.data, _DATA_CHARACTERS),
+                plain_text(one.reason[:_REASON_CHARACTERS]),
+                plain_text(one.data[:_DATA_CHARACTERS]),
             )
             for one in things
         ],
@@ -53,19 +54,37 @@ async def settled(database: Database, kind: str, target: str) -> None:
     await database.execute("DELETE FROM set_aside WHERE kind = $1 AND target = $2", kind, target)
 
 
-async def found(database: Database, *, target: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
-    """Return what was set aside, the latest first: kind, target, reason, times, first, last."""
-    where, parameters = ("WHERE target = $1", [target]) if target is not None else ("", [])
+async def of(database: Database, target: str) -> list[dict[str, Any]]:
+    """Return what was set aside of one target, such as a job, as `latest` does."""
+    rows = await database.fetch(f"SELECT {_COLUMNS} FROM set_aside WHERE target = $1 ORDER BY kind", target)
+    return [_shown(row) for row in rows]
+
+
+async def latest(
+    database: Database, *, seconds: float | None = None, limit: int = 1000
+) -> list[dict[str, Any]]:
+    """Return what was set aside in the last `seconds` (or ever), the latest first.
+
+    Each has kind, target, reason, data, times, first, last.
+    """
+    d = database.dialect
+    where = "" if seconds is None else f"WHERE {d.plus('last', str(float(seconds)))} >= {d.now} "
     rows = await database.fetch(
-        f"SELECT kind, target, reason, times, first, last FROM set_aside {where} "
-        f"ORDER BY last DESC, target LIMIT {int(limit)}",
-        *parameters,
+        f"SELECT {_COLUMNS} FROM set_aside {where}ORDER BY last DESC, target LIMIT {int(limit)}"
     )
-    return [
-        {name: row[name] for name in ("kind", "target", "reason", "times")}
-        | {"first": moment(row["first"]), "last": moment(row["last"])}
-        for row in rows
-    ]
+    return [_shown(row) for row in rows]
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    texts = {name: row[name] for name in ("kind", "target", "reason", "data", "times")}
+    return texts | {"first": moment(row["first"]), "last": moment(row["last"])}
+
+
+async def discard(database: Database, target: str | None) -> int:
+    """Forget what was set aside of one target, or all of it; return how many things."""
+    if target is None:
+        return await database.execute("DELETE FROM set_aside")
+    return await database.execute("DELETE FROM set_aside WHERE target = $1", target)
 
 
 async def prune(database: Database, days: int, limit: int) -> int:
@@ -75,7 +94,3 @@ async def prune(database: Database, days: int, limit: int) -> int:
         "DELETE FROM set_aside WHERE (kind, target) IN (SELECT kind, target FROM set_aside "
         f"WHERE {d.plus('last', str(days * 86400))} < {d.now} LIMIT {int(limit)})"
     )
-
-
-def _storable(text: str, characters: int) -> str:
-    return text[:characters].replace("\0", "\ufffd").encode(errors="replace").decode()

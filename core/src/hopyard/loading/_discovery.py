@@ -19,7 +19,7 @@ SITE = "site"
 
 # Command names, rooms of the core and top-level keys of the settings: none of them can be a plugin.
 _RESERVED = """
-demo up worker beat plugins config tasks run jobs explain schedule doctor db
+demo up worker beat plugins config tasks run jobs explain schedule doctor db set-aside new
 app broker builtin celery celeryapp cli core current engine errors hookspecs hopyard ledger loading local
 monitor notify plugin portal redaction settings specs supervise testing web
 alerts allow broker_url data database_url egress internal log people queues retention schedules strict

@@ -7,20 +7,29 @@ import contextlib
 import contextvars
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from hopyard import current
-from hopyard.specs import Health, HealthCheck
+from hopyard.ledger import set_aside
+from hopyard.specs import Health, HealthCheck, State
 
 
 async def _ledger() -> Health:
     database = current.get().client().database
     if fault := await database.pooler_fault():
         return Health(False, fault)
-    rows = await database.fetch("SELECT count(*) AS jobs FROM job_live")
-    return Health(True, f"{database.dialect.name}, {rows[0]['jobs']} live jobs", {"live": rows[0]["jobs"]})
+    rows = await database.fetch(
+        "SELECT count(*) AS jobs, "
+        f"count(CASE WHEN state = {State.PARKED:d} THEN 1 END) AS parked FROM job_live"
+    )
+    jobs, parked = rows[0]["jobs"], rows[0]["parked"]
+    detail = f"{database.dialect.name}, {jobs} live jobs"
+    if parked:
+        detail += f", {parked} of them parked: `hopyard jobs list --state parked` lists them"
+    return Health(not parked, detail, {"live": jobs, "parked": parked})
 
 
 async def _broker() -> Health:
@@ -47,11 +56,24 @@ async def _scheduler() -> Health:
     return Health(bool(rows), f"{rows[0]['holder']} leads" if rows else "no scheduler leads")
 
 
+async def _set_aside() -> Health:
+    """Say what could not be dealt with since a day, so that the rest went on."""
+    found = await set_aside.latest(current.get().client().database, seconds=86400)
+    if not found:
+        return Health(True, "nothing")
+    kinds = Counter(one["kind"] for one in found)
+    told = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))
+    last = found[0]
+    detail = f"{told}; the latest: {last['kind']} {last['target']}: {last['reason']}"
+    return Health(False, f"{detail} (`hopyard set-aside` lists them)", {"kinds": dict(kinds)})
+
+
 CHECKS = (
     HealthCheck("ledger", _ledger),
     HealthCheck("broker", _broker),
     HealthCheck("workers", _workers),
     HealthCheck("scheduler", _scheduler),
+    HealthCheck("set aside", _set_aside),
 )
 
 
