@@ -31,6 +31,8 @@ def unpack(raw: bytes, compression: object, limit: int) -> bytes:
 
 
 def _unpacker(compression: object) -> Any:
+    if not isinstance(compression, str):
+        raise ValueError(f"how it is packed is said by a {type(compression).__name__}, expected a text")
     if compression in _GZIP:
         return zlib.decompressobj(wbits=47)  # with zlib's header or gzip's, whichever it has
     if compression in _BZIP2:

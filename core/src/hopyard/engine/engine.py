@@ -29,6 +29,7 @@ from hopyard.engine.reconciler import Reconciler
 from hopyard.engine.record.followups import FollowUps
 from hopyard.engine.record.progress import ProgressWriter
 from hopyard.engine.record.recorder import Recorder
+from hopyard.engine.retry import failed_here
 from hopyard.engine.run.job_host import JobHost
 from hopyard.engine.run.jobs import Jobs, Outcome
 from hopyard.engine.run.runner import Runner
@@ -298,10 +299,13 @@ class Engine:
         begun = []
         for claim in found.claims:
             delivery = deliveries[claim.id]
-            celery = {"task": tasks[claim.task], "revoke": self._cancel_soon}
-            begun.append(
-                self._jobs.begin(claim, delivery, found.worker, self.slots[delivery.queue], **celery)
-            )
+            celery = {"task": tasks.get(claim.task), "revoke": self._cancel_soon}
+            try:
+                slots = self.slots[delivery.queue]
+                begun.append(self._jobs.begin(claim, delivery, found.worker, slots, **celery))
+            except Exception as error:
+                log.exception("job %s cannot be begun", claim.id)
+                self._recorder.add(failed_here(claim, error))
         self._events.begun(begun)
         if not self._claimer.busy:
             self._jobs.cancel_on_arrival.clear()

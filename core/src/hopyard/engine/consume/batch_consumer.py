@@ -148,15 +148,26 @@ class BatchConsumer:
             async with asyncio.timeout(seconds):
                 await event.wait()
 
+    def _read(self, queue: str, message: bytes) -> Delivery | Refused | None:
+        """Return what a message is; None if Celery's pool runs it."""
+        delivery = from_redis(queue, message)
+        if isinstance(delivery, Refused) or delivery.foreign is None:
+            return delivery
+        try:
+            return None if self._divert(delivery) else delivery
+        except Exception as error:
+            log.exception("a message of Celery's own task %s cannot be handed over", delivery.task)
+            return Refused(queue, f"Celery cannot take it: {error}", message, nothing)
+
     async def _begin(self, taken: Taken) -> None:
         """Claim a batch, however long the ledger is away; meanwhile no more than one other is taken."""
         left: dict[str, Delivery] = {}
         refused: list[Refused] = []
         for queue, message in taken.messages:
-            delivery = from_redis(queue, message)
+            delivery = self._read(queue, message)
             if isinstance(delivery, Refused):
                 refused.append(delivery)
-            elif delivery.foreign is None or not self._divert(delivery):
+            elif delivery is not None:
                 left[delivery.id] = delivery
         while left:
             claimed = await self._take([*left.values()])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from typing import Any, Final, NamedTuple
 from hopyard.broker.envelope import EMBED
 from hopyard.engine.consume.encoding import Unreadable, body_text
 from hopyard.ledger.values import MARK, is_job_id, job_id
+
+log = logging.getLogger("hopyard.engine")
 
 _NAME_CHARACTERS: Final = 500
 #: What Celery's own request adds, or what the row says by itself: not kept among the headers.
@@ -86,6 +89,9 @@ def from_redis(queue: str, raw: bytes) -> Delivery | Refused:
         return _delivery(queue, part, raw, nothing)
     except (Unfit, Unreadable) as error:
         return Refused(queue, str(error), raw, nothing)
+    except Exception as error:
+        log.exception("a message in %s cannot be read", queue)
+        return Refused(queue, f"it cannot be read: {type(error).__name__}", raw, nothing)
 
 
 def from_kombu(message: Any, acknowledge: Callable[[], object]) -> Delivery | Refused:
@@ -101,6 +107,9 @@ def from_kombu(message: Any, acknowledge: Callable[[], object]) -> Delivery | Re
         return _delivery(queue, part, b"", acknowledge)
     except (Unfit, Unreadable) as error:
         return Refused(queue, str(error), _kept(message), acknowledge)
+    except Exception as error:
+        log.exception("a message in %s cannot be read", queue)
+        return Refused(queue, f"it cannot be read: {type(error).__name__}", _kept(message), acknowledge)
 
 
 class _Part(NamedTuple):

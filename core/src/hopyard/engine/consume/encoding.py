@@ -20,7 +20,7 @@ def body_text(
     body: Any, content_type: Any, content_encoding: Any, compression: Any, *, in_base64: bool
 ) -> str:
     """Return a body as text. Raises `Unreadable`."""
-    if content_type not in _JSON:
+    if not isinstance(content_type, str) or content_type not in _JSON:
         raise Unreadable(f"its content type is {str(content_type)[:80]!r}, expected application/json")
     if not isinstance(body, str | bytes | bytearray | memoryview):
         raise Unreadable(f"its body is a {type(body).__name__}, expected text")
