@@ -72,7 +72,11 @@ async def test_a_worker_survives_whatever_its_tasks_do(place: Place, record_prop
         texts = {f"healthy {n}": "site.child_echo" if n % 5 == 0 else "site.echo" for n in range(20)}
         good = {text: await place.site.submit(task, text=text) for text, task in texts.items()}
         for handle, steps in jobs:
-            job = await place.site.ended(handle.id)
+            try:
+                job = await place.site.ended(handle.id)
+            except AssertionError as error:
+                error.add_note(f"seed {start}: {steps}")
+                raise
             if job["state"] == "dead":
                 assert job["error"]["kind"], (steps, job)
         for text, handle in good.items():
