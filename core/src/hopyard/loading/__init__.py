@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hopyard.loading._loader import examine_plugins, load_plugins
     from hopyard.loading._plugins import Plugins
     from hopyard.loading._records import DeclaredTask, PluginRecord, PluginState
+    from hopyard.loading._telling import EventTeller
 
 _HOME = {
     "Caller": "_callers",
@@ -23,6 +24,7 @@ _HOME = {
     "examine_plugins": "_loader",
     "load_plugins": "_loader",
     "Plugins": "_plugins",
+    "EventTeller": "_telling",
     "DeclaredTask": "_records",
     "PluginRecord": "_records",
     "PluginState": "_records",
@@ -33,6 +35,7 @@ __all__ = [
     "Caller",
     "Callers",
     "DeclaredTask",
+    "EventTeller",
     "PluginRecord",
     "PluginState",
     "Plugins",

@@ -22,6 +22,7 @@ from hopyard.loading._overrides import Effective, apply
 from hopyard.loading._records import Failure, PluginRecord, PluginState
 from hopyard.loading._telling import EventTeller
 from hopyard.plugin import Plugin
+from hopyard.routing import Admission, Route
 from hopyard.settings import Settings
 from hopyard.specs import (
     DeclaredSchedule,
@@ -179,6 +180,23 @@ class Plugins:
         """Whether an effect happened; the plugin that owns the task is asked first."""
         found: Reconciled | None = self._decide(
             "reconcile_effect", effect.task, Reconciled, {"effect": effect}, seconds=None
+        )
+        return found
+
+    def route(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Route | None:
+        """Where a call goes by the plugins' wish. A route to a queue that nobody declares is none."""
+        found: Route | None = self._decide(
+            "route_task", task, Route, {"task": task, "arguments": arguments, "person": person}
+        )
+        if found is not None and found.queue is not None and found.queue not in self.queues:
+            logger.error("%s is routed to the queue `%s`, which nobody declares", task, found.queue)
+            return None
+        return found
+
+    def admit(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Admission | None:
+        """Whether a call is taken by the plugins' wish."""
+        found: Admission | None = self._decide(
+            "admit_task", task, Admission, {"task": task, "arguments": arguments, "person": person}
         )
         return found
 
