@@ -87,6 +87,14 @@ class Plugins:
             )
         return self._loaded.instances[name]
 
+    def instance(self, cls: type[Plugin[Any]]) -> Plugin[Any]:
+        """The enabled plugin of a class. Raises PluginError with the reason if it is not enabled."""
+        for plugin in self._loaded.instances.values():
+            if isinstance(plugin, cls):
+                return plugin
+        names = [name for name, known in self._loaded.classes.items() if issubclass(known, cls)]
+        return self.get(names[0] if names else cls.__name__)
+
     @property
     def names(self) -> list[str]:
         """Enabled plugins, in the order in which they were loaded."""

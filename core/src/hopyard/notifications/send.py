@@ -1,4 +1,4 @@
-"""ProgressWriter a person something: stored first, then delivered by one job per channel."""
+"""Telling a person something: stored first, then delivered by one job per channel."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from hopyard import current
 from hopyard.ledger.values import NewJob, derived_id, job_id, new_id, plain_text
-from hopyard.notify.people import person
-from hopyard.notify.tasks import deliver
+from hopyard.notifications.people import person
+from hopyard.notifications.tasks import deliver
 from hopyard.tasks.declaration import Call
 
 
