@@ -25,6 +25,9 @@ from hopyard.engine.celery_node.strategy import strategy
 from hopyard.engine.engine import Engine
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import QueueMessage, new_id
+from hopyard.loading import PluginRecord, PluginState
+from hopyard.loading._contributions import Contributions
+from hopyard.plugin import Plugin, PluginSettings
 from hopyard.specs import State
 from kombu.message import Message
 
@@ -351,6 +354,18 @@ class Lab:
         calls = self.hopyard.task("site.call").function.__globals__["CALLS"]
         #: What the site's tasks call, by name.
         self.calls: dict[str, Callable[..., Any]] = calls
+
+    def plugin(self, name: str, cls: type[Plugin[Any]]) -> Plugin[Any]:
+        """Add one more enabled plugin, which has hooks and contributes nothing."""
+        plugins = self.hopyard.plugins
+        made = cls(name, PluginSettings())
+        plugins._hooks.check(cls, all_known=True)
+        plugins._hooks.register(name, made)
+        plugins._loaded.records[name] = PluginRecord(name, PluginState.ENABLED)
+        plugins._loaded.instances[name] = made
+        plugins._loaded.contributions[name] = Contributions()
+        plugins._settle()
+        return made
 
     async def worker(self, *, batches: bool = False) -> Worker:
         """Start the worker; with `batches` it takes messages from the broker by itself."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery import chain, chord, group
 from engines import Lab, Worker
+from hopyard.engine.record.followups import FollowUps
 from hopyard.errors import HopyardError, PayloadError
 from hopyard.ledger import cancelling, crashes, deadletters, workers
 from hopyard.specs import State
@@ -199,19 +200,22 @@ async def test_what_follows_a_job_that_keeps_killing_its_worker_is_given_up(canv
 async def test_a_worker_that_dies_before_it_stores_what_follows_is_made_up_for(
     canvas: Canvas, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.engine._followups, "due", lambda ids: [])
+    async def dies(self: FollowUps, ids: Any) -> None: ...
+
+    monkeypatch.setattr(FollowUps, "follow", dies)
     applied = await canvas.apply(chain(canvas.add(1, 2), canvas.add(10)))
     assert await canvas.result(applied) == 13
 
 
-async def test_two_followers_at_once_store_once(canvas: Canvas, worker: Worker) -> None:
-    follower = worker.engine._followups
-    follow = follower.follow
+async def test_two_followers_at_once_store_once(
+    canvas: Canvas, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow = FollowUps.follow
 
-    async def twice(ids: Any) -> None:
-        await asyncio.gather(follow(ids), follow(ids))
+    async def twice(self: FollowUps, ids: Any) -> None:
+        await asyncio.gather(follow(self, ids), follow(self, ids))
 
-    follower.follow = twice  # type: ignore[method-assign]
+    monkeypatch.setattr(FollowUps, "follow", twice)
     signature = canvas.add(1, 2)
     signature.link(canvas.tell_())
     await canvas.apply(signature)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hopyard.egress import Egress
 from hopyard.errors import EgressRefused, InvalidInput, NotifyError, RateLimited, TransientError
-from hopyard.notify.channels import built_in, deliver, fault, mask
+from hopyard.notifications.channels import built_in, deliver, fault, mask
 from hopyard.specs import Message, Notifier
 
 # Apprise looks at a module that this Python version announces the end of.

@@ -10,8 +10,8 @@ from engines import Lab
 from hopyard.errors import TransientError
 from hopyard.ledger import effects, story, workers
 from hopyard.ledger.values import derived_id, new_id
-from hopyard.notify import alert, channels, notify, person
-from hopyard.notify.tasks import deliver
+from hopyard.notifications import alert, channels, notify, person
+from hopyard.notifications.tasks import deliver
 from hopyard.redaction import register
 from hopyard.settings import Settings
 from hopyard.specs import Message, State

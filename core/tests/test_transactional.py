@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,7 +15,7 @@ from hopyard.errors import LedgerError, PayloadError
 from hopyard.ledger import migrations, workers
 from hopyard.ledger.database import Database, kept_statements, open_database
 from hopyard.ledger.engine import create_engine
-from hopyard.ledger.values import Done, QueueMessage
+from hopyard.ledger.values import Done, NewJob
 from hopyard.specs import State, TaskOptions
 from hopyard.tasks.transactional import submit_in
 from servers import fresh_database
@@ -34,7 +35,8 @@ class Producer:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.rung: list[QueueMessage] = []
+        self.rung: list[NewJob] = []
+        self.plugins = SimpleNamespace(callers=SimpleNamespace(of=lambda hook: ()))
 
     def client(self) -> Producer:
         return self
@@ -42,9 +44,8 @@ class Producer:
     def options(self, name: str) -> TaskOptions:
         return TaskOptions(queue="site")
 
-    async def ring(self, rings: list[QueueMessage]) -> bool:
-        self.rung += rings
-        return True
+    async def announce(self, jobs: list[NewJob]) -> None:
+        self.rung += [job for job in jobs if job.state == State.QUEUED]
 
     async def jobs(self) -> set[str]:
         rows = await self.database.fetch("SELECT j.id FROM job_live j JOIN job_outbox o ON o.id = j.id")

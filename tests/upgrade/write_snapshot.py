@@ -120,7 +120,7 @@ async def fill(hopyard: Hopyard) -> None:
 
 
 async def _requests() -> None:
-    from hopyard.notify import notify
+    from hopyard.notifications import notify
     from hopyard_ai import manager, store
 
     await notify("alice", "An old word", "from the release before", data={"n": 1})

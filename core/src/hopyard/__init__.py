@@ -12,69 +12,138 @@ from hopyard import current as _current
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
-    from hopyard.hookspecs import hookimpl
+    from hopyard.egress import Egress
+    from hopyard.errors import HopyardError
+    from hopyard.events import PluginEvent, TaskEvent
+    from hopyard.hookspecs import Role, hookimpl, hookspec
+    from hopyard.notifications import notify
     from hopyard.plugin import Plugin, PluginSettings
+    from hopyard.redaction import redact
+    from hopyard.routing import Admission, Route
     from hopyard.specs import (
         Category,
         Effect,
         Health,
         HealthCheck,
+        Message,
         Notifier,
         Queue,
         Reconciled,
         RetryPolicy,
         Rule,
         Schedule,
+        State,
         Tool,
+        Unique,
         Verdict,
+        tool_name,
     )
     from hopyard.tasks import Job, JobHandle, Status, Task, task
+    from hopyard.tasks.classify import classify
 
+#: Where each public name of this package is defined.
 _HOME = {
     "hopyard.app": ("Hopyard",),
-    "hopyard.hookspecs": ("hookimpl",),
-    "hopyard.plugin": ("Plugin", "PluginSettings"),
+    "hopyard.egress": ("Egress",),
+    "hopyard.errors": ("HopyardError",),
+    "hopyard.events": (
+        "PluginEvent",
+        "TaskEvent",
+    ),
+    "hopyard.hookspecs": (
+        "Role",
+        "hookimpl",
+        "hookspec",
+    ),
+    "hopyard.notifications": ("notify",),
+    "hopyard.plugin": (
+        "Plugin",
+        "PluginSettings",
+    ),
+    "hopyard.redaction": ("redact",),
+    "hopyard.routing": (
+        "Admission",
+        "Route",
+    ),
     "hopyard.specs": (
         "Category",
         "Effect",
         "Health",
         "HealthCheck",
+        "Message",
         "Notifier",
         "Queue",
         "Reconciled",
         "RetryPolicy",
         "Rule",
         "Schedule",
+        "State",
         "Tool",
+        "Unique",
         "Verdict",
+        "tool_name",
     ),
-    "hopyard.tasks": ("Job", "JobHandle", "Status", "Task", "task"),
+    "hopyard.tasks": (
+        "Job",
+        "JobHandle",
+        "Status",
+        "Task",
+        "task",
+    ),
+    "hopyard.tasks.classify": ("classify",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Admission",
     "Category",
     "Effect",
+    "Egress",
     "Health",
     "HealthCheck",
     "Hopyard",
+    "HopyardError",
     "Job",
     "JobHandle",
+    "Message",
     "Notifier",
     "Plugin",
+    "PluginEvent",
     "PluginSettings",
     "Queue",
     "Reconciled",
     "RetryPolicy",
+    "Role",
+    "Route",
     "Rule",
     "Schedule",
+    "State",
     "Status",
     "Task",
+    "TaskEvent",
     "Tool",
+    "Unique",
     "Verdict",
+    "classify",
     "hookimpl",
+    "hookspec",
+    "notify",
+    "redact",
     "task",
+    "tool_name",
 ]
+
+#: What plugins import: this package and these modules of it. All others may change from release to release.
+PUBLIC_MODULES = (
+    "hopyard.cli",
+    "hopyard.egress",
+    "hopyard.errors",
+    "hopyard.health",
+    "hopyard.jobs",
+    "hopyard.people",
+    "hopyard.schedules",
+    "hopyard.storage",
+)
 
 
 if not TYPE_CHECKING:  # a type checker reads the imports above

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import current, settings
 from hopyard.errors import ConfigError, HopyardError, LedgerError, MigrationMissing, PluginError, UnknownTask
+from hopyard.events import TaskEvent
 from hopyard.ledger import migrations
 from hopyard.ledger.database import Database, open_database
+from hopyard.ledger.values import NewJob, utcnow
 from hopyard.tasks.client import Client
 from hopyard.tasks.handle import JobHandle
 
@@ -148,7 +150,19 @@ class Hopyard:
         """Return connections of the caller's own, who closes them."""
         from hopyard.broker.publisher import open_publisher
 
-        return Client(self.open_database(), open_publisher(self.broker_url))
+        return Client(self.open_database(), open_publisher(self.broker_url), self._tell_sent)
+
+    def _tell_sent(self, jobs: Sequence[NewJob]) -> None:
+        """Tell the plugins' `on_task_sent` of jobs that were stored; nobody, where no plugin was needed."""
+        if callable(self._plugins) or "sent" not in self._plugins.teller.kinds:
+            return
+        now = utcnow()
+        self._plugins.teller.tell(
+            [
+                TaskEvent("sent", job.id, job.task, job.queue, now, person=job.person, eta=job.eta)
+                for job in jobs
+            ]
+        )
 
     async def close(self) -> None:
         """Close the running loop's connections."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from hopyard.hookspecs import hookimpl
 from hopyard.monitor.health import CHECKS
-from hopyard.notify.tasks import deliver
+from hopyard.notifications.tasks import deliver
 from hopyard.plugin import Plugin, PluginSettings
 from hopyard.specs import HealthCheck, Queue
 from hopyard.tasks import Task

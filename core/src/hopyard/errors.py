@@ -6,6 +6,7 @@ HopyardError
 ├── PayloadError             arguments or a result that do not fit the task's types, or are too large
 ├── SpecError                a value handed in by a plugin, a caller or the settings is wrong
 │   └── ScheduleError        a rule that is no rule: bad cron, bad zone, time in the past
+├── NotAdmitted              a plugin refused the call of a task
 ├── UnknownTask              no enabled plugin declares this task
 ├── UnknownJob               no such job in the ledger
 ├── BrokerError              the broker cannot be reached or started
@@ -102,6 +103,10 @@ class SpecError(HopyardError):
         self.expected = expected or message
         self.nearest = nearest
         super().__init__(message)
+
+
+class NotAdmitted(HopyardError):
+    """A plugin's `admit_task` refused the call; the message has the task and the reason."""
 
 
 class UnknownTask(HopyardError):

@@ -1,22 +1,36 @@
 """The hooks that a plugin may implement: the contract between core and plugins.
 
-Modes: *collect* returns data and runs under a time limit at start; an error or a hang ends only that
-plugin. *process* is called once in each process of a role. *decide* goes through the plugins until one
-answers; an error counts as no answer and is logged. All hooks are plain functions.
+All hooks are plain functions, never `async def`. Whatever one does wrong costs only its plugin:
+
+- *collect* hooks return data. Each is called once at start, in a thread of its own, within 5 s. An error, a
+  hang or a wrong value quarantines the plugin.
+- *process* hooks are called once in each process of a role.
+- *decide* hooks are asked one plugin after the other until one answers, first the plugin that owns the task.
+  An error or a wrong value counts as no answer and is logged. They run in a thread of their own for which the
+  caller waits 1 s at most; a hook that takes longer is not asked again.
+- *wrap* hooks put a context manager around a run.
+- *notify* hooks are told what happened, in lists, from a thread of the plugin's own. They touch no job.
+
+A notify or wrap hook that fails ten times in a row is switched off until the process ends; so is a decide,
+notify or wrap hook that hangs. The plugin's record says why. A hook that nobody implements costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
     import click
 
+    from hopyard.events import Event, PluginEvent, TaskEvent
+    from hopyard.routing import Admission, Route
     from hopyard.specs import Effect, HealthCheck, Notifier, Queue, Reconciled, Schedule, Verdict
-    from hopyard.tasks import Task
+    from hopyard.tasks import Job, Task
 
 PROJECT = "hopyard"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -73,12 +87,107 @@ class Decide:
     """First answer wins."""
 
     @hookspec
+    def route_task(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Route | None:
+        """Say to which queue one call goes, and with which priority; None for no opinion.
+
+        Called in the process that submits, before the job is stored, once for each call of a task, also by
+        Celery's `apply_async` and in canvas; not for jobs that a schedule fires or a stock producer sends.
+        `arguments` are JSON-like, by name. What the caller says (`options(queue=…)`) comes first; a queue
+        that no plugin declares counts as no answer.
+        """
+
+    @hookspec
+    def admit_task(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Admission | None:
+        """Say whether one call is taken; None for no opinion. Called as `route_task` is, and before it.
+
+        `Admission(refused="over your quota")` raises `NotAdmitted` with that reason in the caller, and
+        nothing is stored; `Admission(delay=60)` lets the job wait that long, in seconds.
+        """
+
+    @hookspec
     def classify_error(self, task: str, error: BaseException) -> Verdict | None:
-        """Say which category `error` is, raised by `task`; None for no opinion."""
+        """Say which category `error` is, raised by `task`; None for no opinion. Called in the worker."""
 
     @hookspec
     def reconcile_effect(self, effect: Effect) -> Reconciled | None:
         """Find out whether an action that was begun by an attempt that died has happened.
 
-        Called in a thread, so it may ask the other side. None for no opinion: then it is not repeated.
+        Called in a thread, so it may ask the other side: here the limit is the task's. None for no opinion:
+        then it is not repeated.
         """
+
+
+class Wrap:
+    """Around the run of a job."""
+
+    @hookspec
+    def run_task(self, job: Job) -> AbstractContextManager[Any] | AbstractAsyncContextManager[Any] | None:
+        """Return a context manager that is entered around each run of each plugin's tasks; None for none.
+
+        A plain one is entered where the task runs: in the task's own thread for `def`, on the event loop for
+        `async def` (it must not wait there), in the child process for `pool="process"`. An async one is
+        entered on the event loop. It sees the task's error, but cannot swallow it.
+
+        Around the plugin's own tasks an error of its own counts as the task's. Around the tasks of others it
+        changes nothing: it is logged and counted, and the task runs as if the wrapper were not there. To
+        enter and to leave an async one, or a plain one in a thread, may take 5 s each; then it is left
+        behind.
+        """
+
+
+class Notify:
+    """Told what happened, in lists, oldest first.
+
+    Each plugin has a queue for 10,000 events and a thread of its own; what does not fit is dropped, counted
+    and logged. `on_task_sent` is told in the process that submits, after the jobs are stored; all others in
+    the worker, and outcomes only after the ledger has taken them. A job that is cancelled before it ever ran
+    is not told of. The thread is given up where a call takes longer than 30 s.
+    """
+
+    @hookspec
+    def on_task_sent(self, events: Sequence[TaskEvent]) -> None:
+        """Jobs were submitted, and are stored."""
+
+    @hookspec
+    def on_task_started(self, events: Sequence[TaskEvent]) -> None:
+        """Attempts began."""
+
+    @hookspec
+    def on_task_progress(self, events: Sequence[TaskEvent]) -> None:
+        """Tasks said how far they are."""
+
+    @hookspec
+    def on_task_retried(self, events: Sequence[TaskEvent]) -> None:
+        """Attempts failed, and the jobs will be tried again at `eta`."""
+
+    @hookspec
+    def on_task_succeeded(self, events: Sequence[TaskEvent]) -> None:
+        """Jobs ended well."""
+
+    @hookspec
+    def on_task_failed(self, events: Sequence[TaskEvent]) -> None:
+        """Attempts failed, whether or not the jobs are tried again."""
+
+    @hookspec
+    def on_task_cancelled(self, events: Sequence[TaskEvent]) -> None:
+        """Jobs were cancelled while they ran."""
+
+    @hookspec
+    def on_task_dead(self, events: Sequence[TaskEvent]) -> None:
+        """Jobs ended dead: their last attempt failed."""
+
+    @hookspec
+    def on_task_parked(self, events: Sequence[TaskEvent]) -> None:
+        """Jobs wait for a plugin that this worker does not have."""
+
+    @hookspec
+    def on_plugin_quarantined(self, events: Sequence[PluginEvent]) -> None:
+        """Plugins failed: as they were loaded (told when a worker or scheduler starts), or later."""
+
+    @hookspec
+    def on_event(self, events: Sequence[Event]) -> None:
+        """All of the above, in the order in which it happened."""
+
+
+#: All of the core's specifications.
+SUBJECTS = (Collect, Process, Decide, Wrap, Notify)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, TypeVar, get_args
+from typing import ClassVar, Generic, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from hopyard import entrypoints  # noqa: F401 - before the first model: pydantic then reads those of all packages
+from hopyard import (
+    current,
+    entrypoints,  # noqa: F401 - before the first model: pydantic then reads those of all packages
+)
 
 
 class PluginSettings(BaseModel):
@@ -37,6 +40,16 @@ class Plugin(Generic[S]):
     def __init__(self, name: str, settings: S) -> None:
         self.name = name
         self.settings = settings
+
+    @classmethod
+    def current(cls) -> Self:
+        """Return this process's instance of the plugin, with its settings: `AI.current().settings.model`.
+
+        For tasks and other code that has no `self` of the plugin. Raises `PluginError` with the reason if the
+        plugin is not enabled here.
+        """
+        found: Self = current.get().plugins.instance(cls)
+        return found
 
     @classmethod
     def settings_model(cls) -> type[BaseModel]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hopyard import Hopyard
+from hopyard import Hopyard, storage
 from hopyard.errors import AuthenticationError, InvalidInput, TransientError
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import utcnow
@@ -26,9 +26,8 @@ async def hourly(text: str = "tell me the weather in Rome", **values: Any) -> Re
 async def once(text: str = "tell me the weather in Rome") -> Request:
     """A one-off whose time has come."""
     request = (await manager.create(f"in 20 minutes {text}", person="alice")).request
-    database = store.database()
     rule = '{"at": "2026-01-01T00:00:00+00:00", "zone": "UTC"}'
-    await database.execute("UPDATE ai_request SET rule = $2 WHERE id = $1", request.id, rule)
+    await storage.execute("UPDATE ai_request SET rule = $2 WHERE id = $1", request.id, rule)
     return request
 
 

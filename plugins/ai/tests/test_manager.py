@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hopyard import Hopyard
+from hopyard import Hopyard, storage
 from hopyard.errors import HopyardError, InvalidInput, ScheduleError, TransientError
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import new_id, utcnow
@@ -194,7 +194,7 @@ async def test_due_times_follow_the_persons_clocks_into_summer_time() -> None:
     request = await create("every weekday at 8:00 tell me the disk usage", now=now)
     from hopyard import rules
 
-    rows = await store.database().fetch("SELECT rule FROM ai_request WHERE id = $1", request.id)
+    rows = await storage.fetch("SELECT rule FROM ai_request WHERE id = $1", request.id)
     upcoming = rules.upcoming(rules.from_json(json.loads(rows[0]["rule"])), now, 3)
     assert [at.isoformat() for at in upcoming] == [
         "2027-03-26T07:00:00+00:00",

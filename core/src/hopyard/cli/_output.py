@@ -17,6 +17,7 @@ from hopyard.redaction import masked
 __all__ = ["emit", "json_option", "noise_to_stderr", "progress", "say", "stdout", "table"]
 
 Data = TypeVar("Data")
+Command = TypeVar("Command", bound="Callable[..., Any]")
 
 
 class Report(Protocol):
@@ -25,7 +26,9 @@ class Report(Protocol):
     def __call__(self, done: float, text: str = "") -> None: ...
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def json_option(command: Command) -> Command:
+    """Give a command the option `--json`, as its argument `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
 def emit(data: Data, as_json: bool, render: Callable[[Data], None], *, mask_names: bool = True) -> None:

@@ -82,7 +82,7 @@ def _plugins(settings: Settings, faults: Sequence[Fault]) -> Plugins | None:
 def _channels(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     """Yield a fault for each notification channel that nothing serves."""
     from hopyard.errors import Fault
-    from hopyard.notify.channels import fault, mask
+    from hopyard.notifications.channels import fault, mask
     from hopyard.settings import dotted
 
     for name, person in settings.people.items():

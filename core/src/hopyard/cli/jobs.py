@@ -184,12 +184,11 @@ def replay(
 
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.ledger import deadletters
-        from hopyard.ledger.values import QueueMessage
 
         client, rows = hopyard.client(), list[dict[str, Any]]()
         batch = chosen = await _found(client.database, wanted)
         while jobs := await deadletters.replay(client.database, batch, changes):
-            await client.ring([QueueMessage(*job[:6]) for job in jobs.values()])
+            await client.announce([*jobs.values()])
             rows += [{"id": old, "replay": job.id, "task": job.task} for old, job in jobs.items()]
             batch = replace(chosen, after=max(jobs))
             if len(jobs) < deadletters.BATCH:

@@ -24,9 +24,11 @@ from hopyard.engine.consume.delivery import Delivery, Refused
 from hopyard.engine.consume.message_consumer import FOREIGN_SLOTS, MessageConsumer
 from hopyard.engine.consume.receiver import Receiver
 from hopyard.engine.heartbeat import Heartbeat
+from hopyard.engine.observers import EndedRun, Observers
+from hopyard.engine.plugin_events import PluginEvents
 from hopyard.engine.processes.pool import ProcessPool
 from hopyard.engine.reconciler import Reconciler
-from hopyard.engine.record.followups import FollowUps
+from hopyard.engine.record.followups import FollowUps, FollowUpsObserver
 from hopyard.engine.record.progress import ProgressWriter
 from hopyard.engine.record.recorder import Recorder
 from hopyard.engine.retry import failed_here
@@ -40,6 +42,7 @@ from hopyard.ledger import cancelling, waiting, workers
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.engine.running import Running
+    from hopyard.ledger.values import Again, Done
     from hopyard.ledger.workers import Command
 
 log = logging.getLogger("hopyard.engine")
@@ -117,12 +120,18 @@ class Engine:
     def _put_together(self) -> None:
         hopyard, database = self._hopyard, self._database
         self._progress = ProgressWriter(database, self._loop)
-        host = JobHost(database, self._progress, self._running, self._wake)
+        self._observers = Observers(
+            self._events,
+            FollowUpsObserver(FollowUps(hopyard, self._client), self._background.spawn),
+            self._progress,
+            PluginEvents(hopyard.plugins.teller, self._running, lambda: self.number),
+        )
+        host = JobHost(database, self._observers, self._running, self._wake)
         self._processes = ProcessPool(host, hopyard.environment, hopyard.settings.worker.cancel_grace)
         self._runner = Runner(
             hopyard, host, self._processes, lambda job, limit: self._jobs.ignored_its_limit(job, limit)
         )
-        self._claimer = Claimer(hopyard.plugins, database, lambda: self.number)
+        self._claimer = Claimer(hopyard.plugins, database, lambda: self.number, self._observers.parked)
         self._jobs = Jobs(
             self._runner,
             self._running,
@@ -132,7 +141,6 @@ class Engine:
             look_again=lambda id_: self._background.spawn(self._notify_queued([id_])),
             spawn=self._background.spawn,
         )
-        self._followups = FollowUps(hopyard, self._client)
         self._recorder = Recorder(database, lambda: self.number, self._wake_all, self._written)
         # One worker leads for all: it looks after the queues of the others as well. Over connections of its
         # own: on a slow way jobs wait seconds for their turn at theirs.
@@ -198,6 +206,7 @@ class Engine:
         self._heartbeat.stop()
         asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result(timeout=30)
         self._hopyard.plugins.stop_process("worker")
+        self._hopyard.plugins.teller.close()
 
     async def _drain(self, grace: float) -> None:
         self._draining = True
@@ -306,21 +315,19 @@ class Engine:
             except Exception as error:
                 log.exception("job %s cannot be begun", claim.id)
                 self._recorder.add(failed_here(claim, error))
-        self._events.begun(begun)
+        self._observers.begun(begun)
         if not self._claimer.busy:
             self._jobs.cancel_on_arrival.clear()
         return found
 
     def _ended(self, running: Running, outcome: Outcome) -> None:
-        self._events.ended(running, outcome)
+        self._observers.ended([EndedRun(running, outcome)])
         if outcome is not None:
-            self._followups.ended(running.claim)
             self._recorder.add(outcome)
         self._wake(running.slots)
 
-    def _written(self, ids: Sequence[str], refused: Sequence[str]) -> None:
-        if due := self._followups.due(ids):
-            self._background.spawn(self._followups.follow(due))
+    def _written(self, outcomes: Sequence[Done | Again], refused: Sequence[str]) -> None:
+        self._observers.recorded(outcomes, refused)
         if refused:
             self._background.spawn(self._notify_queued(refused))
 

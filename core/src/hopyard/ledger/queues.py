@@ -45,6 +45,12 @@ async def resume(database: Database, queue: str) -> int:
         )
 
 
+async def depths(database: Database) -> dict[str, int]:
+    """Return how many live jobs each queue has."""
+    rows = await database.fetch("SELECT queue, count(*) AS jobs FROM job_live GROUP BY queue ORDER BY queue")
+    return {row["queue"]: int(row["jobs"]) for row in rows}
+
+
 async def overview(database: Database, known: Iterable[str]) -> list[dict[str, Any]]:
     """Return each known queue, and each with live jobs, with its counts by state."""
     rows = await database.fetch(

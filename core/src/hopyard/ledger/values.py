@@ -100,6 +100,7 @@ def plain_text(text: str) -> str:
 
 
 def utcnow() -> datetime:
+    """Return the time now, in UTC."""
     return datetime.now(UTC)
 
 

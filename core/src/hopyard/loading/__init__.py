@@ -9,17 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hopyard.loading._callers import Caller, Callers
     from hopyard.loading._discovery import RESERVED, installed_names
     from hopyard.loading._loader import examine_plugins, load_plugins
     from hopyard.loading._plugins import Plugins
     from hopyard.loading._records import DeclaredTask, PluginRecord, PluginState
+    from hopyard.loading._telling import EventTeller
 
 _HOME = {
+    "Caller": "_callers",
+    "Callers": "_callers",
     "RESERVED": "_discovery",
     "installed_names": "_discovery",
     "examine_plugins": "_loader",
     "load_plugins": "_loader",
     "Plugins": "_plugins",
+    "EventTeller": "_telling",
     "DeclaredTask": "_records",
     "PluginRecord": "_records",
     "PluginState": "_records",
@@ -27,7 +32,10 @@ _HOME = {
 
 __all__ = [
     "RESERVED",
+    "Caller",
+    "Callers",
     "DeclaredTask",
+    "EventTeller",
     "PluginRecord",
     "PluginState",
     "Plugins",

@@ -18,7 +18,8 @@ import pluggy
 from hopyard import current
 from hopyard.checks import nearest
 from hopyard.errors import PluginError, SpecError
-from hopyard.hookspecs import PROJECT, Collect, Decide, Process
+from hopyard.hookspecs import PROJECT, SUBJECTS
+from hopyard.loading._callers import Caller
 from hopyard.loading._importing import error_text, traceback_text
 from hopyard.loading._records import Failure
 from hopyard.plugin import Plugin
@@ -36,7 +37,7 @@ class Hooks:
         self.time_limit = time_limit
         self._manager = pluggy.PluginManager(PROJECT)
         self._owners: dict[str, str] = {}
-        for subject in (Collect, Process, Decide):
+        for subject in SUBJECTS:
             self._add(subject, "hopyard")
 
     def add_specs(self, name: str, cls: type[Plugin[Any]]) -> None:
@@ -122,23 +123,12 @@ class Hooks:
                 return implementation.function(*(arguments[name] for name in implementation.argnames))
         return None
 
-    def decide(self, hook: str, arguments: Mapping[str, Any], *, first: str, answer: type[Any]) -> Any:
-        """The first answer, asking the plugin `first` before the others; an error is logged and no answer."""
-        plugins = self.implemented(hook)
-        for plugin in sorted(plugins, key=lambda name: name != first):
-            try:
-                result = self.call(hook, plugin, arguments)
-            except Exception as error:  # a broken opinion must not decide over a job
-                logger.exception("plugin %s: %s raised %s: no answer", plugin, hook, error_text(error))
-                continue
-            if result is None:
-                continue
-            if isinstance(result, answer):
-                return result
-            logger.error(
-                "plugin %s: %s returned %r, not a %s: no answer", plugin, hook, result, answer.__name__
-            )
-        return None
+    def callers(self, hook: str) -> list[Caller]:
+        """Return the implementations of a hook, in the order in which they are asked."""
+        return [
+            Caller(found.plugin_name, hook, found.function, tuple(found.argnames))
+            for found in self._implementations(hook)
+        ]
 
     def _add(self, subject: type, owner: str) -> None:
         self._manager.add_hookspecs(subject)

@@ -31,8 +31,9 @@ from hopyard.loading._importing import (
     pass_interrupt,
     traceback_text,
 )
+from hopyard.loading._loaded import Loaded, roll_back, set_failed
 from hopyard.loading._ordering import check_required, load_order
-from hopyard.loading._plugins import Loaded, Plugins, roll_back, set_failed
+from hopyard.loading._plugins import Plugins
 from hopyard.loading._records import Failure, PluginRecord, PluginState
 from hopyard.plugin import Plugin
 from hopyard.settings import Settings, dotted

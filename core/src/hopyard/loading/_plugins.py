@@ -6,17 +6,23 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from hopyard.errors import ConfigError, Fault, HopyardError, PluginError
+from hopyard.errors import ConfigError, Fault, PluginError
+from hopyard.events import PluginEvent
 from hopyard.hookspecs import Role
-from hopyard.loading._contributions import Contributions, check_references
+from hopyard.loading._callers import DECIDE_SECONDS, Callers
+from hopyard.loading._contributions import check_references
 from hopyard.loading._hooks import Hooks
 from hopyard.loading._importing import announced, error_text, pass_interrupt
+from hopyard.loading._loaded import Loaded, Withdrawn, refusal, roll_back
 from hopyard.loading._overrides import Effective, apply
 from hopyard.loading._records import Failure, PluginRecord, PluginState
+from hopyard.loading._telling import EventTeller
 from hopyard.plugin import Plugin
+from hopyard.routing import Admission, Route
 from hopyard.settings import Settings
 from hopyard.specs import (
     DeclaredSchedule,
@@ -35,25 +41,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hopyard.loading")
 
 
-@dataclass(slots=True)
-class Loaded:
-    """What the loader has found so far; `Plugins` shows it."""
-
-    records: dict[str, PluginRecord] = field(default_factory=dict)
-    classes: dict[str, type[Plugin[Any]]] = field(default_factory=dict)
-    instances: dict[str, Plugin[Any]] = field(default_factory=dict)
-    """The enabled plugins, in loading order."""
-    contributions: dict[str, Contributions] = field(default_factory=dict)
-
-
-class Withdrawn(NamedTuple):
-    """What a plugin was while it was enabled."""
-
-    instance: Plugin[Any]
-    contributions: Contributions
-    record: PluginRecord
-
-
 class Plugins:
     """The plugins of this process. Made by `load_plugins`.
 
@@ -69,6 +56,12 @@ class Plugins:
         self._effective: Effective
         #: By the plugin that was withdrawn after loading: itself, and those that left with it.
         self._withdrawn: dict[str, dict[str, Withdrawn]] = {}
+        #: Who implements the hooks that are called again and again.
+        self.callers = Callers(hooks, self._note_failures)
+        #: Tells plugins what happened.
+        self.teller = EventTeller(self.callers, self._note_dropped)
+        self._started = False
+        self._told_failed: set[str] = set()
         self._settle()
         self._order = list(loaded.instances)
 
@@ -93,6 +86,14 @@ class Plugins:
                 f"plugin {name} is {record.state}: {record.reason}", stage=record.stage, hint=record.hint
             )
         return self._loaded.instances[name]
+
+    def instance(self, cls: type[Plugin[Any]]) -> Plugin[Any]:
+        """The enabled plugin of a class. Raises PluginError with the reason if it is not enabled."""
+        for plugin in self._loaded.instances.values():
+            if isinstance(plugin, cls):
+                return plugin
+        names = [name for name, known in self._loaded.classes.items() if issubclass(known, cls)]
+        return self.get(names[0] if names else cls.__name__)
 
     @property
     def names(self) -> list[str]:
@@ -175,22 +176,49 @@ class Plugins:
 
     def decide(self, hook: str, **arguments: Any) -> Any:
         """The first answer that is not None; an error counts as no opinion and is logged."""
-        return self._hooks.decide(hook, arguments, first="", answer=object)
+        return self._decide(hook, "", object, arguments)
 
     def classify(self, task: str, error: BaseException) -> Verdict | None:
         """Which category an error is that `task` raised; the plugin that owns the task is asked first."""
-        owner = task.partition(".")[0]
-        verdict: Verdict | None = self._hooks.decide(
-            "classify_error", {"task": task, "error": error}, first=owner, answer=Verdict
-        )
+        arguments = {"task": task, "error": error}
+        verdict: Verdict | None = self._decide("classify_error", task, Verdict, arguments)
         return verdict
 
     def reconcile(self, effect: Effect) -> Reconciled | None:
         """Whether an effect happened; the plugin that owns the task is asked first."""
-        found: Reconciled | None = self._hooks.decide(
-            "reconcile_effect", {"effect": effect}, first=effect.task.partition(".")[0], answer=Reconciled
+        found: Reconciled | None = self._decide(
+            "reconcile_effect", effect.task, Reconciled, {"effect": effect}, seconds=None
         )
         return found
+
+    def route(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Route | None:
+        """Where a call goes by the plugins' wish. A route to a queue that nobody declares is none."""
+        found: Route | None = self._decide(
+            "route_task", task, Route, {"task": task, "arguments": arguments, "person": person}
+        )
+        if found is not None and found.queue is not None and found.queue not in self.queues:
+            logger.error("%s is routed to the queue `%s`, which nobody declares", task, found.queue)
+            return None
+        return found
+
+    def admit(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Admission | None:
+        """Whether a call is taken by the plugins' wish."""
+        found: Admission | None = self._decide(
+            "admit_task", task, Admission, {"task": task, "arguments": arguments, "person": person}
+        )
+        return found
+
+    def _decide(
+        self,
+        hook: str,
+        task: str,
+        answer: type[Any],
+        arguments: Mapping[str, Any],
+        *,
+        seconds: float | None = DECIDE_SECONDS,
+    ) -> Any:
+        owner = task.partition(".")[0]
+        return self.callers.decide(hook, arguments, first=owner, answer=answer, seconds=seconds)
 
     def start_process(
         self, role: Role, only: Iterable[str] | None = None, *, time_limit: float | None = None
@@ -213,6 +241,8 @@ class Plugins:
                     self._hooks.start(name, role, seconds)
             except Failure as failure:
                 self._withdraw(name, failure)
+        self._started = True
+        self._tell_failed()
 
     def stop_process(self, role: Role) -> None:
         """Call `stop_process` of all plugins, the last loaded first; errors are logged."""
@@ -320,7 +350,33 @@ class Plugins:
         roll_back(loaded, self._hooks, name, failure)
         self._settle()
         self._withdrawn[name] = {one: was for one, was in before.items() if one not in loaded.instances}
+        self._tell_failed()
         self.check()
+
+    def _tell_failed(self) -> None:
+        """Tell of each failed plugin once, in a process that has started its role."""
+        if not self._started:
+            return
+        failed = [record for record in self.records if record.failed]
+        now = datetime.now(UTC)
+        self.teller.tell(
+            [
+                PluginEvent(record.name, record.state.value, record.stage, record.reason, record.hint, now)
+                for record in failed
+                if record.name not in self._told_failed
+            ]
+        )
+        self._told_failed = {record.name for record in failed}
+
+    def _note_failures(self, name: str, failures: int, off: Mapping[str, str]) -> None:
+        record = self._loaded.records[name]
+        self._loaded.records[name] = replace(record, hook_failures=failures, switched_off=off)
+        if off != record.switched_off:
+            self.callers.resolve()
+            self.teller.resolve()
+
+    def _note_dropped(self, name: str, dropped: int) -> None:
+        self._loaded.records[name] = replace(self._loaded.records[name], dropped_events=dropped)
 
     def _settle(self) -> None:
         """Withdraw plugins whose references lead to withdrawn ones, then merge the settings again."""
@@ -339,43 +395,5 @@ class Plugins:
                 break
         absent = {record.name for record in self.records if record.state is not PluginState.ENABLED}
         self._effective = apply(self.settings, self._loaded.contributions, absent)
-
-
-def roll_back(loaded: Loaded, hooks: Hooks, name: str, failure: Failure) -> None:
-    """Take out a plugin, all that it contributed and those that require it."""
-    hooks.unregister(name)
-    loaded.instances.pop(name, None)
-    loaded.contributions.pop(name, None)
-    set_failed(loaded, name, failure)
-    for other, instance in list(loaded.instances.items()):
-        if name in instance.requires:
-            reason = f"it requires the plugin `{name}`, which is {failure.state}"
-            hint = f"see what `hopyard plugins` says about `{name}`"
-            roll_back(loaded, hooks, other, Failure("requires", reason, hint))
-
-
-def set_failed(loaded: Loaded, name: str, failure: Failure) -> None:
-    """Write a failure into the plugin's record and the log."""
-    record = replace(
-        loaded.records[name],
-        state=failure.state,
-        reason=failure.reason,
-        hint=failure.hint,
-        stage=failure.stage,
-        faults=failure.faults,
-        traceback=failure.traceback,
-    )
-    loaded.records[name] = record
-    if record.failed:
-        logger.warning(
-            "plugin %s is %s (%s): %s; %s", name, record.state, record.stage, record.reason, record.hint
-        )
-
-
-def refusal(records: list[PluginRecord]) -> HopyardError:
-    """One error for all plugins that may not fail."""
-    if all(record.faults for record in records):
-        return ConfigError([fault for record in records for fault in record.faults])
-    lines = [f"plugin {record.name} is {record.state}: {record.reason} ({record.hint})" for record in records]
-    lines.append("start is refused, since `plugins.strict` or their `on_failure` asks for it")
-    return PluginError("\n".join(lines), stage=records[0].stage, hint="`hopyard plugins` shows them")
+        self.callers.resolve()
+        self.teller.resolve()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,6 +51,12 @@ class PluginRecord:
     required: bool = False
     faults: tuple[Fault, ...] = ()
     traceback: str = ""
+    hook_failures: int = 0
+    """How often its decide, wrap and notify hooks failed in this process."""
+    switched_off: Mapping[str, str] = field(default_factory=dict)
+    """Its hooks that are called no more in this process, with the reason."""
+    dropped_events: int = 0
+    """Events that its notify hooks were not told, since its queue was full."""
 
     @property
     def failed(self) -> bool:

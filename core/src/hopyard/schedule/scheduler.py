@@ -18,7 +18,7 @@ from hopyard import rules
 from hopyard.broker import envelope
 from hopyard.errors import HopyardError
 from hopyard.ledger import cancelling, leader
-from hopyard.ledger.values import NewJob, QueueMessage, micros, new_id, utcnow
+from hopyard.ledger.values import NewJob, micros, new_id, utcnow
 from hopyard.schedule import store
 from hopyard.schedule.store import Stored
 
@@ -133,7 +133,7 @@ class Scheduler:
             await tx.execute_many("UPDATE schedule SET next_due = $2, last_due = $3 WHERE name = $1", steps)
         if cancelled:
             await cancelling.cancel(self._database, cancelled, "its schedule was due again")
-        await self._client.ring([QueueMessage(*job[:6]) for job in jobs])
+        await self._client.announce(jobs)
         return len(found)
 
     async def _follow(self, term: int) -> int:
@@ -155,7 +155,7 @@ class Scheduler:
                 "UPDATE schedule SET last_due = $2 WHERE name = $1",
                 [(stored.schedule.name, due) for stored, due in found],
             )
-        await self._client.ring([QueueMessage(*job[:6]) for job in jobs])
+        await self._client.announce(jobs)
         return len(ended)
 
     async def _insert(

@@ -182,10 +182,21 @@ async def exists(tx: Connection, name: str) -> bool:
     return bool(await tx.fetch("SELECT 1 AS found FROM schedule WHERE name = $1", name))
 
 
-async def listed(tx: Connection, limit: int = 1000) -> list[Stored]:
-    """Return schedules by name. One that cannot be read is left out: `hopyard doctor` tells of it."""
+async def existing(tx: Connection, d: Dialect, names: Any) -> set[str]:
+    """Return those of the names (as `Database.list` gives them) that are schedules."""
+    rows = await tx.fetch(f"SELECT name FROM schedule WHERE name {d.texts('$1')}", names)
+    return {row["name"] for row in rows}
+
+
+async def listed(tx: Connection, limit: int = 1000, *, owner: str | None = None) -> list[Stored]:
+    """Return schedules by name. One that cannot be read is left out: `hopyard doctor` tells of it.
+
+    With `owner` only those whose names begin with that plugin's name and a dot.
+    """
     found = []
-    for row in await tx.fetch(f"SELECT {_COLUMNS} FROM schedule ORDER BY name LIMIT $1", limit):
+    where = f"WHERE substr(name, 1, {len(owner) + 1}) = $2" if owner else ""
+    statement = f"SELECT {_COLUMNS} FROM schedule {where} ORDER BY name LIMIT $1"
+    for row in await tx.fetch(statement, limit, *([f"{owner}."] if owner else ())):
         try:
             found.append(_stored(row))
         except Exception as error:  # noqa: BLE001 - logged: the others can be shown

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from hopyard import portal
@@ -56,9 +56,16 @@ class _Batch(NamedTuple):
 class Client:
     """Everything that a producer needs, bound to one event loop."""
 
-    def __init__(self, database: Database, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        sent: Callable[[Sequence[NewJob]], None] | None = None,
+    ) -> None:
+        """`sent` is told of jobs once they are stored; it must neither wait nor raise."""
         self.database = database
         self.publisher = publisher
+        self._sent = sent
         self._waiting: deque[_Batch] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._busy = False
@@ -94,16 +101,14 @@ class Client:
             await open_groups(tx, self.database.dialect, sizes)
             for start in range(0, len(jobs), _BATCH):
                 new |= await tx.insert_jobs(jobs[start : start + _BATCH])
-        await self.ring(
-            [QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new]
-        )
+        await self.announce([job for job in jobs if job.id in new])
 
     async def submit_unique(self, job: NewJob, unique: Unique) -> str:
         """Store a job that is unique by key; return the id of the job that holds the key now."""
         id_, new = await submit_unique(self.database, job, unique)
-        if new and job.state == State.QUEUED:
-            await self.ring([QueueMessage(*job[:6])])
-        if not new:
+        if new:
+            await self.announce([job])
+        else:
             log.info("%s was not stored beside job %s, which holds the key %s", job.task, id_, unique.key)
         return id_
 
@@ -127,9 +132,17 @@ class Client:
 
     async def _stored(self, jobs: Sequence[NewJob], fresh: bool) -> set[str]:
         new, at, entry = await self.database.submit(jobs, fresh=fresh)
-        rings = [QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED and job.id in new]
-        await self.ring(rings, at, entry)
+        await self.announce([job for job in jobs if job.id in new], at, entry)
         return new
+
+    async def announce(self, jobs: Sequence[NewJob], at: Any = None, entry: str | None = None) -> None:
+        """Send the messages of jobs that were just stored, and tell plugins of them.
+
+        `at` and `entry` are as for `ring`.
+        """
+        if self._sent is not None:
+            self._sent(jobs)
+        await self.ring([QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED], at, entry)
 
     async def _store(self, batch: list[_Batch]) -> None:
         jobs = [job for part in batch for job in part.jobs]

@@ -24,6 +24,7 @@ from hopyard.broker import envelope
 from hopyard.errors import PayloadError, PluginError
 from hopyard.ledger.values import NewJob, job_id, new_id, utcnow
 from hopyard.specs import RetryPolicy, State, TaskOptions, Tool, Unique
+from hopyard.tasks.deciding import decided, plugins_decide
 from hopyard.tasks.handle import JobHandle
 from hopyard.tasks.job import Job, current_job
 from hopyard.tasks.options import MAX_ID, check_options, later, moment_with_zone
@@ -281,6 +282,7 @@ class Call(Generic[P, R]):
         later = self.eta is not None and self.eta > utcnow()
         state, eta = (State.SCHEDULED, self.eta) if later else (State.QUEUED, None)
         what = f"{task.name}: the arguments"
+        decides = plugins_decide()
         for args, kwargs in calls:
             if not isinstance(kwargs, Mapping):
                 raise PayloadError(f"{what} are {checks.shown(kwargs)}, expected them by name in a mapping")
@@ -294,9 +296,10 @@ class Call(Generic[P, R]):
             if origin or not check:
                 headers = envelope.headers(id_, task.name, root=root, parent=parent, kwargsrepr=shown)
             body = checked(body, what)
-            yield NewJob(
+            job = NewJob(
                 id_, task.name, queue, priority, body, headers, state, eta, None, None, parent, root, person
             )
+            yield decided(job, self.queue, self.priority) if decides else job
 
 
 class TaskSync(Generic[P, R]):

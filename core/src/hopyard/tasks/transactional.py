@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopyard import current, portal
 from hopyard.errors import LedgerError
-from hopyard.ledger.values import NewJob, QueueMessage, utcnow
+from hopyard.ledger.values import NewJob, utcnow
 from hopyard.specs import State
 
 if TYPE_CHECKING:
@@ -53,18 +53,18 @@ def _store(session: Session, jobs: Sequence[NewJob], identity: str) -> None:
     from sqlalchemy import event
 
     _check(session, identity)
-    queued: list[NewJob] = []
+    new: list[NewJob] = []
     for start in range(0, len(jobs), _BATCH):
-        queued += _insert(session, jobs[start : start + _BATCH])
+        new += _insert(session, jobs[start : start + _BATCH])
     if _PENDING not in session.info:
         session.info[_PENDING] = []
         event.listen(session, "after_commit", _committed)
         event.listen(session, "after_rollback", _rolled_back)
-    session.info[_PENDING] += [QueueMessage(*job[:6]) for job in queued]
+    session.info[_PENDING] += new
 
 
 def _insert(session: Session, jobs: Sequence[NewJob]) -> list[NewJob]:
-    """Store those jobs whose ids are in neither the live table nor history; return those that are to run now.
+    """Store those jobs whose ids are in neither the live table nor history; return those that are new.
 
     The same id is the same job, also twice in one transaction.
     """
@@ -81,18 +81,19 @@ def _insert(session: Session, jobs: Sequence[NewJob]) -> list[NewJob]:
     # Looked for afterwards: it may have ended while the insert waited for whoever had the same id.
     over = delete(job_live).where(job_live.c.id.in_(new), exists().where(job_history.c.id == job_live.c.id))
     new -= {str(id_) for id_ in session.scalars(over.returning(job_live.c.id))}
-    queued = [*{job.id: job for job in jobs if job.id in new and job.state == State.QUEUED}.values()]
+    stored_now = [*{job.id: job for job in jobs if job.id in new}.values()]
+    queued = [job for job in stored_now if job.state == State.QUEUED]
     if queued:
         entries = insert(job_outbox).on_conflict_do_nothing()
         session.execute(entries, [{"id": job.id, "created": now} for job in queued])
-    return queued
+    return stored_now
 
 
 def _committed(session: Session) -> None:
     if session.get_nested_transaction() is None:  # the end of a savepoint is not the commit
         # Jobs of a savepoint that was rolled back are among them: their messages find no row.
-        rings, session.info[_PENDING] = session.info[_PENDING], []
-        asyncio.run_coroutine_threadsafe(_ring(rings), portal.loop())
+        jobs, session.info[_PENDING] = session.info[_PENDING], []
+        asyncio.run_coroutine_threadsafe(_announce(jobs), portal.loop())
 
 
 def _rolled_back(session: Session) -> None:
@@ -100,8 +101,8 @@ def _rolled_back(session: Session) -> None:
         session.info[_PENDING] = []
 
 
-async def _ring(rings: list[QueueMessage]) -> None:
-    await current.get().client().ring(rings)
+async def _announce(jobs: list[NewJob]) -> None:
+    await current.get().client().announce(jobs)
 
 
 def _check(session: Session, identity: str) -> None:

@@ -58,7 +58,7 @@ class AI(Plugin[AISettings]):
 
         if not task.startswith("ai.") or "pydantic_ai" not in sys.modules:
             return None
-        from hopyard.tasks.classify import classify
+        from hopyard import classify
 
         from hopyard_ai.agent import providers
 

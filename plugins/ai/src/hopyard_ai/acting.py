@@ -8,10 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from hopyard import Job
+from hopyard import Job, notify, storage
 from hopyard.errors import JobCancelled, StaleFence
-from hopyard.ledger.values import derived_id, utcnow
-from hopyard.notify import notify
+from hopyard.storage import derived_id, utcnow
 
 from hopyard_ai import store
 from hopyard_ai.agent.context import Context, Past
@@ -100,8 +99,9 @@ async def _postpone(request: Request, run: Run, until: datetime) -> Run:
     again = act.options(
         eta=until, person=request.person, id=derived_id(run.id, "postponed", str(run.postponed + 1))
     )
-    job = again.job((), {"request": request.id, "due": run.due})
-    await store.submit_with(job, run.id, state="postponed", postponed=run.postponed + 1)
+    async with storage.transaction() as tx:
+        await tx.submit(again, request=request.id, due=run.due)
+        await store.write_run(tx, run.id, state="postponed", postponed=run.postponed + 1)
     return await store.get_run(run.id)
 
 
@@ -125,16 +125,11 @@ async def _wait_for_approval(job: Job, request: Request, run: Run, outcome: Outc
 
 async def _finish(request: Request, run: Run, outcome: Outcome) -> Run:
     await _tell(request, run, request.title, outcome.answer, "done")
-    jobs = [
-        act.options(person=one.person, id=derived_id(run.id, "then", one.id)).job(
-            (), {"request": one.id, "due": run.due}
-        )
-        for one in await store.dependents(request.id)
-    ]
+    dependents = await store.dependents(request.id)
     earlier = {call["id"]: call for call in run.calls}
     calls = [*(earlier | {call.id: asdict(call) for call in outcome.calls}).values()]
     # In one transaction: who waits for this result must not run before it is there.
-    async with store.submitting(jobs) as tx:
+    async with storage.transaction() as tx:
         await store.write_run(
             tx,
             run.id,
@@ -150,7 +145,10 @@ async def _finish(request: Request, run: Run, outcome: Outcome) -> Run:
             finished=True,
         )
         if request.kind != "periodic" and not request.after and not request.next_times:
-            await store.update_request(tx, request.id, store.database().dialect.now, state="completed")
+            await store.update_request(tx, request.id, state="completed")
+        for one in dependents:
+            then = act.options(person=one.person, id=derived_id(run.id, "then", one.id))
+            await tx.submit(then, request=one.id, due=run.due)
     return await store.get_run(run.id)
 
 

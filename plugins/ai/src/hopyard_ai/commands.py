@@ -219,11 +219,9 @@ def _tell_job(id_: str, as_json: bool) -> None:
 @json_option
 def inbox(user: str | None, limit: int, as_json: bool) -> None:
     """Show what people were told, and how it was delivered."""
-    from hopyard.ledger import readers
+    from hopyard import people
 
-    from hopyard_ai import store
-
-    found = _do(lambda: readers.notifications(store.database(), person=user, limit=limit))
+    found = _do(lambda: people.inbox(user, limit))
     emit(found, as_json, _render_inbox)
 
 

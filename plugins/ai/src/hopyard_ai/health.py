@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from hopyard import Health, Hopyard
+from hopyard import Health
 
 from hopyard_ai.agent import providers
 from hopyard_ai.models import Connection
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 def settings() -> AISettings:
     """Return the plugin's settings in this process."""
-    found: AISettings = Hopyard.current().plugins.get("ai").settings
-    return found
+    from hopyard_ai import AI
+
+    return AI.current().settings
 
 
 #: One client, with its connections, for each model and event loop.

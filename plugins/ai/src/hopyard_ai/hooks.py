@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hopyard.hookspecs import hookspec
+from hopyard import hookspec
 
 
 @dataclass(frozen=True, slots=True)

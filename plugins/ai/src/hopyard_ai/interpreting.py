@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from hopyard import Hopyard, Rule, rules
+from hopyard import Rule, schedules
 from hopyard.errors import HopyardError, ScheduleError
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -52,8 +52,9 @@ async def understand(text: str, *, now: datetime, zone: str) -> Understood:
     try:
         parsed = when.parse(text, now=now, zone=zone)
     except ScheduleError as error:
-        settings = Hopyard.current().plugins.get("ai").settings
-        if settings.model == OFFLINE:
+        from hopyard_ai.health import settings
+
+        if settings().model == OFFLINE:
             raise
         return await _by_model(text, now, zone, error)
     return Understood(
@@ -84,13 +85,13 @@ async def _by_model(text: str, now: datetime, zone: str, first: ScheduleError) -
     if len(given) != 1:
         raise first
     rule = Rule(at=found.at, every=found.every_seconds, rrule=found.rrule, zone=zone, anchor=now)
-    if rules.next_after(rule, now) is None:
-        raise ScheduleError(f"that time has passed: {rules.describe(rule)}")
+    if schedules.next_after(rule, now) is None:
+        raise ScheduleError(f"that time has passed: {schedules.describe(rule)}")
     return Understood(
         rule,
         found.instruction,
         found.instruction[:60],
-        rules.describe(rule),
+        schedules.describe(rule),
         recurring=found.at is None,
         reminder=_reminds(text),
     )

@@ -6,12 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from hopyard import Rule, Schedule
+from hopyard import Rule, Schedule, schedules, storage
 from hopyard.errors import InvalidInput, ScheduleError
-from hopyard.ledger.values import derived_id, new_id, utcnow
-from hopyard.notify import person as known_person
-from hopyard.rules import zone_of
-from hopyard.schedule import store as schedules
+from hopyard.people import person as known_person
+from hopyard.schedules import zone_of
+from hopyard.storage import derived_id, new_id, utcnow
 
 from hopyard_ai import store
 from hopyard_ai.interpreting import Understood, understand
@@ -74,11 +73,10 @@ def _zone(name: str) -> str:
 
 
 async def _insert(request: Request, rule: Rule | None) -> None:
-    database = store.database()
-    async with database.transaction() as tx:
-        new = await store.insert_request(tx, request, rule, database.dialect.now)
+    async with storage.transaction() as tx:
+        new = await store.insert_request(tx, request, rule)
         if new and rule is not None:
-            await schedules.put(tx, database.dialect, schedule(request.id, rule), person=request.person)
+            await schedules.put(schedule(request.id, rule), person=request.person, tx=tx)
 
 
 def schedule(request: str, rule: Rule) -> Schedule:
@@ -123,12 +121,11 @@ async def update(
         changes["kind"] = _kind(understood, request.kind)
     if not changes:
         raise InvalidInput("nothing to change: give a title, an instruction or a time")
-    database = store.database()
-    async with database.transaction() as tx:
-        await store.update_request(tx, request.id, database.dialect.now, **changes)
+    async with storage.transaction() as tx:
+        await store.update_request(tx, request.id, **changes)
         if rule is not None:
             own = replace(schedule(request.id, rule), enabled=state == "active")
-            await schedules.put(tx, database.dialect, own, person=request.person)
+            await schedules.put(own, person=request.person, tx=tx)
     return await store.get_request(request.id)
 
 
@@ -143,9 +140,7 @@ def _kind(understood: Understood, before: Kind | None = None) -> Kind:
 def _json(rule: Rule | None) -> str | None:
     import json
 
-    from hopyard import rules
-
-    return json.dumps(rules.to_json(rule)) if rule else None
+    return json.dumps(schedules.rule_to_json(rule)) if rule else None
 
 
 async def pause(id_: str) -> Request:
@@ -165,14 +160,11 @@ async def complete(id_: str) -> Request:
 
 async def _set_state(id_: str, state: str, *, enabled: bool) -> Request:
     request = await store.find_request(id_)
-    database = store.database()
-    async with database.transaction() as tx:
-        await store.update_request(tx, request.id, database.dialect.now, state=state)
+    async with storage.transaction() as tx:
+        await store.update_request(tx, request.id, state=state)
         if not request.after:
             try:
-                stored = await schedules.edit(
-                    tx, database.dialect, store.schedule_name(request.id), enabled=enabled
-                )
+                stored = await schedules.edit(store.schedule_name(request.id), enabled=enabled, tx=tx)
             except ScheduleError as error:
                 raise InvalidInput(f"request {request.id} has no schedule any more: {error}") from error
             if enabled and stored.next_due is None:
@@ -186,10 +178,9 @@ async def _set_state(id_: str, state: str, *, enabled: bool) -> Request:
 async def delete(id_: str) -> None:
     """Remove a request; its runs stay for the record."""
     request = await store.find_request(id_)
-    database = store.database()
-    async with database.transaction() as tx:
-        await store.update_request(tx, request.id, database.dialect.now, state="deleted")
-        await tx.execute("DELETE FROM schedule WHERE name = $1", store.schedule_name(request.id))
+    async with storage.transaction() as tx:
+        await store.update_request(tx, request.id, state="deleted")
+        await schedules.delete(store.schedule_name(request.id), missing_ok=True, tx=tx)
 
 
 async def run_now(id_: str) -> str:
@@ -205,13 +196,12 @@ async def answer(id_: str, text: str) -> str:
 
     request = await store.find_request(id_)
     run = await store.waiting_run(request.id, "asking")
-    database = store.database()
     said = [*await store.answers(request.id), text]
-    async with database.transaction() as tx:
-        await store.update_request(tx, request.id, database.dialect.now, answers=json.dumps(said))
     again = act.options(person=request.person, id=derived_id(run.id, "answer", str(len(said))))
-    job = again.job((), {"request": request.id, "due": run.due})
-    await store.submit_with(job, run.id, state="running", job_id=job.id)
+    async with storage.transaction() as tx:
+        await store.update_request(tx, request.id, answers=json.dumps(said))
+        job = await tx.submit(again, request=request.id, due=run.due)
+        await store.write_run(tx, run.id, state="running", job_id=job.id)
     return job.id
 
 
@@ -221,8 +211,9 @@ async def approve(id_: str, *, yes: bool) -> str:
     run = await store.waiting_run(request.id, "approval")
     agreed = {str(call["id"]): yes for call in run.pending}
     again = act.options(person=request.person, id=derived_id(run.id, "approval", *sorted(agreed)))
-    job = again.job((), {"request": request.id, "due": run.due, "approvals": agreed})
-    await store.submit_with(job, run.id, state="running", job_id=job.id)
+    async with storage.transaction() as tx:
+        job = await tx.submit(again, request=request.id, due=run.due, approvals=agreed)
+        await store.write_run(tx, run.id, state="running", job_id=job.id)
     return job.id
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from hopyard import Hopyard, Rule, rules
+from hopyard import Rule, schedules, storage
 from hopyard.errors import InvalidInput
-from hopyard.ledger.database import Connection, Database, Row
-from hopyard.ledger.values import NewJob, QueueMessage, moment, utcnow
-from hopyard.specs import State
+from hopyard.storage import Row, Transaction, moment
 
 from hopyard_ai.models import Request, Run
 
@@ -25,19 +22,14 @@ _RUN = (
 )
 
 
-def database() -> Database:
-    """Return the ledger's database of this loop."""
-    return Hopyard.current().client().database
-
-
 def schedule_name(request: str) -> str:
     """Return the name of a request's schedule."""
     return f"ai.request.{request}"
 
 
 def _request(row: Row) -> Request:
-    rule = rules.from_json(json.loads(row["rule"])) if row["rule"] else None
-    upcoming = rules.upcoming(rule, utcnow(), 5) if rule and row["state"] == "active" else []
+    rule = schedules.rule_from_json(json.loads(row["rule"])) if row["rule"] else None
+    upcoming = schedules.preview(rule) if rule and row["state"] == "active" else []
     return Request(
         id=str(row["id"]),
         person=row["person"],
@@ -65,8 +57,9 @@ def _at(value: Any) -> datetime:
     return found
 
 
-async def insert_request(tx: Connection, request: Request, rule: Rule | None, now: str) -> bool:
-    """Store a new request; `now` is the dialect's expression. False: one of that id is there already."""
+async def insert_request(tx: Transaction, request: Request, rule: Rule | None) -> bool:
+    """Store a new request. False: one of that id is there already."""
+    now = tx.sql.now
     added = await tx.execute(
         f"INSERT INTO ai_request ({_REQUEST}, updated) "
         f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', {now}, {now}) ON CONFLICT (id) DO NOTHING",
@@ -75,7 +68,7 @@ async def insert_request(tx: Connection, request: Request, rule: Rule | None, no
         request.kind,
         request.title,
         request.instruction,
-        json.dumps(rules.to_json(rule)) if rule else None,
+        json.dumps(schedules.rule_to_json(rule)) if rule else None,
         request.zone,
         request.when,
         request.state,
@@ -84,10 +77,11 @@ async def insert_request(tx: Connection, request: Request, rule: Rule | None, no
     return bool(added)
 
 
-async def update_request(tx: Connection, id_: str, now: str, **values: Any) -> None:
+async def update_request(tx: Transaction, id_: str, **values: Any) -> None:
     """Change columns of a request."""
     sets = ", ".join(f"{name} = ${n}" for n, name in enumerate(values, 2))
-    await tx.execute(f"UPDATE ai_request SET {sets}, updated = {now} WHERE id = $1", id_, *values.values())
+    statement = f"UPDATE ai_request SET {sets}, updated = {tx.sql.now} WHERE id = $1"
+    await tx.execute(statement, id_, *values.values())
 
 
 async def get_request(id_: str, *, deleted: bool = False) -> Request:
@@ -100,7 +94,7 @@ async def get_request(id_: str, *, deleted: bool = False) -> Request:
 
 async def stored_request(id_: str) -> Request | None:
     """Return the request of an id, deleted or not; None if there is none."""
-    rows = await database().fetch(f"SELECT {_REQUEST} FROM ai_request WHERE id = $1", id_)
+    rows = await storage.fetch(f"SELECT {_REQUEST} FROM ai_request WHERE id = $1", id_)
     return _request(rows[0]) if rows else None
 
 
@@ -114,7 +108,7 @@ async def find_request(part: str) -> Request:
         return await get_request(wanted)
     rows: Sequence[Row] = ()
     if re.fullmatch(r"[0-9a-f-]{1,36}", wanted):
-        rows = await database().fetch(
+        rows = await storage.fetch(
             f"SELECT {_REQUEST} FROM ai_request WHERE state <> 'deleted' AND "
             "(CAST(id AS text) LIKE $1 || '%' OR CAST(id AS text) LIKE '%' || $1) LIMIT 2",
             wanted,
@@ -128,7 +122,7 @@ async def find_request(part: str) -> Request:
 
 async def answers(id_: str) -> list[str]:
     """Return what the person answered to questions about a request."""
-    rows = await database().fetch("SELECT answers FROM ai_request WHERE id = $1", id_)
+    rows = await storage.fetch("SELECT answers FROM ai_request WHERE id = $1", id_)
     return list(json.loads(rows[0]["answers"])) if rows else []
 
 
@@ -136,11 +130,10 @@ async def requests(
     *, person: str | None = None, states: Sequence[str] = ("active", "paused"), limit: int = 100
 ) -> list[Request]:
     """Return requests, the newest first."""
-    d = database().dialect
-    where = f"state {d.texts('$1')}" + (" AND person = $2" if person else "")
-    rows = await database().fetch(
+    where = f"state {storage.sql().texts('$1')}" + (" AND person = $2" if person else "")
+    rows = await storage.fetch(
         f"SELECT {_REQUEST} FROM ai_request WHERE {where} ORDER BY id DESC LIMIT {int(limit)}",
-        database().list(states),
+        storage.listed(states),
         *([person] if person else []),
     )
     return [_request(row) for row in rows]
@@ -148,7 +141,7 @@ async def requests(
 
 async def dependents(id_: str) -> list[Request]:
     """Return the active requests that run after this one."""
-    rows = await database().fetch(
+    rows = await storage.fetch(
         f"SELECT {_REQUEST} FROM ai_request WHERE after_id = $1 AND state = 'active'", id_
     )
     return [_request(row) for row in rows]
@@ -181,10 +174,9 @@ async def begin_run(id_: str, request: str, due: datetime, job: str) -> Run:
     A run that waited (postponed, for an answer, for approval) or failed is taken up by a later job; one that
     another job works on is returned as it is: `job` says whose it is.
     """
-    db = database()
-    await db.execute(
+    await storage.execute(
         f"INSERT INTO ai_run (id, request_id, due, job_id, state, postponed, started) "
-        f"VALUES ($1, $2, $3, $4, 'running', 0, {db.dialect.now}) ON CONFLICT (id) DO UPDATE "
+        f"VALUES ($1, $2, $3, $4, 'running', 0, {storage.sql().now}) ON CONFLICT (id) DO UPDATE "
         "SET job_id = excluded.job_id, state = 'running', finished = NULL "
         "WHERE ai_run.job_id <> excluded.job_id "
         "AND ai_run.state IN ('postponed', 'asking', 'approval', 'failed')",
@@ -198,7 +190,7 @@ async def begin_run(id_: str, request: str, due: datetime, job: str) -> Run:
 
 async def get_run(id_: str) -> Run:
     """Return a run. Raises `InvalidInput`."""
-    rows = await database().fetch(f"SELECT {_RUN} FROM ai_run WHERE id = $1", id_)
+    rows = await storage.fetch(f"SELECT {_RUN} FROM ai_run WHERE id = $1", id_)
     if not rows:
         raise InvalidInput(f"there is no run {id_}")
     return _run(rows[0])
@@ -206,44 +198,28 @@ async def get_run(id_: str) -> Run:
 
 async def messages(id_: str) -> str | None:
     """Return the messages of a run that waits for approvals."""
-    rows = await database().fetch("SELECT messages FROM ai_run WHERE id = $1", id_)
+    rows = await storage.fetch("SELECT messages FROM ai_run WHERE id = $1", id_)
     return rows[0]["messages"] if rows else None
 
 
 async def update_run(id_: str, *, finished: bool = False, **values: Any) -> Run:
     """Change columns of a run; values that are no scalars are stored as JSON."""
-    await write_run(database(), id_, finished=finished, **values)
+    async with storage.transaction() as tx:
+        await write_run(tx, id_, finished=finished, **values)
     return await get_run(id_)
 
 
-async def write_run(tx: Connection | Database, id_: str, *, finished: bool = False, **values: Any) -> None:
+async def write_run(tx: Transaction, id_: str, *, finished: bool = False, **values: Any) -> None:
     """Change columns of a run, where the caller's transaction is."""
-    now = database().dialect.now
     plain = [json.dumps(v, default=str) if isinstance(v, dict | list) else v for v in values.values()]
     sets = ", ".join(f"{name} = ${n}" for n, name in enumerate(values, 2))
-    end = f", finished = {now}" if finished else ""
+    end = f", finished = {tx.sql.now}" if finished else ""
     await tx.execute(f"UPDATE ai_run SET {sets}{end} WHERE id = $1", id_, *plain)
-
-
-async def submit_with(job: NewJob, run: str, **values: Any) -> None:
-    """Store a job together with changes of the run that it takes up, and ring for it."""
-    async with submitting([job]) as tx:
-        await write_run(tx, run, **values)
-
-
-@asynccontextmanager
-async def submitting(jobs: Sequence[NewJob]) -> AsyncIterator[Connection]:
-    """One transaction that also stores jobs; they are rung for once it has committed."""
-    client = Hopyard.current().client()
-    async with client.database.transaction() as tx:
-        yield tx
-        await tx.insert_jobs(jobs)
-    await client.ring([QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED])
 
 
 async def runs(request: str, limit: int = 10) -> list[Run]:
     """Return a request's runs, the latest due first."""
-    rows = await database().fetch(
+    rows = await storage.fetch(
         f"SELECT {_RUN} FROM ai_run WHERE request_id = $1 ORDER BY due DESC LIMIT {int(limit)}", request
     )
     return [_run(row) for row in rows]

@@ -39,7 +39,7 @@ async def create_ai_reminder(
     after: str | None = None,
 ) -> Reminder:
     """Store a request in plain English, such as "every weekday at 8 tell me the disk usage"."""
-    from hopyard.ledger.values import derived_id
+    from hopyard.storage import derived_id
 
     from hopyard_ai.manager import create
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hopyard import Hopyard, Job
 from hopyard.errors import HopyardError, TaskError
-from hopyard.ledger.values import derived_id
+from hopyard.storage import derived_id
 
 from hopyard_ai.agent.executor import ToolSpec
 from hopyard_ai.hooks import AITool

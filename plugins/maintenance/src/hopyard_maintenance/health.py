@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from hopyard import Hopyard, Job
-from hopyard.monitor.health import run_checks
+from hopyard import Job, health
 
 from hopyard_maintenance.state import tell_changes
 from hopyard_maintenance.tasks import Check, HealthReport, new_reference
@@ -14,10 +13,10 @@ from hopyard_maintenance.tasks import Check, HealthReport, new_reference
 
 async def check_all(job: Job) -> HealthReport:
     """Run all checks at once, and alert about each that changed."""
-    checks = Hopyard.current().plugins.health_checks
-    job.progress(0, len(checks), "checking")
-    done = await run_checks(checks)
-    job.progress(len(checks), len(checks), "checked")
+    total = health.count()
+    job.progress(0, total, "checking")
+    done = await health.check_all()
+    job.progress(total, total, "checked")
     await tell_changes({f"{one.plugin}.{one.name}": (one.ok, one.detail) for one in done})
     return HealthReport(
         reference=new_reference(),

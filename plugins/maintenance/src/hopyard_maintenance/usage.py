@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import psutil
-from hopyard import Hopyard
+from hopyard import jobs, storage
 
 from hopyard_maintenance.state import tell_changes
 from hopyard_maintenance.tasks import Disk, ResourceUsage, new_reference
@@ -22,9 +22,11 @@ _CPU_SECONDS = 0.3
 
 async def sample() -> ResourceUsage:
     """Measure, keep the sample, remove old ones, and alert where a threshold was crossed since last time."""
-    settings: MaintenanceSettings = Hopyard.current().plugins.get("maintenance").settings
+    from hopyard_maintenance import Maintenance
+
+    settings = Maintenance.current().settings
     usage = await asyncio.to_thread(_measure, settings)
-    usage.queues = await _queues()
+    usage.queues = await jobs.queue_depths()
     found = _judge(usage, settings)
     usage.warnings = [detail for ok, detail in found.values() if not ok]
     await _keep(usage, settings.keep_samples_days)
@@ -53,15 +55,6 @@ def _measure(settings: MaintenanceSettings) -> ResourceUsage:
     )
 
 
-async def _queues() -> dict[str, int]:
-    rows = (
-        await Hopyard.current()
-        .client()
-        .database.fetch("SELECT queue, count(*) AS jobs FROM job_live GROUP BY queue ORDER BY queue")
-    )
-    return {row["queue"]: int(row["jobs"]) for row in rows}
-
-
 def _judge(usage: ResourceUsage, settings: MaintenanceSettings) -> dict[str, tuple[bool, str]]:
     """Return, by what was judged, whether it is below its threshold, and in words."""
     found = {
@@ -86,11 +79,10 @@ def _judge(usage: ResourceUsage, settings: MaintenanceSettings) -> dict[str, tup
 
 
 async def _keep(usage: ResourceUsage, days: float) -> None:
-    database = Hopyard.current().client().database
-    d = database.dialect
+    d = storage.sql()
     old = f"{d.plus('at', 'CAST($1 AS double precision) * 86400')} < {d.now}"
-    await database.execute(
+    await storage.execute(
         f"INSERT INTO maintenance_sample (at, data) VALUES ({d.now}, $1) ON CONFLICT DO NOTHING",
         usage.model_dump_json(),
     )
-    await database.execute(f"DELETE FROM maintenance_sample WHERE {old}", days)
+    await storage.execute(f"DELETE FROM maintenance_sample WHERE {old}", days)

@@ -15,6 +15,7 @@ from celery.worker import state
 from celery.worker.control import Panel
 
 from hopyard.broker.envelope import headers_of
+from hopyard.engine.observers import EndedRun, Observer
 from hopyard.engine.running import Running
 from hopyard.ledger.values import Again, Done
 from hopyard.specs import State
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _active, _query = Panel.data["active"], Panel.data["query_task"]
 
 
-class CeleryEvents:
+class CeleryEvents(Observer):
     """Keeps Celery's tables and sends its events, for one worker."""
 
     def __init__(self, main: MainThread) -> None:
@@ -45,8 +46,12 @@ class CeleryEvents:
                 self._send("task-received", running, **_received(running))
                 self._send("task-started", running)
 
-    def ended(self, running: Running, outcome: Done | Again | None) -> None:
-        """Say that a job no longer runs; without an outcome it was given to another worker."""
+    def ended(self, runs: Sequence[EndedRun]) -> None:
+        """Say that jobs no longer run."""
+        for running, outcome in runs:
+            self._ended(running, outcome)
+
+    def _ended(self, running: Running, outcome: Done | Again | None) -> None:
         state.requests.pop(running.original, None)
         state.total_count[running.claim.task] += 1
         if not self._watched or outcome is None:

@@ -41,10 +41,17 @@ class Claimed:
 class Claimer:
     """Claims for one worker; each claim has a number of its own."""
 
-    def __init__(self, plugins: Plugins, database: Database, worker: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        plugins: Plugins,
+        database: Database,
+        worker: Callable[[], int],
+        parked: Callable[[Sequence[Claim], str], None],
+    ) -> None:
         self._plugins = plugins
         self._database = database
         self._worker = worker
+        self._parked = parked
         self._counter = 0
         #: Claims under way.
         self.busy = 0
@@ -113,6 +120,7 @@ class Claimer:
             await self._persist(
                 "parked", waiting.park_claimed, self._database, claim.id, claim.claim, number, reason
             )
+            self._parked([claim], reason)
         return [claim for claim in claims if claim.task in tasks]
 
     async def give_back(self, jobs: Sequence[tuple[str, int]], number: int, entry: str | None = None) -> None:

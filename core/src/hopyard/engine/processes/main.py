@@ -12,7 +12,8 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from hopyard import current, portal
 from hopyard.app import Hopyard
@@ -20,6 +21,7 @@ from hopyard.engine.processes.pool import CANCEL, claim_from
 from hopyard.engine.processes.process import resident
 from hopyard.engine.retry import describe
 from hopyard.engine.run.runner import nobody_cancelled
+from hopyard.engine.run.wrapping import Wrappers
 from hopyard.errors import JobCancelled
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
@@ -27,6 +29,9 @@ from hopyard.ledger.values import Claim, Progress
 from hopyard.monitor import logs
 from hopyard.tasks.classify import classify
 from hopyard.tasks.job import Job, current_job
+
+if TYPE_CHECKING:
+    from hopyard.tasks import Task
 
 
 class ChildHost:
@@ -115,9 +120,7 @@ def _answer(hopyard: Hopyard, host: ChildHost, claim: Claim, checkpoint: Mapping
         host.say({"memory": resident(os.getpid())})  # its parent looks now and then only
         host.busy = True
         host.check(claim.id, claim.claim)
-        value = task.function(**values)
-        if task.is_async:
-            value = _on_portal(value)
+        value = _value(hopyard, job, task, values)
         host.busy = False
         return {"result": task.payload.dump_result(value)}
     except BaseException as error:  # noqa: BLE001 - whatever a task raises is told to the parent
@@ -128,6 +131,18 @@ def _answer(hopyard: Hopyard, host: ChildHost, claim: Claim, checkpoint: Mapping
         current_job.reset(token)
         if os.getpid() != process:  # the task forked, and the child came back: it has nothing to answer
             os._exit(0)
+
+
+def _value(hopyard: Hopyard, job: Job, task: Task[..., Any], values: dict[str, Any]) -> Any:
+    """Return what a task returns, within what plugins put around its run."""
+    function = partial(task.function, **values)
+    callers = hopyard.plugins.callers
+    if not callers.of("run_task"):
+        return _on_portal(function()) if task.is_async else function()
+    wrappers = Wrappers(callers, job)
+    if task.is_async:
+        return _on_portal(wrappers.on_loop(function))
+    return wrappers.run(function, portal.loop())
 
 
 def _described(hopyard: Hopyard, task: str, error: BaseException) -> dict[str, Any]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.broker import envelope
+from hopyard.engine.observers import EndedRun, Observer
 from hopyard.errors import LedgerError, LedgerUnavailable
 from hopyard.ledger import following, set_aside
 from hopyard.ledger.set_aside import SetAside
-from hopyard.ledger.values import NewJob, QueueMessage, job_id, new_id, renamed
+from hopyard.ledger.values import NewJob, job_id, new_id, renamed
 from hopyard.specs import State
 from hopyard.tasks import canvas
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.ledger.database import Connection
     from hopyard.ledger.following import FinishedJob
-    from hopyard.ledger.values import Claim
+    from hopyard.ledger.values import Again, Done
     from hopyard.tasks.client import Client
 
 log = logging.getLogger("hopyard.engine")
@@ -37,20 +38,6 @@ class FollowUps:
         self._hopyard = hopyard
         self._client = client
         self._database = client.database
-        self._ended: set[str] = set()
-
-    def ended(self, claim: Claim) -> None:
-        """Remember a job that ends here, if something follows it."""
-        if claim.linked:
-            self._ended.add(claim.id)
-
-    def due(self, written: Iterable[str]) -> list[str]:
-        """Return those of jobs whose outcome is written that have followers; forget them."""
-        if not self._ended:
-            return []
-        due = self._ended.intersection(written)
-        self._ended -= due
-        return [*due]
 
     async def rest(self) -> None:
         """Store what nobody has stored in time."""
@@ -98,9 +85,7 @@ class FollowUps:
             await set_aside.add(tx, self._database.dialect.now, expansion.set_aside)
             jobs = await self._with_free_ids(tx, expansion.jobs)
             new = await tx.insert_jobs(jobs) if jobs else set()
-        await self._client.ring(
-            [QueueMessage(*job[:6]) for job in jobs if job.id in new and job.state == State.QUEUED]
-        )
+        await self._client.announce([job for job in jobs if job.id in new])
 
     async def _with_free_ids(self, tx: Connection, jobs: Sequence[NewJob]) -> list[NewJob]:
         """Give new ids to jobs that were given up once: a replay has brought their chain or chord back."""
@@ -108,6 +93,26 @@ class FollowUps:
             return []
         taken = await following.given_up(tx, self._database, [job.id for job in jobs])
         return [_renamed(job) if job.id in taken else job for job in jobs]
+
+
+class FollowUpsObserver(Observer):
+    """Has the followers of jobs stored as soon as their outcome is written."""
+
+    def __init__(self, followups: FollowUps, spawn: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        self._followups = followups
+        self._spawn = spawn
+        #: Jobs that ended here, that something follows, and whose outcome is not written yet.
+        self._ended: set[str] = set()
+
+    def ended(self, runs: Sequence[EndedRun]) -> None:
+        self._ended |= {
+            run.running.claim.id for run in runs if run.outcome is not None and run.running.claim.linked
+        }
+
+    def recorded(self, outcomes: Sequence[Done | Again], refused: Sequence[str]) -> None:
+        if due := self._ended.intersection(outcome.id for outcome in outcomes):
+            self._ended -= due
+            self._spawn(self._followups.follow([*due]))
 
 
 def _renamed(job: NewJob) -> NewJob:

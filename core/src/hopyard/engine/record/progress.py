@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hopyard import portal
+from hopyard.engine.observers import Observer
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
@@ -18,7 +19,7 @@ log = logging.getLogger("hopyard.engine")
 _SECONDS: Final = 0.5
 
 
-class ProgressWriter:
+class ProgressWriter(Observer):
     """Takes progress from any thread, and writes it from the engine's loop."""
 
     def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
@@ -27,9 +28,9 @@ class ProgressWriter:
         self._latest: dict[str, Progress] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    def note(self, progress: Progress) -> None:
+    def progressed(self, progress: Sequence[Progress]) -> None:
         """Take progress; never waits."""
-        self._latest[progress.id] = progress
+        self._latest |= {one.id: one for one in progress}
         portal.call_soon(self._loop, self._arm)
 
     def _arm(self) -> None:

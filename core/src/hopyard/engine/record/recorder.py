@@ -39,7 +39,7 @@ class Recorder:
         database: Database,
         worker: Callable[[], int],
         caught_up: Callable[[], None],
-        written: Callable[[Sequence[str], Sequence[str]], None],
+        written: Callable[[Sequence[Done | Again], Sequence[str]], None],
     ) -> None:
         self._database = database
         self._worker = worker
@@ -107,10 +107,7 @@ class Recorder:
         refused = [outcome.id for outcome in batch if outcome.id not in ours]
         for id_ in refused:
             log.warning("job %s was no longer ours: its outcome was refused", id_)
-        try:
-            self._written([outcome.id for outcome in batch], refused)
-        except Exception:
-            log.exception("who looks at recorded outcomes failed")
+        self._written(batch, refused)
 
     async def _halve(
         self,
@@ -139,5 +136,6 @@ class Recorder:
                 log.warning("the end of job %s cannot be stored: %r", refused.id, error)
                 await asyncio.sleep(pause)
             else:
+                self._written([refused], [])
                 return
         log.error("the end of job %s is given up: it runs again once this worker has left", refused.id)

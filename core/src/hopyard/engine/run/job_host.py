@@ -10,7 +10,7 @@ from hopyard.errors import JobCancelled, StaleFence
 from hopyard.ledger import notes
 
 if TYPE_CHECKING:
-    from hopyard.engine.record.progress import ProgressWriter
+    from hopyard.engine.observers import Observer
     from hopyard.engine.running import Running
     from hopyard.engine.slots import Slots
     from hopyard.ledger.database import Database
@@ -23,18 +23,18 @@ class JobHost:
     def __init__(
         self,
         database: Database,
-        progress: ProgressWriter,
+        observers: Observer,
         running: Mapping[str, Running],
         wake: Callable[[Slots], None],
     ) -> None:
         self._database = database
-        self._progress = progress
+        self._observers = observers
         self._running = running
         self._wake = wake
 
     def note(self, progress: Progress) -> None:
         """Take progress, from any thread."""
-        self._progress.note(progress)
+        self._observers.progressed([progress])
 
     async def save(self, id_: str, claim: int, data: Mapping[str, Any]) -> None:
         """Store a checkpoint under the job's fence."""

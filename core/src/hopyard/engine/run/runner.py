@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hopyard.engine.retry import Retry, describe
 from hopyard.engine.run.deadlines import Deadline, Deadlines
 from hopyard.engine.run.threads import Ended, Threads
+from hopyard.engine.run.wrapping import Wrappers
 from hopyard.errors import JobCancelled, StaleFence, TimeLimitExceeded
 from hopyard.ledger.values import Again, Claim, Done
 from hopyard.specs import State
@@ -40,6 +41,7 @@ class Runner:
         self._host = host
         self._processes = processes
         self.retry = Retry(hopyard.plugins)
+        self._callers = hopyard.plugins.callers
         self._threads = Threads()
         self._deadlines = Deadlines(GRACE_SECONDS, partial(_ignored, ignored))
 
@@ -77,15 +79,31 @@ class Runner:
         if task.payload.job_parameter:
             values[task.payload.job_parameter] = job
         own(job)
+        # Nothing is put around a run where no plugin wants that.
+        wrappers = Wrappers(self._callers, job) if self._callers.of("run_task") else None
         if task.is_async:
-            ended = Ended(await self._on_loop(task, values, limit))
+            ended = Ended(await self._on_loop(task, values, limit, wrappers))
         else:
-            ended = await self._in_thread(task, values, limit)
+            ended = await self._in_thread(task, values, limit, wrappers)
         if ended.error is None:
             ended.value = task.payload.dump_result(ended.value)
         return ended
 
-    async def _on_loop(self, task: Task[..., Any], values: dict[str, Any], limit: float) -> Any:
+    async def _on_loop(
+        self, task: Task[..., Any], values: dict[str, Any], limit: float, wrappers: Wrappers | None
+    ) -> Any:
+        try:
+            if wrappers is None:
+                return await self._within(task, values, limit)
+            return await wrappers.on_loop(partial(self._within, task, values, limit))
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            # Nobody told the job to stop: something that it awaited was cancelled.
+            raise nobody_cancelled(task.name, error) from error
+
+    async def _within(self, task: Task[..., Any], values: dict[str, Any], limit: float) -> Any:
         deadline: Deadline | None = None
         try:
             with self._deadlines.within(limit) as deadline:
@@ -94,17 +112,22 @@ class Runner:
             if deadline is not None and deadline.expired:
                 raise over(task.name, limit) from None
             raise  # the task's own
-        except asyncio.CancelledError as error:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            # Nobody told the job to stop: something that it awaited was cancelled.
-            raise nobody_cancelled(task.name, error) from error
 
-    async def _in_thread(self, task: Task[..., Any], values: dict[str, Any], limit: float) -> Ended:
-        call = self._threads.call(partial(task.function, **values))
+    async def _in_thread(
+        self, task: Task[..., Any], values: dict[str, Any], limit: float, wrappers: Wrappers | None
+    ) -> Ended:
+        function: Callable[[], Any] = partial(task.function, **values)
+        if wrappers is not None:
+            function = partial(wrappers.run, function, asyncio.get_running_loop())
+        call = self._threads.call(function)
         try:
-            done, _ = await asyncio.wait([call.ended], timeout=limit)
+            while True:
+                pause = limit if wrappers is None else wrappers.pause(limit)
+                done, _ = await asyncio.wait([call.ended], timeout=pause)
+                if done:
+                    return call.ended.result()
+                if wrappers is None or wrappers.patience(limit) <= 0:
+                    break
         except asyncio.CancelledError:
             call.interrupt(JobCancelled)
             await asyncio.wait([call.ended], timeout=GRACE_SECONDS)
@@ -113,8 +136,11 @@ class Runner:
                     f"its thread did not stop within {GRACE_SECONDS:g} s: it goes on, its outcome is ignored"
                 ) from None
             raise
-        if done:
-            return call.ended.result()
+        if wrappers is not None and wrappers.give_up():
+            if wrappers.ended is not None:
+                return wrappers.ended
+            # The task has not begun: once more, without the wrapper that hangs.
+            return await self._in_thread(task, values, limit, wrappers.anew())
         call.interrupt(TimeLimitExceeded)
         await asyncio.wait([call.ended], timeout=GRACE_SECONDS)
         if not call.ended.done():

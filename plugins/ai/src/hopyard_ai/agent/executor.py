@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from hopyard import redact, tool_name
 from hopyard.errors import (
     HopyardError,
     InvalidInput,
@@ -17,8 +18,6 @@ from hopyard.errors import (
     StaleFence,
     TimeLimitExceeded,
 )
-from hopyard.redaction import redact
-from hopyard.specs import tool_name
 
 from hopyard_ai.agent.context import INSTRUCTIONS
 from hopyard_ai.agent.history import History

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from hopyard import redact
 from hopyard.errors import (
     AuthenticationError,
     InvalidInput,
@@ -15,7 +16,6 @@ from hopyard.errors import (
     TimeLimitExceeded,
     TransientError,
 )
-from hopyard.redaction import redact
 from pydantic import SecretStr
 
 if TYPE_CHECKING:

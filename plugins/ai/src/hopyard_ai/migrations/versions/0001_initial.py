@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from hopyard.ledger.types import Id, Moment
+from hopyard.storage import Id, Moment
 
 revision = "0001"
 down_revision = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from hopyard.ledger.types import Moment
+from hopyard.storage import Moment
 
 revision = "0001"
 down_revision = None

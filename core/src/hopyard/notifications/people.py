@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hopyard import current
-from hopyard.notify.channels import mask
+from hopyard.notifications.channels import mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""ProgressWriter a person something: stored first, then delivered by one job per channel."""
+"""Telling a person something: stored first, then delivered by one job per channel."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hopyard import current
-from hopyard.ledger.values import NewJob, QueueMessage, derived_id, job_id, new_id, plain_text
-from hopyard.notify.people import person
-from hopyard.notify.tasks import deliver
+from hopyard.ledger.values import NewJob, derived_id, job_id, new_id, plain_text
+from hopyard.notifications.people import person
+from hopyard.notifications.tasks import deliver
 from hopyard.tasks.declaration import Call
 
 
@@ -41,8 +41,8 @@ async def notify(
             plain_text(body),
             json.dumps(data or {}, default=str),
         )
-        await tx.insert_jobs(jobs)
-    await client.ring([QueueMessage(*job[:6]) for job in jobs])
+        new = await tx.insert_jobs(jobs)
+    await client.announce([job for job in jobs if job.id in new])
     return id_
 
 

@@ -97,7 +97,7 @@ async def _webhook(address: str, message: Message, egress: Egress) -> None:
 
 
 async def _apprise(address: str, message: Message, egress: Egress) -> None:
-    from hopyard.notify import _apprise_http
+    from hopyard.notifications import _apprise_http
 
     service = await asyncio.to_thread(_service, address)  # loads a hundred modules the first time
     await _judge(service, egress)

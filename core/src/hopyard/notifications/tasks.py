@@ -8,8 +8,8 @@ from typing import Any
 
 from hopyard import current
 from hopyard.errors import InvalidInput, LedgerUnavailable, StaleFence
-from hopyard.notify import channels
-from hopyard.notify.people import person
+from hopyard.notifications import channels
+from hopyard.notifications.people import person
 from hopyard.redaction import redact
 from hopyard.specs import Category, Message, RetryPolicy
 from hopyard.tasks import Job, task

@@ -1,0 +1,74 @@
+"""What the loader has found so far, and taking a failed plugin out of it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from hopyard.errors import ConfigError, HopyardError, PluginError
+from hopyard.loading._contributions import Contributions
+from hopyard.loading._hooks import Hooks
+from hopyard.loading._records import Failure, PluginRecord
+from hopyard.plugin import Plugin
+
+logger = logging.getLogger("hopyard.loading")
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What the loader has found so far; `Plugins` shows it."""
+
+    records: dict[str, PluginRecord] = field(default_factory=dict)
+    classes: dict[str, type[Plugin[Any]]] = field(default_factory=dict)
+    instances: dict[str, Plugin[Any]] = field(default_factory=dict)
+    """The enabled plugins, in loading order."""
+    contributions: dict[str, Contributions] = field(default_factory=dict)
+
+
+class Withdrawn(NamedTuple):
+    """What a plugin was while it was enabled."""
+
+    instance: Plugin[Any]
+    contributions: Contributions
+    record: PluginRecord
+
+
+def roll_back(loaded: Loaded, hooks: Hooks, name: str, failure: Failure) -> None:
+    """Take out a plugin, all that it contributed and those that require it."""
+    hooks.unregister(name)
+    loaded.instances.pop(name, None)
+    loaded.contributions.pop(name, None)
+    set_failed(loaded, name, failure)
+    for other, instance in list(loaded.instances.items()):
+        if name in instance.requires:
+            reason = f"it requires the plugin `{name}`, which is {failure.state}"
+            hint = f"see what `hopyard plugins` says about `{name}`"
+            roll_back(loaded, hooks, other, Failure("requires", reason, hint))
+
+
+def set_failed(loaded: Loaded, name: str, failure: Failure) -> None:
+    """Write a failure into the plugin's record and the log."""
+    record = replace(
+        loaded.records[name],
+        state=failure.state,
+        reason=failure.reason,
+        hint=failure.hint,
+        stage=failure.stage,
+        faults=failure.faults,
+        traceback=failure.traceback,
+    )
+    loaded.records[name] = record
+    if record.failed:
+        logger.warning(
+            "plugin %s is %s (%s): %s; %s", name, record.state, record.stage, record.reason, record.hint
+        )
+
+
+def refusal(records: list[PluginRecord]) -> HopyardError:
+    """One error for all plugins that may not fail."""
+    if all(record.faults for record in records):
+        return ConfigError([fault for record in records for fault in record.faults])
+    lines = [f"plugin {record.name} is {record.state}: {record.reason} ({record.hint})" for record in records]
+    lines.append("start is refused, since `plugins.strict` or their `on_failure` asks for it")
+    return PluginError("\n".join(lines), stage=records[0].stage, hint="`hopyard plugins` shows them")
