@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hopyard import current
+from hopyard.broker.publisher import redis_key
 from hopyard.errors import (
     BrokerError,
     JobCancelled,
@@ -169,6 +170,25 @@ async def test_a_caller_who_gave_up_does_not_harm_the_others(client: Client, led
     await asyncio.sleep(0)
     hasty.cancel()
     assert await patient == {job.id}
+
+
+async def test_a_job_whose_message_cannot_be_made_is_parked_and_holds_up_no_other(
+    client: Client, ledger: Ledger, bell: Bell
+) -> None:
+    good = NewJob(new_id(), "site.add", "site", 5, "[[], {}, null]", "")
+    bad = good._replace(id=new_id(), priority=42)
+
+    async def publish(rings: Sequence[QueueMessage]) -> None:
+        for ring in rings:
+            redis_key(ring.queue, ring.priority)
+        bell.rung += [ring.id for ring in rings]
+
+    bell.publish = publish  # type: ignore[method-assign]
+    await client.submit([good, bad])
+    assert bell.rung == [good.id]
+    row = await ledger.row(bad.id)
+    assert State(row["state"]) is State.PARKED
+    assert "priority is 42, expected 0 to 9" in row["reason"]
 
 
 async def test_jobs_for_later_are_not_rung_for(client: Client, ledger: Ledger, bell: Bell) -> None:

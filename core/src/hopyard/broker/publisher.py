@@ -56,6 +56,16 @@ def open_publisher(url: str) -> Publisher:
     return KombuPublisher(url)
 
 
+def unsendable(message: QueueMessage) -> str | None:
+    """Return why no broker can be given a message, such as a priority that there is not; None if one can."""
+    try:
+        redis_key(message.queue, message.priority)
+        envelope(message)
+    except Exception as error:  # noqa: BLE001 - a row may hold anything, whoever wrote it
+        return f"its message cannot be made: {type(error).__name__}: {error}"[:500]
+    return None
+
+
 def is_redis(url: str) -> bool:
     """Say whether a broker speaks Redis' protocol."""
     return url.split(":", 1)[0] in {"redis", "rediss", "redis+socket", "valkey", "valkeys", "unix"}
@@ -63,6 +73,8 @@ def is_redis(url: str) -> bool:
 
 def redis_key(queue: str, priority: int) -> str:
     """Return kombu's list key for a queue and a Hopyard priority."""
+    if not 0 <= priority <= MOST:
+        raise ValueError(f"its priority is {priority}, expected 0 to {MOST}")
     step = max(step for step in PRIORITY_STEPS if step <= kombu_priority(priority))
     return f"{queue}{_SEPARATOR}{step}" if step else queue
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from hopyard import portal
-from hopyard.broker.publisher import Publisher
+from hopyard.broker.publisher import Publisher, unsendable
 from hopyard.errors import (
     BrokerError,
     HopyardError,
@@ -176,14 +176,28 @@ class Client:
             log.warning("the broker is away, %d accepted jobs wait for the relay: %s", len(rings), error)
             return False
         except Exception:
-            log.exception("%d accepted jobs wait for the relay: ringing for them failed", len(rings))
-            return False
+            log.exception("%d accepted jobs wait for the relay: sending their messages failed", len(rings))
+            return await self._without_unsendable(rings, at, entry)
         self._rung += [(entry, at)] if entry else [(ring.id, at) for ring in rings]
         if at is None or len(self._rung) >= _BATCH:
             self._clean_now.set()
         if self._cleaner is None or self._cleaner.done():
             self._cleaner = portal.spawn(self._clean())
         return True
+
+    async def _without_unsendable(self, rings: Sequence[QueueMessage], at: Any, entry: str | None) -> bool:
+        """Park the jobs whose messages cannot be made, and send those of the others."""
+        faults = {ring.id: fault for ring in rings if (fault := unsendable(ring)) is not None}
+        if not faults:
+            return False
+        try:
+            for id_, fault in faults.items():
+                log.error("job %s is parked: %s", id_, fault)
+                await waiting.park(self.database, [id_], fault)
+        except LedgerUnavailable as error:
+            log.info("jobs whose messages cannot be sent are parked later: %s", error)
+            return False
+        return await self.ring([ring for ring in rings if ring.id not in faults], at, entry)
 
     async def _clean(self) -> None:
         """Drop outbox entries, many at a time: a commit for each would be a third of what its job costs."""
