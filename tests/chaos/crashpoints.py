@@ -108,7 +108,7 @@ def install(folder: str) -> None:
     if "beat" in roles:
         _tell_of_ticks(Scheduler, orders.parent)
         around(Scheduler, "_insert", "", "fire.inserted", busy=True)
-        around(Client, "ring", "fire.committed", "", busy=True)
+        around(Client, "announce", "fire.committed", "", busy=True)
         return
     for database in (PostgresDatabase, SqliteDatabase):
         around(database, "claim", "claim.before", "claim.after")
