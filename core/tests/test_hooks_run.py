@@ -12,6 +12,7 @@ import pytest
 from engines import Lab, Worker
 from hopyard import Job, Plugin, PluginSettings, hookimpl
 from hopyard.engine.run import wrapping
+from hopyard.ledger import set_aside
 from hopyard.specs import State
 
 SUCCEEDED, DEAD, CANCELLED = State.SUCCEEDED, State.DEAD, State.CANCELLED
@@ -253,7 +254,15 @@ async def test_a_wrapper_that_fails_ten_times_in_a_row_is_switched_off(lab: Lab,
     for _ in range(12):
         await lab.ends(await lab.submit())
     assert len(calls) == 10
-    assert lab.hopyard.plugins.record("other").hook_failures == 10
+    record = lab.hopyard.plugins.record("other")
+    assert record.hook_failures == 10
+    assert "10 times in a row" in record.notes[0]
+
+    async def told() -> bool:
+        found = await set_aside.of(lab.ledger.database, "other")
+        return [one["kind"] for one in found] == ["hook"]
+
+    await lab.until(told)  # for `hopyard doctor`, which looks from another process
 
 
 async def test_without_a_wrapper_nothing_is_put_around_a_run(

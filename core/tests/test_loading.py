@@ -150,6 +150,26 @@ def test_contributions_of_a_plugin_are_collected() -> None:
     assert plugins.ready
 
 
+class Birds(Plugin[PluginSettings]):
+    """Offers a kind of notification that `AI` serves as well, and one more."""
+
+    @hookimpl
+    def register_notifiers(self) -> Any:
+        return [Notifier("pigeon", deliver), Notifier("owl", deliver)]
+
+
+def test_of_two_notifiers_for_one_kind_the_later_plugins_is_left_out() -> None:
+    plugins = load(ai=AI, birds=Birds)
+    assert plugins.names == ["ai", "birds"]
+    assert set(plugins.notifiers) == {"pigeon", "owl"}
+    (note,) = plugins.record("birds").notes
+    assert "kind `pigeon` is left out: the plugin `ai` serves these already" in note
+    assert plugins.record("ai").notes == []
+    plugins.withdraw("ai", "its tables are missing")
+    assert set(plugins.notifiers) == {"pigeon", "owl"}
+    assert plugins.record("birds").notes == []
+
+
 def test_declared_options_are_completed_by_the_standard_ones() -> None:
     options = load().options
     assert options["ai.analyze"].queue == "ai"

@@ -93,7 +93,7 @@ def test_remind_shows_five_times_in_the_persons_zone_across_a_change_of_clocks(
 ) -> None:
     now = datetime(2027, 3, 25, 12, 0, tzinfo=UTC)  # Thursday; clocks change on Sunday the 28th
     monkeypatch.setattr("hopyard_ai.manager.utcnow", lambda: now)
-    monkeypatch.setattr("hopyard_ai.store.utcnow", lambda: now)
+    monkeypatch.setattr("hopyard.schedules.utcnow", lambda: now)
     printed = ai("remind", "every weekday at 8:00 tell me the disk usage", "--user", "alice")
     assert "All right: Tell me the disk usage — first on Friday 26 March 2027 at 08:00:00" in printed
     times = [line.removeprefix("  next").strip() for line in printed.splitlines() if " 08:00:00 C" in line]

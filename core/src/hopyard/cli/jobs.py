@@ -185,9 +185,12 @@ def replay(
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.ledger import deadletters
 
+        def check(task: str, body: str) -> None:
+            hopyard.task(task).payload.load_body(body)
+
         client, rows = hopyard.client(), list[dict[str, Any]]()
         batch = chosen = await _found(client.database, wanted)
-        while jobs := await deadletters.replay(client.database, batch, changes):
+        while jobs := await deadletters.replay(client.database, batch, changes, check=check):
             await client.announce([*jobs.values()])
             rows += [{"id": old, "replay": job.id, "task": job.task} for old, job in jobs.items()]
             batch = replace(chosen, after=max(jobs))

@@ -51,7 +51,13 @@ def _look_at_tables(settings: Settings, plugins: Plugins) -> None:
 
 def _render(records: list[PluginRecord]) -> None:
     rows = [
-        (record.name, record.state, record.version, record.reason or record.summary, record.hint)
+        (
+            record.name,
+            record.state,
+            record.version,
+            record.reason or "; ".join(record.notes) or record.summary,
+            record.hint,
+        )
         for record in records
     ]
     table("Plugins", ("name", "state", "version", "reason", "what to do"), rows)

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import portal
@@ -37,7 +38,8 @@ from hopyard.engine.run.jobs import Jobs, Outcome
 from hopyard.engine.run.runner import Runner
 from hopyard.engine.slots import Slots
 from hopyard.errors import LedgerUnavailable
-from hopyard.ledger import cancelling, waiting, workers
+from hopyard.ledger import cancelling, set_aside, waiting, workers
+from hopyard.ledger.set_aside import SetAside
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -126,6 +128,7 @@ class Engine:
             self._progress,
             PluginEvents(hopyard.plugins.teller, self._running, lambda: self.number),
         )
+        hopyard.plugins.callers.switched_off = partial(self._soon, self._hook_switched_off)
         host = JobHost(database, self._observers, self._running, self._wake)
         self._processes = ProcessPool(host, hopyard.environment, hopyard.settings.worker.cancel_grace)
         self._runner = Runner(
@@ -337,6 +340,10 @@ class Engine:
             await self._client.ring(await waiting.unheld(self._database, ids))
         except LedgerUnavailable as error:
             log.info("whether %d jobs are queued is left to the reconciler: %s", len(ids), error)
+
+    def _hook_switched_off(self, plugin: str, reason: str) -> None:
+        """Have `hopyard doctor` tell of it, which looks from another process."""
+        self._background.spawn(set_aside.keep(self._database, [SetAside("hook", plugin, reason)]))
 
     async def _hand_back(self, running: Running) -> None:
         claim = running.claim

@@ -7,7 +7,7 @@ so that replaying the same job twice gives the same new job.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -61,9 +61,15 @@ class Filter:
 
 
 async def replay(
-    database: Database, wanted: Filter, edits: Mapping[str, Any] | None = None, limit: int = BATCH
+    database: Database,
+    wanted: Filter,
+    edits: Mapping[str, Any] | None = None,
+    limit: int = BATCH,
+    check: Callable[[str, str], None] | None = None,
 ) -> dict[str, NewJob]:
     """Submit dead jobs again, `edits` over their arguments; return the new job of each.
+
+    `check(task, body)` raises for edited arguments that the task does not take: then nothing is submitted.
 
     One batch, in the order of ids; go on `after` the last. One that was replayed before gives its earlier
     replay and changes nothing. Their outbox entries are written; the caller rings. Raises `UnknownJob` if
@@ -78,6 +84,9 @@ async def replay(
         )
         _found(wanted, rows)
         jobs = {str(row["id"]): _again(row, edits or {}) for row in rows}
+        if edits and check is not None:
+            for job in jobs.values():
+                check(job.task, job.body)
         if jobs:
             await tx.insert_jobs([*jobs.values()])
     return jobs

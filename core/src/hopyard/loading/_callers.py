@@ -52,6 +52,8 @@ class Callers:
         self._in_a_row: dict[tuple[str, str], int] = {}
         self._failures: dict[str, int] = {}
         self._off: dict[str, dict[str, str]] = {}
+        #: Told of a plugin whose hook was switched off, and why, from any thread.
+        self.switched_off: Callable[[str, str], None] = lambda plugin, reason: None
 
     def resolve(self) -> None:
         """Look all hooks up anew: a plugin has come or gone."""
@@ -129,6 +131,7 @@ class Callers:
             return
         logger.error("plugin %s: %s: %s is switched off", caller.plugin, reason, _listed(group))
         self._note(caller.plugin)
+        self.switched_off(caller.plugin, f"{reason}: {_listed(group)} is switched off in one process")
 
     def _note(self, plugin: str) -> None:
         self._noted(plugin, self._failures.get(plugin, 0), dict(self._off.get(plugin, {})))

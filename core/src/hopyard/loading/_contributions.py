@@ -99,16 +99,6 @@ def check_tools(own: Contributions, others: Iterable[Contributions]) -> None:
         taken[short] = name
 
 
-def check_notifiers(own: Contributions, taken: Mapping[str, str]) -> None:
-    """Raise Failure where another plugin (the value in `taken`) serves a kind of channel already."""
-    for kind in own.notifiers:
-        if kind in taken:
-            reason = f"notifications of kind `{kind}` are served by the plugin `{taken[kind]}` already"
-            raise Failure(
-                "register_notifiers", reason, f"disable one of the two, or rename the kind `{kind}`"
-            )
-
-
 def _collect(
     plugin: str, hooks: Hooks, hook: str, kind: Any, check: Callable[[str, Any], None]
 ) -> dict[str, Any]:

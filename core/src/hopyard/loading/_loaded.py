@@ -47,6 +47,23 @@ def roll_back(loaded: Loaded, hooks: Hooks, name: str, failure: Failure) -> None
             roll_back(loaded, hooks, other, Failure("requires", reason, hint))
 
 
+def leave_out(loaded: Loaded) -> None:
+    """Write into the records which kinds of notifications plugins offer that another one serves already."""
+    taken: dict[str, str] = {}
+    for name, own in loaded.contributions.items():
+        found = [
+            f"its notifier of kind `{kind}` is left out: the plugin `{taken[kind]}` serves these already; "
+            f"disable one of the two, or rename the kind"
+            for kind in own.notifiers
+            if kind in taken
+        ]
+        taken = dict.fromkeys(own.notifiers, name) | taken
+        if tuple(found) != loaded.records[name].left_out:
+            loaded.records[name] = replace(loaded.records[name], left_out=tuple(found))
+            for one in found:
+                logger.warning("plugin %s: %s", name, one)
+
+
 def set_failed(loaded: Loaded, name: str, failure: Failure) -> None:
     """Write a failure into the plugin's record and the log."""
     record = replace(

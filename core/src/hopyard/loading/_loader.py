@@ -20,7 +20,7 @@ from hopyard.errors import Fault
 from hopyard.hookspecs import Role
 from hopyard.loading._compatibility import Installed, check_requirements
 from hopyard.loading._configuration import validated
-from hopyard.loading._contributions import check_notifiers, check_tools, gather
+from hopyard.loading._contributions import check_tools, gather
 from hopyard.loading._discovery import SITE, Candidate, candidates, check_alone, check_name
 from hopyard.loading._hooks import Hooks, timed
 from hopyard.loading._importing import (
@@ -203,8 +203,6 @@ class _Loader:
         self.hooks.check(cls, all_known=known)
         self.hooks.register(name, self.loaded.instances[name])
         contributions = gather(name, self.hooks)
-        taken = {kind: other for other, own in self.loaded.contributions.items() for kind in own.notifiers}
-        check_notifiers(contributions, taken)
         check_tools(contributions, self.loaded.contributions.values())
         self.loaded.contributions[name] = contributions
         self.loaded.records[name] = replace(self.loaded.records[name], state=PluginState.ENABLED)

@@ -13,26 +13,23 @@ from typing import TYPE_CHECKING, Any
 from hopyard.errors import ConfigError, Fault, PluginError
 from hopyard.events import PluginEvent
 from hopyard.hookspecs import Role
-from hopyard.loading._callers import DECIDE_SECONDS, Callers
+from hopyard.loading._callers import Callers
 from hopyard.loading._contributions import check_references
+from hopyard.loading._decisions import Decisions
 from hopyard.loading._hooks import Hooks
 from hopyard.loading._importing import announced, error_text, pass_interrupt
-from hopyard.loading._loaded import Loaded, Withdrawn, refusal, roll_back
+from hopyard.loading._loaded import Loaded, Withdrawn, leave_out, refusal, roll_back
 from hopyard.loading._overrides import Effective, apply
 from hopyard.loading._records import Failure, PluginRecord, PluginState
 from hopyard.loading._telling import EventTeller
 from hopyard.plugin import Plugin
-from hopyard.routing import Admission, Route
 from hopyard.settings import Settings
 from hopyard.specs import (
     DeclaredSchedule,
-    Effect,
     HealthCheck,
     Notifier,
     Queue,
-    Reconciled,
     TaskOptions,
-    Verdict,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hopyard.loading")
 
 
-class Plugins:
+class Plugins(Decisions):
     """The plugins of this process. Made by `load_plugins`.
 
     A plugin that fails later, in `start_process`, is withdrawn then: its record says why, and all that it
@@ -158,10 +155,11 @@ class Plugins:
 
     @property
     def notifiers(self) -> dict[str, Notifier]:
-        """Notifiers by kind, which is the scheme of the addresses that they serve."""
-        return {
-            kind: one for own in self._loaded.contributions.values() for kind, one in own.notifiers.items()
-        }
+        """Notifiers by kind, the scheme of the addresses that they serve; the plugin loaded first has it."""
+        found: dict[str, Notifier] = {}
+        for own in self._loaded.contributions.values():
+            found = own.notifiers | found
+        return found
 
     def collect(self, hook: str) -> list[tuple[str, Any]]:
         """Pairs of plugin and contribution, for a plugin-owned hook whose name begins with `register_`.
@@ -173,52 +171,6 @@ class Plugins:
             for name, own in self._loaded.contributions.items()
             for value in own.owned.get(hook, ())
         ]
-
-    def decide(self, hook: str, **arguments: Any) -> Any:
-        """The first answer that is not None; an error counts as no opinion and is logged."""
-        return self._decide(hook, "", object, arguments)
-
-    def classify(self, task: str, error: BaseException) -> Verdict | None:
-        """Which category an error is that `task` raised; the plugin that owns the task is asked first."""
-        arguments = {"task": task, "error": error}
-        verdict: Verdict | None = self._decide("classify_error", task, Verdict, arguments)
-        return verdict
-
-    def reconcile(self, effect: Effect) -> Reconciled | None:
-        """Whether an effect happened; the plugin that owns the task is asked first."""
-        found: Reconciled | None = self._decide(
-            "reconcile_effect", effect.task, Reconciled, {"effect": effect}, seconds=None
-        )
-        return found
-
-    def route(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Route | None:
-        """Where a call goes by the plugins' wish. A route to a queue that nobody declares is none."""
-        found: Route | None = self._decide(
-            "route_task", task, Route, {"task": task, "arguments": arguments, "person": person}
-        )
-        if found is not None and found.queue is not None and found.queue not in self.queues:
-            logger.error("%s is routed to the queue `%s`, which nobody declares", task, found.queue)
-            return None
-        return found
-
-    def admit(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Admission | None:
-        """Whether a call is taken by the plugins' wish."""
-        found: Admission | None = self._decide(
-            "admit_task", task, Admission, {"task": task, "arguments": arguments, "person": person}
-        )
-        return found
-
-    def _decide(
-        self,
-        hook: str,
-        task: str,
-        answer: type[Any],
-        arguments: Mapping[str, Any],
-        *,
-        seconds: float | None = DECIDE_SECONDS,
-    ) -> Any:
-        owner = task.partition(".")[0]
-        return self.callers.decide(hook, arguments, first=owner, answer=answer, seconds=seconds)
 
     def start_process(
         self, role: Role, only: Iterable[str] | None = None, *, time_limit: float | None = None
@@ -393,6 +345,7 @@ class Plugins:
                     roll_back(self._loaded, self._hooks, name, failure)
             if len(self._loaded.instances) == before:
                 break
+        leave_out(self._loaded)
         absent = {record.name for record in self.records if record.state is not PluginState.ENABLED}
         self._effective = apply(self.settings, self._loaded.contributions, absent)
         self.callers.resolve()

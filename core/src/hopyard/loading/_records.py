@@ -51,12 +51,19 @@ class PluginRecord:
     required: bool = False
     faults: tuple[Fault, ...] = ()
     traceback: str = ""
+    left_out: tuple[str, ...] = ()
+    """What it contributes in vain, since another plugin was first, with the reason."""
     hook_failures: int = 0
     """How often its decide, wrap and notify hooks failed in this process."""
     switched_off: Mapping[str, str] = field(default_factory=dict)
     """Its hooks that are called no more in this process, with the reason."""
     dropped_events: int = 0
     """Events that its notify hooks were not told, since its queue was full."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What is wrong with a plugin that is enabled all the same."""
+        return [*self.left_out, *dict.fromkeys(f"{why}; switched off" for why in self.switched_off.values())]
 
     @property
     def failed(self) -> bool:
