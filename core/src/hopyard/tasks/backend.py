@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import states
 from celery.backends.base import BaseBackend
+from celery.result import ResultSet
 
 from hopyard import current, portal
 from hopyard.errors import JobCancelled, JobFailed, UnknownJob
@@ -55,7 +56,14 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
         return result
 
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
-        """Do nothing: each part carries the body, and the last one that succeeds has it stored."""
+        """Take how a chord's results are nested, if they are, to be stored with its parts.
+
+        Each part carries the body, and the last one that succeeds has it stored.
+        """
+        found = canvas.collection()
+        group_id, members = header_result_args
+        if found is not None and any(isinstance(member, ResultSet) for member in members):
+            found.shapes[job_id(group_id)] = _shape(members)
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Take a chord's size, to be stored with its parts."""
@@ -65,6 +73,10 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
 
     def forget(self, task_id: str) -> None:
         """Keep the job: retention is the ledger's."""
+
+
+def _shape(members: Any) -> canvas.Shape:
+    return [_shape(one.results) if isinstance(one, ResultSet) else job_id(one.id) for one in members]
 
 
 async def _client() -> Any:
