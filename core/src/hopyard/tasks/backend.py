@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
 from typing import Any
 
 from celery import states
@@ -26,6 +27,10 @@ _STATES = {
     State.DEAD: states.FAILURE,
     State.CANCELLED: states.REVOKED,
 }
+
+
+#: Shapes of a chord whose header is about to be collected: Celery tells of them just before.
+_announced: ContextVar[dict[str, canvas.Shape] | None] = ContextVar("hopyard_chord_shapes", default=None)
 
 
 class LedgerBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
@@ -60,16 +65,21 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
 
         Each part carries the body, and the last one that succeeds has it stored.
         """
-        found = canvas.collection()
         group_id, members = header_result_args
-        if found is not None and any(isinstance(member, ResultSet) for member in members):
-            found.shapes[job_id(group_id)] = _shape(members)
+        if any(isinstance(member, ResultSet) for member in members):
+            found, shapes = canvas.collection(), {job_id(group_id): _shape(members)}
+            if found is not None:
+                found.shapes |= shapes
+            else:
+                _announced.set(shapes)
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Take a chord's size, to be stored with its parts."""
         found = canvas.collection()
         if found is not None:
             found.sizes[job_id(group_id)] = chord_size
+            found.shapes |= _announced.get() or {}
+            _announced.set(None)
 
     def forget(self, task_id: str) -> None:
         """Keep the job: retention is the ledger's."""
