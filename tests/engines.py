@@ -118,7 +118,8 @@ async def total(numbers: list[int]) -> int: return sum(numbers)
 async def told(about: Any) -> Any: return CALLS["told"](about)
 
 @task("site.errback")
-async def errback(request, exc, traceback): return CALLS["told"]([request.id, str(exc), traceback[:9] == "Traceback"])
+async def errback(request, exc, traceback):
+    return CALLS["told"]([request.id, str(exc), traceback.startswith("Traceback")])
 
 class Site(Plugin[PluginSettings]):
     @hookimpl

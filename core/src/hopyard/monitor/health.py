@@ -17,7 +17,6 @@ from hopyard import current
 from hopyard.ledger import set_aside
 from hopyard.specs import Health, HealthCheck, State
 
-
 #: Celery workers have so long to answer.
 _INSPECT_SECONDS: Final = 1.0
 

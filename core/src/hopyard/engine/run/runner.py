@@ -126,10 +126,9 @@ class Runner:
     async def _in_thread(
         self, task: Task[..., Any], job: Job, values: dict[str, Any], limit: float, wrappers: Wrappers | None
     ) -> Ended:
-        function: Callable[[], Any] = partial(task.function, **values)
+        function = signals.wrapped(job, values, partial(task.function, **values))
         if wrappers is not None:
             function = partial(wrappers.run, function, asyncio.get_running_loop())
-        function = signals.wrapped(job, values, function)
         call = self._threads.call(function)
         try:
             while True:
@@ -151,7 +150,7 @@ class Runner:
             if wrappers.ended is not None:
                 return wrappers.ended
             # The task has not begun: once more, without the wrapper that hangs.
-            return await self._in_thread(task, values, limit, wrappers.anew())
+            return await self._in_thread(task, job, values, limit, wrappers.anew())
         call.interrupt(TimeLimitExceeded)
         await asyncio.wait([call.ended], timeout=GRACE_SECONDS)
         if not call.ended.done():
