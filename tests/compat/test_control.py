@@ -46,6 +46,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "add_consumer": ({"queue": "other"}, "hopyard worker -Q"),
     "autoscale": ({"max": 8, "min": 2}, "`slots`"),
     "cancel_consumer": ({"queue": "site"}, "hopyard queues pause"),
+    "election": ({"id": "x", "topic": "t"}, "a lease in the ledger"),
     "pool_grow": ({"n": 1}, "`slots`"),
     "pool_restart": ({}, "stop the worker and start it again"),
     "pool_shrink": ({"n": 1}, "`slots`"),
@@ -53,8 +54,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "revoke_by_stamped_headers": ({"headers": {"a": ["b"]}}, "hopyard jobs cancel"),
     "time_limit": ({"task_name": "site.echo", "soft": 1, "hard": 2}, '[tasks."site.echo"]'),
 }
-#: `shutdown` ends the worker and is tried elsewhere; `election` is what workers say to each other.
-ENDS = {"shutdown", "election"}
+#: Tried elsewhere: it ends the worker.
+ENDS = {"shutdown"}
 
 
 def test_the_list_is_whole() -> None:

@@ -21,6 +21,7 @@ _SLOTS: Final = "jobs run in the slots of their queues: set `slots` in `[queues.
 REFUSED: Final = {
     "add_consumer": "a worker's queues are chosen when it starts: `hopyard worker -Q NAME`",
     "cancel_consumer": "no worker takes jobs of a queue that is paused: `hopyard queues pause NAME`",
+    "election": "workers hold no elections: a lease in the ledger says who leads",
     "pool_grow": _SLOTS,
     "pool_shrink": _SLOTS,
     "autoscale": _SLOTS,

@@ -224,10 +224,13 @@ class _Expansion:
                     args, parent_id=job.id, root_id=job.root or job.id, **options
                 )
         except Exception as error:
-            log.exception("what follows job %s cannot be made", job.id)
+            first = not any(one.target == job.id for one in self.set_aside[-1:])
+            if first:  # one word for all that follows a job: that may be thousands
+                log.exception("what follows job %s cannot be made", job.id)
             rest = [signature, *options.get("chain", ())]
             reason = f"it cannot be made of what job {job.id} left: {error}"
-            self.set_aside.append(SetAside("follow-up", job.id, reason))
+            if first:
+                self.set_aside.append(SetAside("follow-up", job.id, reason))
             self._give_up(job, rest, reason)
             return
         self.jobs += found.jobs
