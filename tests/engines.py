@@ -117,12 +117,16 @@ async def total(numbers: list[int]) -> int: return sum(numbers)
 @task("site.told")
 async def told(about: Any) -> Any: return CALLS["told"](about)
 
+@task("site.errback")
+async def errback(request, exc, traceback):
+    return CALLS["told"]([request.id, str(exc), traceback.startswith("Traceback")])
+
 class Site(Plugin[PluginSettings]):
     @hookimpl
     def register_queues(self): return [Queue("site", slots=4), Queue("site.one", slots=1)]
     @hookimpl
     def register_tasks(self):
-        return [call, one, plain, short, short_plain, typed, child, child_async, add, total, told]
+        return [call, one, plain, short, short_plain, typed, child, child_async, add, total, told, errback]
 """
 
 SETTINGS = """

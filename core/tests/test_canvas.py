@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import chain, chord, group
@@ -270,3 +273,99 @@ async def test_canvas_from_the_workers_own_loop_is_refused_instead_of_hanging(
     canvas.lab.calls["call"] = call
     await canvas.lab.ends(await canvas.lab.submit("site.call"))
     assert "await `submit` instead" in str(caught[0])
+
+
+async def test_an_error_link_may_take_request_error_and_traceback(canvas: Canvas, worker: Worker) -> None:
+    signature = canvas.tell_({"fail": True})
+    signature.link_error(canvas.lab.hopyard.celery.tasks["site.errback"].s())
+    applied = await canvas.apply(signature)
+    await canvas.lab.until(lambda: len(canvas.told) == 2)
+    assert canvas.told[1] == [applied.id, "ValueError: as told", True]
+
+
+async def test_three_failing_parts_tell_the_error_link_once(canvas: Canvas, worker: Worker) -> None:
+    body = canvas.total()
+    body.link_error(canvas.tell_())
+    await canvas.apply(chord([canvas.tell_({"fail": True}) for _ in range(3)], body))
+    await canvas.quiet()
+    assert canvas.told.count({"fail": True}) == 3
+    assert len(canvas.told) == 4
+
+
+async def test_a_body_gets_more_results_than_a_job_may_carry(canvas: Canvas, worker: Worker) -> None:
+    header = [canvas.tell_(f"{n:04d}" + "x" * 2000) for n in range(700)]
+    applied = await canvas.apply(chord(header, canvas.tell_().set(immutable=False)))
+    await canvas.lab.until(lambda: any(isinstance(one, list) for one in canvas.told))
+    (found,) = [one for one in canvas.told if isinstance(one, list)]
+    assert [one[:4] for one in found] == [f"{n:04d}" for n in range(700)]
+    assert applied.id
+
+
+async def test_groups_within_a_header_nest_their_results(canvas: Canvas, worker: Worker) -> None:
+    one = chain(canvas.add(0, 0), group(canvas.add(1), canvas.add(1), canvas.add(1)))
+    two = chain(canvas.add(1, 0), group(canvas.add(1), canvas.add(1)))
+    applied = await canvas.apply(chord([one, two], canvas.tell_()))
+    assert await canvas.result(applied) == [[1, 1, 1], [2, 2]]
+
+
+async def test_times_in_later_members_of_a_chain(canvas: Canvas, worker: Worker) -> None:
+    when = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    later = canvas.tell_(when).set(immutable=True, eta=when)
+    applied = await canvas.apply(chain(canvas.add(1, 2), later))
+    await canvas.lab.until(lambda: canvas.told)
+    assert canvas.told == [when]
+    assert applied.id
+
+
+async def test_a_stock_producers_values_arrive(canvas: Canvas, worker: Worker) -> None:
+    from kombu.utils import json as kombu_json
+
+    values = [
+        datetime(2026, 1, 31, tzinfo=UTC),
+        Decimal("1.50"),
+        uuid4(),
+        b"bytes",
+        {"__type__": "no", "x": 1},
+    ]
+    id_ = str(uuid4())
+    headers = {"lang": "py", "task": "site.told", "id": id_, "root_id": id_, "parent_id": None, "eta": None}
+    worker.deliver(kombu_json.dumps([[values], {}, None]), headers)  # type: ignore[no-untyped-call]
+    await canvas.lab.until(lambda: canvas.told)
+    assert canvas.told == [values]
+
+
+ODD = [
+    {"chain": [5]},
+    {"callbacks": [{"args": []}]},
+    {"callbacks": [{"task": "site.add", "args": [1], "kwargs": {}, "options": {"priority": 99}}]},
+    {"errbacks": "text", "chord": 7},
+    {"chain": [{"task": "celery.chain", "args": [], "kwargs": {"tasks": 3}, "options": {}}]},
+    {"callbacks": [{"task": f"no.{n}", "args": [], "kwargs": {}, "options": {}} for n in range(10_000)]},
+]
+
+
+@pytest.mark.parametrize("embed", ODD, ids=range(len(ODD)))
+async def test_an_odd_follow_up_is_set_aside_and_costs_no_other_job(
+    canvas: Canvas, worker: Worker, embed: dict[str, Any]
+) -> None:
+    database = canvas.lab.ledger.database
+    odd = canvas.lab.ledger.new(
+        task="site.add",
+        queue="site",
+        body=json.dumps(
+            [[1], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None} | embed]
+        ),
+        headers="",
+        linked=True,
+    )
+    await database.submit([odd])
+    good = canvas.add(1, 2)
+    good.link(canvas.tell_())
+    await canvas.apply(good)
+    await worker.take(odd.id)
+    await canvas.lab.ends(odd.id)
+    await canvas.lab.until(lambda: canvas.told)
+    await canvas.quiet()
+    assert canvas.told == [3]
+    found = await database.fetch("SELECT reason FROM set_aside WHERE target = $1", odd.id)
+    assert found or "errbacks" in embed

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery import Task as CeleryTask
+from celery.app.amqp import AMQP
 from celery.result import AsyncResult
+from click import ClickException
+from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
 from hopyard import current, portal
-from hopyard.errors import HopyardError
-from hopyard.tasks import canvas
+from hopyard.errors import HopyardError, SpecError
+from hopyard.tasks import canvas, signals
 from hopyard.tasks.declaration import Call
+from hopyard.tasks.job import current_job
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -36,7 +41,7 @@ _IGNORED = {
     "add_to_parent",
     "reply_to",
 }
-_KNOWN = {"countdown", "eta", "queue", "priority", "task_id", "routing_key", "exchange"}
+_KNOWN = {"countdown", "eta", "queue", "priority", "task_id", "routing_key", "exchange", "headers"}
 #: What Celery's canvas says of a task's place among others.
 _CANVAS = {"link", "link_error", "chain", "chord", "group_id", "group_index", "root_id", "parent_id"}
 #: Celery's own tasks that run others within themselves.
@@ -47,6 +52,25 @@ _plainly: ContextVar[bool] = ContextVar("hopyard_send_plainly", default=False)
 
 class HopyardCelery(Celery):  # type: ignore[misc]  # Celery has no types
     """Celery, but a Hopyard task is stored before it is sent, whichever call sends it."""
+
+    own_routes: Mapping[str, Any] = {}
+
+    amqp_cls = "hopyard.celeryapp:LedgerAMQP"
+
+    def without_effect(self) -> Iterator[str]:
+        """Yield a sentence for each setting of the app that its jobs will not feel."""
+        if self.conf.beat_schedule:
+            names = ", ".join(sorted(map(str, self.conf.beat_schedule)))[:200]
+            yield (
+                f"`beat_schedule` and `add_periodic_task` fire nothing here ({names}): schedules stand in "
+                "the ledger, from a plugin's `register_schedules`, `[schedules]` in the settings, or "
+                "`hopyard schedule add`"
+            )
+        if self.conf.task_routes != self.own_routes:
+            yield (
+                '`task_routes` moves no job of Hopyard\'s: set `queue` in `[tasks."NAME"]`, or for one call '
+                "`apply_async(queue=…)`"
+            )
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """As Celery's; a Hopyard task goes through the ledger."""
@@ -72,6 +96,33 @@ class HopyardCelery(Celery):  # type: ignore[misc]  # Celery has no types
         return nullcontext(collection) if collection is not None else _together()
 
 
+class PurgeRefused(HopyardError, ClickException):
+    """Emptying the broker deletes no job: the ledger would send new messages."""
+
+
+class LedgerConnection(Connection):
+    """A connection to the broker on which queues cannot be purged."""
+
+    def channel(self) -> Any:
+        """As kombu's."""
+        channel: Any = super().channel()  # type: ignore[no-untyped-call]
+        channel.queue_purge = _refuse_purge
+        return channel
+
+
+class LedgerAMQP(AMQP):  # type: ignore[misc]
+    """As Celery's, with connections of ours."""
+
+    Connection = LedgerConnection
+
+
+def _refuse_purge(*_: Any, **__: Any) -> None:
+    raise PurgeRefused(
+        "a purge deletes messages, and the ledger would send them again: cancel jobs with "
+        "`hopyard jobs cancel ID …`, or stop a queue with `hopyard queues pause NAME`"
+    )
+
+
 class LedgerTask(CeleryTask):  # type: ignore[misc]
     """A declared task as Celery sees it."""
 
@@ -80,6 +131,14 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
     typing = False
     abstract = True
     declaration: Task[..., Any]
+
+    @property
+    def request(self) -> Any:
+        """As Celery's; within a job it tells of the job."""
+        job = current_job.get()
+        if job is None or job.task != self.name or self.request_stack.top is not None:
+            return self._get_request()
+        return job.celery_request()
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function here and now (Celery's `apply`), without a job."""
@@ -100,7 +159,7 @@ def _together() -> Iterator[canvas.Collection]:
 
 
 async def _store(found: canvas.Collection) -> None:
-    await current.get().client().submit_group(found.jobs, found.sizes)
+    await current.get().client().submit_group(found.jobs, found.sizes, found.shapes)
 
 
 def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
@@ -119,23 +178,40 @@ def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
             f"{', '.join(sorted(_KNOWN | _CANVAS))}"
         )
     id_ = given.get("task_id")
+    collection = canvas.collection()
+    check = collection is None or collection.check
+    eta = given.get("eta") if check else _moment(task.name, given.get("eta"))
     call: Call[..., Any] = task.options(
         queue=getattr(given.get("queue"), "name", given.get("queue")),
         priority=given.get("priority"),
-        eta=given.get("eta"),
+        eta=eta,
         delay=given.get("countdown"),
         id=id_,
     )
-    collection = canvas.collection()
     if collection is not None:
         call = replace(call, person=collection.person)
-    check = collection is None or collection.check
     job = canvas.linked(call.job(tuple(args or ()), kwargs or {}, check=check), options)
+    if headers := given.get("headers"):
+        job = signals.with_headers(job, headers)
     if collection is None:
         portal.run(_submit(job, fresh=not id_), within_loop=True)
     else:
         collection.jobs.append(job)
     return AsyncResult(job.id, app=current.get().celery, task_name=task.name)
+
+
+def _moment(name: str, eta: Any) -> Any:
+    """Return the eta of what follows a job, which was stored as JSON, as a datetime."""
+    if isinstance(eta, Mapping):
+        eta = eta.get("__value__")
+    if not isinstance(eta, str):
+        return eta
+    try:
+        return datetime.fromisoformat(eta)
+    except ValueError:
+        raise SpecError(
+            f"{name}: eta: found {eta[:80]!r}, expected a datetime, or text as 2030-01-31T12:00:00+00:00"
+        ) from None
 
 
 async def _submit(job: NewJob, *, fresh: bool) -> None:
@@ -148,9 +224,12 @@ def build(hopyard: Hopyard) -> Celery:
     from hopyard.engine.celery_node.steps import ConsumerStep, EngineStep
 
     repair_kombu()
+    signals.show_running_task()
     limit_unpacking()
     app = HopyardCelery("hopyard", set_as_current=True)
     plugins = hopyard.plugins
+    routes = {name: {"queue": options.queue} for name, options in plugins.options.items()}
+    app.own_routes = dict(routes)
     amqp = hopyard.broker_url.startswith(("amqp", "pyamqp"))
     app.conf.update(
         broker_url=hopyard.broker_url,
@@ -165,7 +244,7 @@ def build(hopyard: Hopyard) -> Celery:
             for name in plugins.queues
         ],
         task_default_queue="hopyard",
-        task_routes={name: {"queue": options.queue} for name, options in plugins.options.items()},
+        task_routes=routes,
         beat_scheduler="hopyard.schedule.beat:BeatScheduler",
         timezone=hopyard.settings.time_zone,
         **_settings(hopyard),

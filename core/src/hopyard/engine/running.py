@@ -52,6 +52,16 @@ class Running:
         """As Celery's request."""
         return self.original
 
+    @property
+    def task_id(self) -> str:
+        """As Celery's request."""
+        return self.original
+
+    @property
+    def name(self) -> str:
+        """As Celery's request: the task's name."""
+        return self.claim.task
+
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """As Celery's request: stop the job wherever it is."""
         self.revoke(self.claim.id)

@@ -7,14 +7,22 @@ follower is stored exactly once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hopyard.ledger.columns import INSERTED
 from hopyard.ledger.database import Connection, Database
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import NewJob
+from hopyard.ledger.values import NewJob, derived_id
 from hopyard.specs import State
+
+#: Rows of `job_part` that are no part, by their place.
+_SHAPE: Final = -1
+_FAILED: Final = -2
+_PART: Final = (
+    "INSERT INTO job_part (group_id, member, n, result) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+)
 
 
 class FinishedJob(NamedTuple):
@@ -29,6 +37,8 @@ class FinishedJob(NamedTuple):
     person: str | None
     job_group: str | None
     replay_of: str | None
+    #: As JSON text, of a job that is dead.
+    error: str | None = None
 
 
 async def mark(tx: Connection, d: Dialect, which: str, *parameters: Any) -> None:
@@ -58,7 +68,7 @@ async def take(tx: Connection, database: Database, ids: Sequence[str]) -> list[F
     if not rows:
         return []
     found = await tx.fetch(
-        "SELECT id, state, result, body, headers, root, person, job_group, replay_of FROM job_history "
+        "SELECT id, state, result, body, headers, root, person, job_group, replay_of, error FROM job_history "
         f"WHERE id {d.ids('$1')}",
         database.list([str(row["id"]) for row in rows]),
     )
@@ -73,42 +83,66 @@ async def take(tx: Connection, database: Database, ids: Sequence[str]) -> list[F
             row["person"],
             _text(row["job_group"]),
             _text(row["replay_of"]),
+            row["error"],
         )
         for row in found
     ]
 
 
-async def open_groups(tx: Connection, d: Dialect, sizes: Mapping[str, int]) -> None:
-    """Say how many parts the body of each chord waits for."""
+async def open_groups(
+    tx: Connection, d: Dialect, sizes: Mapping[str, int], shapes: Mapping[str, list[Any]]
+) -> None:
+    """Say how many parts the body of each chord waits for, and how their results are nested, if they are."""
     await tx.execute_many(
         f"INSERT INTO job_group (id, remaining, created) VALUES ($1, $2, {d.now}) ON CONFLICT DO NOTHING",
         [*sizes.items()],
     )
+    for group, shape in shapes.items():
+        await _note(tx, group, _SHAPE, json.dumps(shape))
 
 
-async def add_part(tx: Connection, job: FinishedJob, n: int, result: str) -> list[str] | None:
-    """Store a part of a chord; return all results in order if it was the last one that was missing.
+async def add_part(tx: Connection, job: FinishedJob, n: int, result: str) -> bool:
+    """Store a part of a chord; say whether it was the last one that was missing.
 
     The group's row is locked by its update, so that of two last parts one sees the other.
     """
     group, member = job.job_group, await _original(tx, job)
-    new = await tx.execute(
-        "INSERT INTO job_part (group_id, member, n, result) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        group,
-        member,
-        n,
-        result,
-    )
-    if not new:
-        return None
+    if not await tx.execute(_PART, group, member, n, result):
+        return False
     rows = await tx.fetch(
         "UPDATE job_group SET remaining = remaining - 1 WHERE id = $1 RETURNING remaining", group
     )
-    if not rows or rows[0]["remaining"] != 0:
-        return None
-    parts = await tx.fetch("SELECT result FROM job_part WHERE group_id = $1 ORDER BY n, member", group)
+    return bool(rows) and rows[0]["remaining"] == 0
+
+
+async def parts(tx: Connection | Database, group: str) -> dict[str, str]:
+    """Return the results of a chord's parts, as JSON texts in order, by the ids of the parts."""
+    rows = await tx.fetch(
+        "SELECT member, result FROM job_part WHERE group_id = $1 AND n >= 0 ORDER BY n, member", group
+    )
+    return {str(row["member"]): row["result"] for row in rows}
+
+
+async def shape(tx: Connection | Database, group: str) -> list[Any] | None:
+    """Return the ids of a chord's parts, nested as their results shall be; None if they are not."""
+    rows = await tx.fetch("SELECT result FROM job_part WHERE group_id = $1 AND n = $2", group, _SHAPE)
+    found: list[Any] | None = json.loads(rows[0]["result"]) if rows else None
+    return found
+
+
+async def forget_parts(tx: Connection, group: str) -> None:
+    """Drop the results of a chord's parts, whose body holds them now."""
     await tx.execute("DELETE FROM job_part WHERE group_id = $1", group)
-    return [part["result"] for part in parts]
+
+
+async def fails_first(tx: Connection, group: str) -> bool:
+    """Say whether no part of a chord has failed before: its error links are told once."""
+    return bool(await _note(tx, group, _FAILED, "null"))
+
+
+async def _note(tx: Connection, group: str, kind: int, value: str) -> int:
+    """Keep something about a chord beside its parts."""
+    return await tx.execute(_PART, group, derived_id("chord", group, str(kind)), kind, value)
 
 
 async def _original(tx: Connection, job: FinishedJob) -> str:

@@ -97,7 +97,7 @@ UPDATE job_live SET state = {State.RUNNING:d}, attempt = attempt + 1, worker = $
    AND queue NOT IN {PAUSED}
 RETURNING id, claim, task, queue, body, headers, attempt, crashes, created, parent, root, person, schedule,
        due, cancel, linked, CASE WHEN attempts IS NOT NULL -- nothing ran before, nothing was saved
-         THEN (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) END AS checkpoint"""
+         THEN (SELECT data FROM job_checkpoint WHERE job_id = job_live.id) END AS checkpoint, priority"""
 
 _KEPT: Final = moved("attempts")
 # Places in the arrays instead of a join, as above.

@@ -184,6 +184,7 @@ class Claim(NamedTuple):
     linked: bool
     #: What earlier attempts saved, as JSON text.
     checkpoint: str | None
+    priority: int = 5
 
 
 class Done(NamedTuple):

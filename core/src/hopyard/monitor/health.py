@@ -11,10 +11,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from hopyard import current
 from hopyard.ledger import set_aside
 from hopyard.specs import Health, HealthCheck, State
+
+#: Celery workers have so long to answer.
+_INSPECT_SECONDS: Final = 1.0
 
 
 async def _ledger() -> Health:
@@ -48,6 +52,28 @@ async def _workers() -> Health:
     return Health(bool(names), f"{len(names)} alive" if names else "no worker is alive", {"workers": names})
 
 
+async def _stock_workers() -> Health:
+    """Look for Celery workers that are none of Hopyard's and take messages of its queues.
+
+    They answer Celery's `inspect active_queues` and have no row in the ledger.
+    """
+    hopyard = current.get()
+    answers = await asyncio.to_thread(
+        lambda: hopyard.celery.control.inspect(timeout=_INSPECT_SECONDS).active_queues() or {}
+    )
+    rows = await hopyard.client().database.fetch("SELECT name FROM worker WHERE stopped IS NULL")
+    ours = {row["name"] for row in rows}
+    taken = {
+        name: sorted({queue["name"] for queue in queues} & hopyard.plugins.queues.keys())
+        for name, queues in answers.items()
+        if name not in ours
+    }
+    found = [f"{name} takes {', '.join(queues)}" for name, queues in sorted(taken.items()) if queues]
+    if found:
+        return Health(False, f"a stock Celery worker runs jobs outside of the ledger: {'; '.join(found)}")
+    return Health(True, "no stock Celery worker on our queues")
+
+
 async def _scheduler() -> Health:
     database = current.get().client().database
     rows = await database.fetch(
@@ -74,6 +100,7 @@ CHECKS = (
     HealthCheck("workers", _workers),
     HealthCheck("scheduler", _scheduler),
     HealthCheck("set aside", _set_aside),
+    HealthCheck("stock workers", _stock_workers),
 )
 
 

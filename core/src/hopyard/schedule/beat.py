@@ -23,6 +23,8 @@ class BeatScheduler(CeleryScheduler):  # type: ignore[misc]  # Celery has no typ
     def setup_schedule(self) -> None:
         """Check the ledger, so that a missing migration ends beat with its reason."""
         portal.run(current.get().check_migrations())
+        for warning in self.app.without_effect():
+            log.warning("%s", warning)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Fire what is due; return the seconds to sleep."""

@@ -21,6 +21,7 @@ from hopyard.ledger import cancelling, leader
 from hopyard.ledger.values import NewJob, micros, new_id, utcnow
 from hopyard.schedule import store
 from hopyard.schedule.store import Stored
+from hopyard.tasks import signals
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -182,10 +183,10 @@ class Scheduler:
             json.dumps(rows),
         )
         kept = {str(row["job_id"]) for row in ours}
-        new = [job for job in jobs if job.id in kept]
+        new = signals.before_publish([job for job in jobs if job.id in kept])
         if new:
-            await tx.insert_jobs(new)
-        return new
+            signals.after_publish(new, await tx.insert_jobs(new))
+        return [*new]
 
     async def _busy(self, tx: Connection, names: Sequence[str]) -> dict[str, str]:
         """Return, by schedule, the earlier job that is still live."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
 from typing import Any
 
 from celery import states
 from celery.backends.base import BaseBackend
+from celery.result import ResultSet
 
 from hopyard import current, portal
 from hopyard.errors import JobCancelled, JobFailed, UnknownJob
@@ -25,6 +27,10 @@ _STATES = {
     State.DEAD: states.FAILURE,
     State.CANCELLED: states.REVOKED,
 }
+
+
+#: Shapes of a chord whose header is about to be collected: Celery tells of them just before.
+_announced: ContextVar[dict[str, canvas.Shape] | None] = ContextVar("hopyard_chord_shapes", default=None)
 
 
 class LedgerBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
@@ -55,16 +61,32 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
         return result
 
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
-        """Do nothing: each part carries the body, and the last one that succeeds has it stored."""
+        """Take how a chord's results are nested, if they are, to be stored with its parts.
+
+        Each part carries the body, and the last one that succeeds has it stored.
+        """
+        group_id, members = header_result_args
+        if any(isinstance(member, ResultSet) for member in members):
+            found, shapes = canvas.collection(), {job_id(group_id): _shape(members)}
+            if found is not None:
+                found.shapes |= shapes
+            else:
+                _announced.set(shapes)
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Take a chord's size, to be stored with its parts."""
         found = canvas.collection()
         if found is not None:
             found.sizes[job_id(group_id)] = chord_size
+            found.shapes |= _announced.get() or {}
+            _announced.set(None)
 
     def forget(self, task_id: str) -> None:
         """Keep the job: retention is the ledger's."""
+
+
+def _shape(members: Any) -> canvas.Shape:
+    return [_shape(one.results) if isinstance(one, ResultSet) else job_id(one.id) for one in members]
 
 
 async def _client() -> Any:

@@ -15,11 +15,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hopyard.broker.envelope import EMBED, headers_of
+from hopyard.errors import PayloadError
+from hopyard.ledger import following
+from hopyard.ledger.database import Connection, Database
 from hopyard.ledger.values import NewJob, job_id
+from hopyard.tasks import tagged
 from hopyard.tasks.payload import checked
 
 _PLAIN: Final = json.dumps(EMBED) + "]"
+#: The kind of an argument that stands for the results of a chord's parts.
+PARTS: Final = "hopyard.parts"
+_MOST_PARTS: Final = 64_000_000
 Signature = dict[str, Any]
+Shape = list[Any]
 
 
 @dataclass
@@ -31,6 +39,8 @@ class Collection:
     person: str | None = None
     jobs: list[NewJob] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    #: Of chords whose header has groups within it: the parts' ids, nested as their results shall be.
+    shapes: dict[str, Shape] = field(default_factory=dict)
 
 
 _current: ContextVar[Collection | None] = ContextVar("hopyard_collection", default=None)
@@ -74,7 +84,10 @@ def linked(job: NewJob, options: Mapping[str, Any]) -> NewJob:
     if embed == EMBED and group is None and (parent, root) == (job.parent, job.root):
         return job
     args, kwargs, _ = json.loads(job.body)
-    body = json.dumps([args, kwargs, embed])
+    try:
+        body = tagged.dumps([args, kwargs, embed])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"{job.task}: what follows the job has no JSON form: {error}") from None
     headers = json.loads(headers_of(job)) | {
         "group": group,
         "group_index": options.get("group_index"),
@@ -95,6 +108,39 @@ def _list(value: Any) -> list[Any] | None:
     if not value:
         return None
     return [*value] if isinstance(value, list | tuple) else [value]
+
+
+def nested(shape: Shape, results: Mapping[str, Any]) -> Shape:
+    """Return results by their parts' ids, nested as a shape says. Raises `KeyError` if one is missing."""
+    return [nested(one, results) if isinstance(one, list) else results[one] for one in shape]
+
+
+async def results(tx: Connection | Database, group: str, parts: Mapping[str, str]) -> list[Any]:
+    """Return the results of a chord's parts, which are JSON texts by id, as its body takes them."""
+    found = {id_: json.loads(result) for id_, result in parts.items()}
+    shape = await following.shape(tx, group)
+    return [*found.values()] if shape is None else nested(shape, found)
+
+
+async def with_parts(database: Database, body: str) -> str:
+    """Return a job's body with the results of a chord's parts in it, where it refers to them.
+
+    Raises `PayloadError` if they are gone, or together larger than 64 MB.
+    """
+    args, kwargs, embed = json.loads(body)
+    for n, value in enumerate(args):
+        if isinstance(value, dict) and value.get("__type__") == PARTS:
+            group = str(value["__value__"])
+            parts = await following.parts(database, group)
+            size = sum(map(len, parts.values()))
+            if not parts or size > _MOST_PARTS:
+                found = f"{size:,} characters" if parts else "none, they were deleted"
+                raise PayloadError(
+                    f"the results of the chord {group}: found {found}, "
+                    f"expected at most {_MOST_PARTS:,} characters"
+                )
+            args[n] = await results(database, group, parts)
+    return json.dumps([args, kwargs, embed])
 
 
 def promised(signatures: Iterable[Signature]) -> Iterator[Signature]:

@@ -26,6 +26,7 @@ from hopyard.ledger.following import open_groups
 from hopyard.ledger.keys import submit_unique
 from hopyard.ledger.values import NewJob, QueueMessage
 from hopyard.specs import State, Unique
+from hopyard.tasks import signals
 
 log = logging.getLogger("hopyard.submit")
 
@@ -83,6 +84,12 @@ class Client:
         When it returns the jobs are accepted: they survive anything. Callers at the same time share a commit.
         Raises `LedgerUnavailable` where nothing was stored.
         """
+        jobs = signals.before_publish(jobs)
+        new = await self._submit(jobs, fresh)
+        signals.after_publish(jobs, new)
+        return new
+
+    async def _submit(self, jobs: Sequence[NewJob], fresh: bool) -> set[str]:
         if not self._busy:
             self._busy = True
             try:
@@ -94,18 +101,24 @@ class Client:
         self._waiting.append(_Batch(jobs, fresh, future))
         return await future
 
-    async def submit_group(self, jobs: Sequence[NewJob], sizes: Mapping[str, int]) -> None:
-        """Store jobs in one transaction, with the sizes of the chords' headers among them, and ring."""
+    async def submit_group(
+        self, jobs: Sequence[NewJob], sizes: Mapping[str, int], shapes: Mapping[str, list[Any]]
+    ) -> None:
+        """Store jobs in one transaction, with the sizes and shapes of the chords' headers, and ring."""
+        jobs = signals.before_publish(jobs)
         new: set[str] = set()
         async with self.database.transaction() as tx:
-            await open_groups(tx, self.database.dialect, sizes)
+            await open_groups(tx, self.database.dialect, sizes, shapes)
             for start in range(0, len(jobs), _BATCH):
                 new |= await tx.insert_jobs(jobs[start : start + _BATCH])
         await self.announce([job for job in jobs if job.id in new])
+        signals.after_publish(jobs, new)
 
     async def submit_unique(self, job: NewJob, unique: Unique) -> str:
         """Store a job that is unique by key; return the id of the job that holds the key now."""
+        (job,) = signals.before_publish([job])
         id_, new = await submit_unique(self.database, job, unique)
+        signals.after_publish([job], {id_} if new else ())
         if new:
             await self.announce([job])
         else:

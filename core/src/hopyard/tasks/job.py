@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
@@ -11,7 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from hopyard import checks, portal
-from hopyard.errors import EffectUnknown, JobCancelled, PayloadError, SpecError, TimeLimitExceeded
+from hopyard.broker.envelope import headers_of
+from hopyard.errors import (
+    EffectUnknown,
+    HopyardError,
+    JobCancelled,
+    PayloadError,
+    SpecError,
+    TimeLimitExceeded,
+)
 from hopyard.ledger.values import Claim, Progress, utcnow
 from hopyard.specs import Effect, Reconciled
 
@@ -61,6 +70,8 @@ class Job:
     def __init__(self, claim: Claim, host: Host, checkpoint: Mapping[str, Any]) -> None:
         self._claim = claim
         self._host = host
+        self._headers: dict[str, Any] | None = None
+        self._request: Any = None
         self.checkpoint: dict[str, Any] = dict(checkpoint)
 
     @property
@@ -93,6 +104,58 @@ class Job:
     def schedule(self) -> str | None:
         """The name of the schedule that fired it."""
         return self._claim.schedule
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue that it came from."""
+        return self._claim.queue
+
+    @property
+    def priority(self) -> int:
+        """From 0 to 9, 9 first."""
+        return self._claim.priority
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the job that submitted it, or that it follows; None if there is none."""
+        return self._claim.parent
+
+    @property
+    def group(self) -> str | None:
+        """The id of the group or chord that it is a part of; None if there is none."""
+        group: str | None = self.headers.get("group")
+        return group
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """The headers of its message: those of Celery's protocol, and what its sender added."""
+        if self._headers is None:
+            self._headers = json.loads(headers_of(self._claim))
+        return self._headers
+
+    @property
+    def body(self) -> str:
+        """Arguments and links as Celery's message says them: `[args, kwargs, embed]` as JSON text."""
+        return self._claim.body
+
+    def celery_request(self) -> Any:
+        """Return the job as Celery's `task.request`; the same object each time."""
+        if self._request is None:
+            from hopyard.tasks.signals import request_of
+
+            self._request = request_of(self)
+        return self._request
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has cancelled it, so that it should stop."""
+        try:
+            self._host.check(self.id, self._claim.claim)
+        except JobCancelled:
+            return True
+        except HopyardError:
+            return False
+        return False
 
     @property
     def root(self) -> str:

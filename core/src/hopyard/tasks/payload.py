@@ -16,6 +16,7 @@ from hopyard.broker.envelope import named_only
 from hopyard.checks import MAX_BYTES, checked
 from hopyard.errors import PayloadError, PluginError
 from hopyard.redaction import redact
+from hopyard.tasks import tagged
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -121,6 +122,11 @@ class Payload:
         """Whether a result is made of Python's own types only."""
         return _builtin(self._result.core_schema)
 
+    @property
+    def size(self) -> int:
+        """How many arguments the task takes, apart from the `Job`."""
+        return len(self._parameters)
+
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments by name. Raises `PayloadError` for too many, or one that is given twice."""
         if not args:
@@ -154,11 +160,21 @@ class Payload:
 
     def load_body(self, body: str) -> dict[str, Any]:
         """Return the arguments in a message's body as the function takes them. Raises `PayloadError`."""
+        if tagged.TAG in body:
+            args, kwargs, _ = tagged.loads(body)
+            return self._loaded_python(self.named(tuple(args), kwargs))
         text = named_only(body)
         if text is not None:
             return self._loaded(text)
         args, kwargs, _ = json.loads(body)
         return self.load(tuple(args), kwargs)
+
+    def _loaded_python(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            values = self._model.__pydantic_validator__.validate_python(arguments).__dict__
+        except _invalid() as error:
+            raise PayloadError(self._explain(error)) from None
+        return {name: values[field] for name, field in self._fields}
 
     def _loaded(self, text: str) -> dict[str, Any]:
         try:

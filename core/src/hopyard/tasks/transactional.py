@@ -15,6 +15,7 @@ from hopyard import current, portal
 from hopyard.errors import LedgerError
 from hopyard.ledger.values import NewJob, utcnow
 from hopyard.specs import State
+from hopyard.tasks import signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,7 @@ def _store(session: Session, jobs: Sequence[NewJob], identity: str) -> None:
     from sqlalchemy import event
 
     _check(session, identity)
+    jobs = signals.before_publish(jobs)
     new: list[NewJob] = []
     for start in range(0, len(jobs), _BATCH):
         new += _insert(session, jobs[start : start + _BATCH])
@@ -61,6 +63,7 @@ def _store(session: Session, jobs: Sequence[NewJob], identity: str) -> None:
         event.listen(session, "after_commit", _committed)
         event.listen(session, "after_rollback", _rolled_back)
     session.info[_PENDING] += new
+    signals.after_publish(jobs, {job.id for job in new})
 
 
 def _insert(session: Session, jobs: Sequence[NewJob]) -> list[NewJob]:

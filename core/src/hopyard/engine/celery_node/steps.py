@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import bootsteps
 
 from hopyard import current
+from hopyard.engine.celery_node import control, options
+
+log = logging.getLogger("hopyard.engine")
 
 
 class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -23,6 +27,9 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
         from hopyard.engine.engine import Engine
 
         hopyard = current.get()
+        control.install()
+        for warning in [*options.without_effect(worker), *worker.app.without_effect()]:
+            log.warning("%s", warning)
         worker.hopyard_engine = Engine(hopyard, worker, batches=is_redis(hopyard.broker_url))
         return worker.hopyard_engine
 

@@ -1,6 +1,5 @@
-"""What Celery's remote control and events see of the jobs that run here.
+"""What Celery's tables, events and receivers of `task_received` see of the jobs that run here.
 
-`inspect active`, `query_task`, `revoke` and `terminate` find running jobs in Celery's own table of requests.
 Events cost only where somebody switched them on; they are sent in the consumer's thread.
 """
 
@@ -12,18 +11,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery.worker import state
-from celery.worker.control import Panel
 
 from hopyard.broker.envelope import headers_of
 from hopyard.engine.observers import EndedRun, Observer
 from hopyard.engine.running import Running
 from hopyard.ledger.values import Again, Done
 from hopyard.specs import State
+from hopyard.tasks import signals
 
 if TYPE_CHECKING:
     from hopyard.engine.celery_node.main_thread import MainThread
-
-_active, _query = Panel.data["active"], Panel.data["query_task"]
 
 
 class CeleryEvents(Observer):
@@ -32,15 +29,20 @@ class CeleryEvents(Observer):
     def __init__(self, main: MainThread) -> None:
         self._main = main
         self._dispatcher: Any = None
+        self._consumer: Any = None
 
     def connected(self, consumer: Any) -> None:
         """Take the consumer whose dispatcher sends events now."""
+        self._consumer = consumer
         self._dispatcher = consumer.event_dispatcher
 
     def begun(self, jobs: Sequence[Running]) -> None:
         """Say that jobs were received and run."""
         for running in jobs:
             state.requests[running.original] = running
+        if signals.heard("task_received"):
+            for running in jobs:
+                signals.fire("task_received", self._consumer, request=running)
         if self._watched:
             for running in jobs:
                 self._send("task-received", running, **_received(running))
@@ -93,26 +95,3 @@ def _received(running: Running) -> dict[str, Any]:
         "eta": None,
         "expires": None,
     }
-
-
-def _jobs() -> list[Running]:
-    return [request for request in [*state.requests.values()] if isinstance(request, Running)]
-
-
-def _info(worker: Any, running: Running, safe: bool = False) -> dict[str, Any]:
-    return running.info(safe=safe) | {"hostname": worker.hostname}
-
-
-@Panel.register(type="inspect", alias="dump_active")  # type: ignore[untyped-decorator]
-def active(worker: Any, safe: bool = False, **kwargs: Any) -> list[dict[str, Any]]:
-    """As Celery's: the tasks that run, with the ledger's jobs among them."""
-    others: list[dict[str, Any]] = _active(worker, safe=safe, **kwargs)
-    return [_info(worker, running, safe) for running in _jobs()] + others
-
-
-@Panel.register(type="inspect", variadic="ids", signature="[id1 [id2 [... [idN]]]]")  # type: ignore[untyped-decorator]
-def query_task(worker: Any, ids: Any, **kwargs: Any) -> dict[str, Any]:
-    """As Celery's, with the ledger's jobs among them."""
-    found: dict[str, Any] = _query(worker, ids, **kwargs)
-    ours = {running.original: ("active", _info(worker, running)) for running in _jobs()}
-    return found | {id_: ours[id_] for id_ in found if id_ in ours}

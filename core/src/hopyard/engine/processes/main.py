@@ -27,6 +27,7 @@ from hopyard.ledger import notes
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import Claim, Progress
 from hopyard.monitor import logs
+from hopyard.tasks import Task, signals
 from hopyard.tasks.classify import classify
 from hopyard.tasks.job import Job, current_job
 
@@ -120,7 +121,7 @@ def _answer(hopyard: Hopyard, host: ChildHost, claim: Claim, checkpoint: Mapping
         host.say({"memory": resident(os.getpid())})  # its parent looks now and then only
         host.busy = True
         host.check(claim.id, claim.claim)
-        value = _value(hopyard, job, task, values)
+        value = signals.wrapped(job, values, lambda: _value(hopyard, job, task, values))()
         host.busy = False
         return {"result": task.payload.dump_result(value)}
     except BaseException as error:  # noqa: BLE001 - whatever a task raises is told to the parent

@@ -14,7 +14,7 @@ from hopyard.ledger import following, set_aside
 from hopyard.ledger.set_aside import SetAside
 from hopyard.ledger.values import NewJob, job_id, new_id, renamed
 from hopyard.specs import State
-from hopyard.tasks import canvas
+from hopyard.tasks import canvas, signals, tagged
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -29,6 +29,8 @@ log = logging.getLogger("hopyard.engine")
 _BATCH: Final = 50
 #: A mark this old was left by a worker that died, or by an end that no worker recorded.
 _LEFT_AFTER: Final = 2.0
+#: Results of a chord's parts of so many characters are handed to its body by reference.
+_MOST_IN_A_BODY: Final = 200_000
 
 
 class FollowUps:
@@ -80,12 +82,13 @@ class FollowUps:
             expansion = _Expansion(self._hopyard, tx)
             for job in await following.take(tx, self._database, ids):
                 await expansion.add(job)
-            await following.open_groups(tx, self._database.dialect, expansion.sizes)
+            await following.open_groups(tx, self._database.dialect, expansion.sizes, expansion.shapes)
             await following.give_up(tx, self._database.dialect, expansion.given_up)
             await set_aside.add(tx, self._database.dialect.now, expansion.set_aside)
-            jobs = await self._with_free_ids(tx, expansion.jobs)
+            jobs = signals.before_publish(await self._with_free_ids(tx, expansion.jobs))
             new = await tx.insert_jobs(jobs) if jobs else set()
         await self._client.announce([job for job in jobs if job.id in new])
+        signals.after_publish(jobs, new)
 
     async def _with_free_ids(self, tx: Connection, jobs: Sequence[NewJob]) -> list[NewJob]:
         """Give new ids to jobs that were given up once: a replay has brought their chain or chord back."""
@@ -128,6 +131,7 @@ class _Expansion:
         self._tx = tx
         self.jobs: list[NewJob] = []
         self.sizes: dict[str, int] = {}
+        self.shapes: dict[str, canvas.Shape] = {}
         self.given_up: list[NewJob] = []
         self.set_aside: list[SetAside] = []
 
@@ -139,7 +143,7 @@ class _Expansion:
             if job.state is State.SUCCEEDED:
                 await self._succeeded(job, embed)
             else:
-                self._failed(job, embed)
+                await self._failed(job, embed)
         except LedgerError:
             raise  # of the whole transaction
         except Exception as error:
@@ -168,22 +172,45 @@ class _Expansion:
             self._apply(job, following_one, (result,), chain=rest)
         if body := embed.get("chord"):
             index = json.loads(job.headers).get("group_index") or 0
-            parts = await following.add_part(self._tx, job, index, job.result or "null")
-            if parts is not None:
-                self._apply(job, body, ([json.loads(part) for part in parts],))
+            if await following.add_part(self._tx, job, index, job.result or "null"):
+                self._apply(job, body, (await self._parts(str(job.job_group)),))
 
-    def _failed(self, job: FinishedJob, embed: dict[str, Any]) -> None:
+    async def _parts(self, group: str) -> Any:
+        """Return the results of a chord's parts, or if they are many a reference to where they stand."""
+        found = await following.parts(self._tx, group)
+        if sum(map(len, found.values())) > _MOST_IN_A_BODY:
+            return tagged.tagged(canvas.PARTS, group)
+        results = await canvas.results(self._tx, group, found)
+        await following.forget_parts(self._tx, group)
+        return results
+
+    async def _failed(self, job: FinishedJob, embed: dict[str, Any]) -> None:
         if job.state is State.DEAD:
             for errback in embed.get("errbacks", ()):
-                self._apply(job, errback, (job.id,))
+                self._tell(job, errback, job.id)
         chain = embed.get("chain", [])
         bodies = [embed.get("chord"), *(_option(one, "chord") for one in chain)]
-        for body in bodies:
-            for errback in _option(body, "link_error") or ():
-                self._apply(job, errback, (job_id(_option(body, "task_id") or job.id),))
+        groups = [job.job_group, *(_option(one, "group_id") for one in chain)]
+        for body, group in zip(bodies, groups, strict=True):
+            errbacks = _option(body, "link_error") or ()
+            if errbacks and (not group or await following.fails_first(self._tx, job_id(group))):
+                for errback in errbacks:
+                    self._tell(job, errback, job_id(_option(body, "task_id") or job.id))
         state = State(job.state).label
         waiting = [*chain, *(body for body in bodies if body)]
         self._give_up(job, waiting, f"job {job.id}, which it follows, is {state}")
+
+    def _tell(self, job: FinishedJob, errback: dict[str, Any], id_: str) -> None:
+        """Apply an error link: with the failed job's id, or as Celery's newer ones with three arguments."""
+        self._apply(job, errback, _about_failure(job, id_) if self._takes_request(errback) else (id_,))
+
+    def _takes_request(self, errback: dict[str, Any]) -> bool:
+        """Say whether an error link takes more than one argument beyond those that it has already."""
+        task = self._hopyard.tasks.get(errback.get("task", ""))
+        if task is None:
+            return False
+        given = 0 if errback.get("immutable") else len(errback["args"]) + len(errback["kwargs"])
+        return task.payload.size - given > 1
 
     def _apply(
         self, job: FinishedJob, signature: dict[str, Any], args: tuple[Any, ...], **options: Any
@@ -197,14 +224,18 @@ class _Expansion:
                     args, parent_id=job.id, root_id=job.root or job.id, **options
                 )
         except Exception as error:
-            log.exception("what follows job %s cannot be made", job.id)
+            first = not any(one.target == job.id for one in self.set_aside[-1:])
+            if first:  # one word for all that follows a job: that may be thousands
+                log.exception("what follows job %s cannot be made", job.id)
             rest = [signature, *options.get("chain", ())]
             reason = f"it cannot be made of what job {job.id} left: {error}"
-            self.set_aside.append(SetAside("follow-up", job.id, reason))
+            if first:
+                self.set_aside.append(SetAside("follow-up", job.id, reason))
             self._give_up(job, rest, reason)
             return
         self.jobs += found.jobs
         self.sizes |= found.sizes
+        self.shapes |= found.shapes
 
     def _give_up(self, job: FinishedJob, signatures: Sequence[dict[str, Any]], reason: str) -> None:
         for signature in canvas.promised(signatures):
@@ -225,6 +256,22 @@ class _Expansion:
                     reason=reason[:500],
                 )
             )
+
+
+def _about_failure(job: FinishedJob, id_: str) -> tuple[Any, ...]:
+    """Return what Celery tells an error link: the request, the error, and its traceback as text."""
+    args, kwargs, _ = json.loads(job.body)
+    headers = json.loads(job.headers)
+    request = headers | {
+        "id": id_,
+        "args": args,
+        "kwargs": kwargs,
+        "root_id": job.root,
+        "called_directly": False,
+    }
+    error = json.loads(job.error or "{}")
+    trace = error.pop("traceback", None)
+    return tagged.tagged(tagged.REQUEST, request), tagged.tagged(tagged.ERROR, error), trace
 
 
 def _option(signature: dict[str, Any] | None, name: str) -> Any:

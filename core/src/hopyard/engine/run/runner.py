@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from hopyard.engine.processes.process import ProcessDied
 from hopyard.engine.retry import Retry, describe
 from hopyard.engine.run.deadlines import Deadline, Deadlines
 from hopyard.engine.run.threads import Ended, Threads
 from hopyard.engine.run.wrapping import Wrappers
-from hopyard.errors import JobCancelled, StaleFence, TimeLimitExceeded
+from hopyard.errors import JobCancelled, PayloadError, StaleFence, TimeLimitExceeded
 from hopyard.ledger.values import Again, Claim, Done
 from hopyard.specs import State
+from hopyard.tasks import canvas, signals
 from hopyard.tasks.job import Job, current_job
 
 if TYPE_CHECKING:
@@ -72,19 +74,27 @@ class Runner:
     async def _ended(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int) -> Ended:
         task = self._hopyard.task(claim.task)
         limit = self._hopyard.plugins.options[claim.task].time_limit
-        if task.pool == "process":
-            return Ended(await self._processes.run(claim, checkpoint, worker, limit))
         job = Job(claim, self._host, checkpoint)
-        values = task.payload.load_body(claim.body)
+        try:
+            if canvas.PARTS in claim.body:
+                database, _ = self._host.held(claim.id, claim.claim)
+                claim = claim._replace(body=await canvas.with_parts(database, claim.body))
+            if task.pool == "process":
+                return Ended(await self._processes.run(claim, checkpoint, worker, limit))
+            values = task.payload.load_body(claim.body)
+        except (ProcessDied, TimeLimitExceeded, PayloadError) as error:
+            signals.died(job, error)
+            raise
         if task.payload.job_parameter:
             values[task.payload.job_parameter] = job
         own(job)
         # Nothing is put around a run where no plugin wants that.
         wrappers = Wrappers(self._callers, job) if self._callers.of("run_task") else None
         if task.is_async:
-            ended = Ended(await self._on_loop(task, values, limit, wrappers))
+            running = self._on_loop(task, values, limit, wrappers)
+            ended = Ended(await signals.awaited(job, values, running))
         else:
-            ended = await self._in_thread(task, values, limit, wrappers)
+            ended = await self._in_thread(task, job, values, limit, wrappers)
         if ended.error is None:
             ended.value = task.payload.dump_result(ended.value)
         return ended
@@ -114,9 +124,9 @@ class Runner:
             raise  # the task's own
 
     async def _in_thread(
-        self, task: Task[..., Any], values: dict[str, Any], limit: float, wrappers: Wrappers | None
+        self, task: Task[..., Any], job: Job, values: dict[str, Any], limit: float, wrappers: Wrappers | None
     ) -> Ended:
-        function: Callable[[], Any] = partial(task.function, **values)
+        function = signals.wrapped(job, values, partial(task.function, **values))
         if wrappers is not None:
             function = partial(wrappers.run, function, asyncio.get_running_loop())
         call = self._threads.call(function)
@@ -140,7 +150,7 @@ class Runner:
             if wrappers.ended is not None:
                 return wrappers.ended
             # The task has not begun: once more, without the wrapper that hangs.
-            return await self._in_thread(task, values, limit, wrappers.anew())
+            return await self._in_thread(task, job, values, limit, wrappers.anew())
         call.interrupt(TimeLimitExceeded)
         await asyncio.wait([call.ended], timeout=GRACE_SECONDS)
         if not call.ended.done():
