@@ -10,7 +10,7 @@ import pytest
 from engines import Lab
 from hopyard import Plugin, PluginSettings, hookimpl
 from hopyard.errors import NotAdmitted, SpecError
-from hopyard.loading import _bounded, _callers
+from hopyard.loading import _callers
 from hopyard.routing import Admission, Route
 from hopyard.specs import Category, State, Verdict
 
@@ -67,6 +67,7 @@ async def test_what_the_caller_says_comes_before_a_route(lab: Lab) -> None:
 async def test_celerys_ways_to_call_are_routed_as_well(lab: Lab) -> None:
     ANSWERS["route"] = lambda task, arguments, person: Route("site.one") if arguments == {"a": 1} else None
     lab.plugin("router", Routing)
+    await lab.worker()  # which takes no messages, and closes what Celery's calls open
     row = await lab.row(lab.hopyard.task("site.add").apply_async((1,)).id)
     assert row["queue"] == "site.one"
 
@@ -127,8 +128,6 @@ async def test_the_next_plugin_is_asked_where_one_has_no_answer(lab: Lab) -> Non
 async def test_a_hook_that_hangs_is_not_asked_again(
     lab: Lab, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hopyard.loading._plugins.DECIDE_SECONDS", 0.1)
-    monkeypatch.setattr(_callers, "DECIDE_SECONDS", 0.1)
     go_on, asked = threading.Event(), []
 
     def hangs(*_: Any) -> None:
@@ -171,7 +170,7 @@ async def test_a_classification_that_hangs_costs_no_other_job(
 
 async def test_nobody_is_asked_where_no_plugin_decides(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hopyard.tasks.declaration.decided", raises)
-    monkeypatch.setattr(_bounded, "bounded", raises)
+    monkeypatch.setattr(_callers, "bounded", raises)
     assert await lab.state(await lab.submit()) == State.QUEUED
 
 

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from engines import Lab, Worker
 from hopyard import Job, Plugin, PluginSettings, hookimpl
+from hopyard.engine.processes import main
 from hopyard.engine.run import wrapping
 from hopyard.ledger import set_aside
 from hopyard.specs import State
@@ -263,6 +265,41 @@ async def test_a_wrapper_that_fails_ten_times_in_a_row_is_switched_off(lab: Lab,
         return [one["kind"] for one in found] == ["hook"]
 
     await lab.until(told)  # for `hopyard doctor`, which looks from another process
+
+
+def child(lab: Lab, task: str, function: Any) -> Any:
+    """Run a task's function as the child process of `pool="process"` does, in the main thread."""
+    lab.calls["child"] = function
+    job = SimpleNamespace(id="1", task=task)
+    return main._value(lab.hopyard, job, lab.hopyard.task(task), {"job": job, "name": "child"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_in_a_child_process_a_faulty_wrapper_changes_no_outcome(lab: Lab, fault: str) -> None:
+    wrap(lab, FAULTS[fault])
+
+    async def well(job: Any) -> str:
+        return "well"
+
+    assert child(lab, "site.plain", lambda job: "well") == "well"
+    assert child(lab, "site.call", well) == "well"
+    with pytest.raises(ValueError, match="the task's own"):
+        child(lab, "site.plain", lambda job: raises_own())
+
+
+def raises_own() -> None:
+    raise ValueError("the task's own")
+
+
+@pytest.mark.parametrize("where", ["__enter__", "__exit__"])
+async def test_in_a_child_process_a_wrapper_that_hangs_is_left_behind(
+    lab: Lab, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wrapping, "WRAP_SECONDS", 0.2)
+    forever = type("Forever", (Faulty,), {where: lambda self, *error: threading.Event().wait()})
+    wrap(lab, lambda job: forever())
+    assert child(lab, "site.plain", lambda job: "well") == "well"
+    assert "run_task" in lab.hopyard.plugins.record("other").switched_off
 
 
 async def test_without_a_wrapper_nothing_is_put_around_a_run(

@@ -130,8 +130,8 @@ class Wrap:
 
         Around the plugin's own tasks an error of its own counts as the task's. Around the tasks of others it
         changes nothing: it is logged and counted, and the task runs as if the wrapper were not there. To
-        enter and to leave an async one, or a plain one in a thread, may take 5 s each; then it is left
-        behind.
+        enter and to leave an async one, or a plain one around a `def`, may take 5 s each; then it is left
+        behind and switched off.
         """
 
 

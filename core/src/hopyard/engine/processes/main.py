@@ -10,8 +10,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ from hopyard.app import Hopyard
 from hopyard.engine.processes.pool import CANCEL, claim_from
 from hopyard.engine.processes.process import resident
 from hopyard.engine.retry import describe
+from hopyard.engine.run import wrapping
 from hopyard.engine.run.runner import nobody_cancelled
-from hopyard.engine.run.wrapping import Wrappers
+from hopyard.engine.run.wrapping import TookTooLong, Wrappers
 from hopyard.errors import JobCancelled
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
@@ -143,7 +144,23 @@ def _value(hopyard: Hopyard, job: Job, task: Task[..., Any], values: dict[str, A
     wrappers = Wrappers(callers, job)
     if task.is_async:
         return _on_portal(wrappers.on_loop(function))
-    return wrappers.run(function, portal.loop())
+    return wrappers.run(function, portal.loop(), _alarmed)
+
+
+@contextmanager
+def _alarmed() -> Iterator[None]:
+    """Interrupt a plugin's wrapper that hangs in this process's main thread, where the task runs."""
+
+    def ring(*_: Any) -> None:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, wrapping.WRAP_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _described(hopyard: Hopyard, task: str, error: BaseException) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,8 +58,16 @@ class Wrappers:
 
     # --- in a thread
 
-    def run(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> Any:
-        """Call a task's function within its wrappers, in this thread; async ones are entered on `loop`."""
+    def run(
+        self,
+        function: Callable[[], Any],
+        loop: asyncio.AbstractEventLoop,
+        bound: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> Any:
+        """Call a task's function within its wrappers, in this thread; async ones are entered on `loop`.
+
+        `bound` is put around each call of a wrapper; it may raise `TookTooLong` there.
+        """
 
         def wait(work: Awaitable[Any]) -> Any:
             return asyncio.run_coroutine_threadsafe(_whole(work, WRAP_SECONDS), loop).result()
@@ -67,14 +75,14 @@ class Wrappers:
         ended = Ended()
         try:
             for caller in self._callers.of("run_task"):
-                self._enter(caller, wait)
+                self._enter(caller, wait, bound)
             self._begin()
             ended.value = function()
         except BaseException as error:  # noqa: BLE001 - raised below, once everything is left
             ended.error = error
         self.ended = Ended(ended.value, ended.error)
         for one in reversed(self._entered):
-            ended.error = self._leave(one, ended.error, wait)
+            ended.error = self._leave(one, ended.error, wait, bound)
         if ended.error is not None:
             raise ended.error
         return ended.value
@@ -85,16 +93,22 @@ class Wrappers:
                 raise Abandoned
             self._phase = (None, time.monotonic())
 
-    def _enter(self, caller: Caller, wait: Callable[[Awaitable[Any]], Any]) -> None:
+    def _enter(
+        self,
+        caller: Caller,
+        wait: Callable[[Awaitable[Any]], Any],
+        bound: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
         self._phase = (caller, time.monotonic())
         try:
-            manager = _manager(caller.call({"job": self._job}))
+            with bound():
+                manager = _manager(caller.call({"job": self._job}))
+                if isinstance(manager, AbstractContextManager):
+                    manager.__enter__()
+                elif manager is not None:
+                    wait(manager.__aenter__())
             if manager is None:
                 return
-            if isinstance(manager, AbstractContextManager):
-                manager.__enter__()
-            else:
-                wait(manager.__aenter__())
         except _INTERRUPTS:
             raise
         except BaseException as error:
@@ -107,15 +121,20 @@ class Wrappers:
             raise Abandoned
 
     def _leave(
-        self, one: _Entered, error: BaseException | None, wait: Callable[[Awaitable[Any]], Any]
+        self,
+        one: _Entered,
+        error: BaseException | None,
+        wait: Callable[[Awaitable[Any]], Any],
+        bound: Callable[[], AbstractContextManager[Any]],
     ) -> BaseException | None:
         """Leave a wrapper; return the error with which the job goes on."""
         self._phase = (one.caller, time.monotonic())
         try:
-            if isinstance(one.manager, AbstractContextManager):
-                one.manager.__exit__(*_told(error))
-            else:
-                wait(one.manager.__aexit__(*_told(error)))
+            with bound():
+                if isinstance(one.manager, AbstractContextManager):
+                    one.manager.__exit__(*_told(error))
+                else:
+                    wait(one.manager.__aexit__(*_told(error)))
         except BaseException as own:  # noqa: BLE001 - judged below
             return self._left(one.caller, error, own)
         self._callers.worked(one.caller)
@@ -179,7 +198,7 @@ class Wrappers:
         return own if caller.plugin == self._owner and error is None else error
 
     def _failed(self, caller: Caller, error: BaseException) -> None:
-        if isinstance(error, _TookTooLong):
+        if isinstance(error, TookTooLong):
             self._callers.hung(caller, WRAP_SECONDS)
             return
         ours = caller.plugin == self._owner
@@ -210,8 +229,8 @@ class Wrappers:
         return Wrappers(self._callers, self._job)
 
 
-class _TookTooLong(Exception):
-    """An async wrapper was not entered or left in time."""
+class TookTooLong(Exception):
+    """A wrapper was not entered or left in time."""
 
 
 async def _whole(work: Awaitable[Any], seconds: float) -> Any:
@@ -220,7 +239,7 @@ async def _whole(work: Awaitable[Any], seconds: float) -> Any:
             return await work
     except TimeoutError as error:
         if limit.expired():
-            raise _TookTooLong(f"it took longer than {seconds:g} s") from error
+            raise TookTooLong(f"it took longer than {seconds:g} s") from error
         raise
 
 
