@@ -17,7 +17,7 @@ from click import ClickException
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
-from hopyard import current, portal
+from hopyard import checks, current, portal
 from hopyard.errors import HopyardError, SpecError
 from hopyard.tasks import canvas, signals
 from hopyard.tasks.declaration import Call
@@ -168,9 +168,7 @@ def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
     Raises `HopyardError` for options that Hopyard cannot keep, `SpecError` for those that are wrong.
     """
     # Celery passes what nobody asked for as None, False or empty; 0 is a priority.
-    given = {
-        name: value for name, value in options.items() if value not in (None, [], {}) and value is not False
-    }
+    given = {name: value for name, value in options.items() if not _unsaid(value)}
     unknown = sorted(given.keys() - _KNOWN - _CANVAS - _IGNORED)
     if unknown:
         raise HopyardError(
@@ -192,12 +190,17 @@ def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
         call = replace(call, person=collection.person)
     job = canvas.linked(call.job(tuple(args or ()), kwargs or {}, check=check), options)
     if headers := given.get("headers"):
+        checks.json_table(f"{task.name}: headers", headers)
         job = signals.with_headers(job, headers)
     if collection is None:
         portal.run(_submit(job, fresh=not id_), within_loop=True)
     else:
         collection.jobs.append(job)
     return AsyncResult(job.id, app=current.get().celery, task_name=task.name)
+
+
+def _unsaid(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, list | dict | tuple) and not value)
 
 
 def _moment(name: str, eta: Any) -> Any:

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hopyard import checks
 from hopyard.broker.envelope import EMBED, headers_of
 from hopyard.errors import PayloadError
 from hopyard.ledger import following
@@ -70,8 +71,33 @@ def links(body: str) -> dict[str, Any]:
     return {name: value for name in EMBED if (value := embed.get(name))}
 
 
+#: Celery's options that name a job, a group or their ancestors.
+_IDS: Final = ("group_id", "parent_id", "root_id")
+#: Those that say what follows: one signature, or a list of them.
+_FOLLOW: Final = ("link", "link_error", "chain", "chord")
+
+
+def check_options(task: str, options: Mapping[str, Any]) -> None:
+    """Check Celery's options for links, groups and ancestors. Raises `SpecError`."""
+    for name in _IDS:
+        if options.get(name) not in (None, ""):
+            checks.text(f"{task}: {name}", options[name], longest=500)
+    index = options.get("group_index")
+    if index is not None:
+        checks.whole(f"{task}: group_index", index, 0, 10**9)
+    for name in _FOLLOW:
+        value = options.get(name) or []
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if not isinstance(one, Mapping) or not isinstance(one.get("task"), str):
+                checks.refuse(f"{task}: {name}", one, "a signature, or a list of them")
+
+
 def linked(job: NewJob, options: Mapping[str, Any]) -> NewJob:
-    """Return a job with Celery's options for links, groups and ancestors. Raises `PayloadError`."""
+    """Return a job with Celery's options for links, groups and ancestors.
+
+    Raises `PayloadError`, `SpecError`.
+    """
+    check_options(job.task, options)
     embed = EMBED | {
         "callbacks": _list(options.get("link")),
         "errbacks": _list(options.get("link_error")),
