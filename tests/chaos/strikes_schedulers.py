@@ -131,7 +131,8 @@ async def _able(siege: Siege) -> None:
 
 async def _holder(place: Place) -> int:
     rows = await place.rows("SELECT holder FROM leader WHERE name = 'schedule'")
-    return int(rows[0]["holder"].split(":")[1]) if rows else 0
+    holder = rows[0]["holder"] if rows else ""  # a leader that has resigned leaves it empty
+    return int(holder.split(":")[1]) if holder else 0
 
 
 async def _leader(place: Place) -> subprocess.Popen[bytes]:
