@@ -463,7 +463,7 @@ async def test_a_broker_that_lost_its_memory_is_rung_to_once_per_job(lab: Lab) -
             return [text for key in redis_keys("site") for text in await client.lrange(key, 0, -1)]
 
         await lab.until(messages)
-        await lab.until(lambda: reconciler._ringing_all is None)
+        await lab.until(lambda: reconciler._resending is None)
         found = await messages()
     assert len(found) == 3
     assert {json.loads(text)["headers"]["id"] for text in found} == ids

@@ -24,7 +24,7 @@ async def reasons(ledger: Any, id_: str, pool: str = "") -> str:
 
 
 async def rung(ledger: Any, *ids: str) -> None:
-    await waiting.rung(ledger.database, ids)
+    await waiting.sent(ledger.database, ids)
 
 
 async def test_a_paused_queue_says_by_whom_and_since_when(ledger: Any) -> None:

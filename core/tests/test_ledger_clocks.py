@@ -222,7 +222,7 @@ async def test_what_was_accepted_before_the_clock_was_set_back_is_told_all_the_s
     await ledger.database.execute("INSERT INTO job_follow (id, created) SELECT id, created FROM job_outbox")
     for table, column in (("job_outbox", "created"), ("job_live", "created"), ("job_follow", "created")):
         await ledger.later(table, column, -365 * 86400)
-    assert {ring.id for ring in await waiting.unrung(ledger.database, 2.0)} == {id_, linked}
+    assert {ring.id for ring in await waiting.unsent(ledger.database, 2.0)} == {id_, linked}
     assert {ring.id for ring in await waiting.forgotten(ledger.database, ["q"], 5.0)} == {id_, linked}
     await ledger.later("job_live", "rung", -365 * 86400)
     assert {ring.id for ring in await waiting.forgotten(ledger.database, ["q"], 5.0)} == {id_, linked}

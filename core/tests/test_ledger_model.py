@@ -372,19 +372,19 @@ class Machine(RuleBasedStateMachine):
         assert self.run(waiting.unpark(self.database, [task])) == self.model.unpark(task)
 
     def relay(self, _: list[int]) -> None:
-        rings = self.run(waiting.unrung(self.database, -1.0))
+        rings = self.run(waiting.unsent(self.database, -1.0))
         assert {ring.id for ring in rings} == self.model.unrung()
 
     def rung(self, picks: list[int]) -> None:
         ids = self.ids(picks)
-        self.run(waiting.rung(self.database, ids))
+        self.run(waiting.sent(self.database, ids))
         self.model.outbox -= {*ids}
 
     def heard(self, picks: list[int]) -> None:
         """The broker has got messages of jobs, which may have been handed back since."""
         entries = [self.stored[id_] for id_ in self.ids(picks) if id_ in self.stored]
-        self.run(self.database.heard(entries))
-        self.model.heard([id_ for id_, _ in entries])
+        self.run(self.database.drop_sent(entries))
+        self.model.drop_sent([id_ for id_, _ in entries])
 
     def pause(self, picks: list[int]) -> None:
         queue = QUEUES[picks[0] % 2]

@@ -39,7 +39,7 @@ async def test_the_jobs_of_a_lost_worker_are_queued_again(ledger: Any) -> None:
     lost, alive = await ledger.worker("lost", lease=3), await ledger.worker("alive", lease=3)
     claims = [await ledger.running(lost) for _ in range(3)]
     other = await ledger.running(alive)
-    await waiting.rung(database, [*(claim.id for claim in claims), other.id])
+    await waiting.sent(database, [*(claim.id for claim in claims), other.id])
     await lose(ledger, lost, 4)
     rescued = await workers.rescue(database)
     assert (rescued.workers, rescued.dead) == ([lost], 0)
@@ -139,7 +139,7 @@ async def test_a_worker_that_leaves_gives_everything_back(ledger: Any) -> None:
     """Nobody would rescue its jobs later: it did not die."""
     worker, other = await ledger.worker(), await ledger.worker()
     claim, theirs = await ledger.running(worker), await ledger.running(other)
-    await waiting.rung(ledger.database, [claim.id, theirs.id])
+    await waiting.sent(ledger.database, [claim.id, theirs.id])
     await workers.leave(ledger.database, worker)
     row = await ledger.row(claim.id)
     assert (row["state"], row["attempt"], row["crashes"]) == (State.QUEUED, 0, 0)
@@ -230,13 +230,13 @@ async def test_more_due_jobs_than_a_batch_come_in_batches(ledger: Any) -> None:
 async def test_the_relay_finds_what_nobody_rang_for(ledger: Any) -> None:
     database = ledger.database
     id_ = await ledger.job(body='[[], {"n": 2}, null]', priority=7)
-    assert await waiting.unrung(database, 2.0) == []
+    assert await waiting.unsent(database, 2.0) == []
     await ledger.later("job_outbox", "created", 3)
-    (ring,) = await waiting.unrung(database, 2.0)
+    (ring,) = await waiting.unsent(database, 2.0)
     assert (ring.id, ring.queue, ring.priority, ring.body) == (id_, "q", 7, '[[], {"n": 2}, null]')
-    await waiting.rung(database, [id_])
+    await waiting.sent(database, [id_])
     assert await ledger.outbox() == set()
-    assert await waiting.unrung(database, -1.0) == []
+    assert await waiting.unsent(database, -1.0) == []
 
 
 async def test_the_relay_drops_entries_of_jobs_that_run_or_are_over(ledger: Any) -> None:
@@ -245,7 +245,7 @@ async def test_the_relay_drops_entries_of_jobs_that_run_or_are_over(ledger: Any)
     await ledger.running(worker)
     await ledger.database.finish([Done(over.id, over.claim, State.SUCCEEDED, "1", None, None)], worker)
     assert len(await ledger.outbox()) == 2
-    assert await waiting.unrung(ledger.database, -1.0) == []
+    assert await waiting.unsent(ledger.database, -1.0) == []
     assert await ledger.outbox() == set()
 
 
@@ -256,7 +256,7 @@ async def test_forgotten_jobs_are_rung_at_most_once_a_minute(ledger: Any) -> Non
     await ledger.later("job_live", "created", 10)
     assert [ring.id for ring in await waiting.forgotten(database, ["q"], 5.0)] == [id_]
     assert await waiting.forgotten(database, ["q"], 5.0) == []
-    await ledger.later("job_live", "rung", waiting.RING_PAUSE + 1)
+    await ledger.later("job_live", "rung", waiting.RESEND_PAUSE + 1)
     assert [ring.id for ring in await waiting.forgotten(database, ["q", "none"], 5.0)] == [id_]
     assert [ring.id for ring in await waiting.forgotten(database, ["other"], 0.0)] == [other]
 
@@ -276,7 +276,7 @@ async def test_a_parked_job_waits_for_a_worker_that_knows_its_task(ledger: Any) 
     row = await ledger.row(id_)
     assert (row["state"], row["reason"]) == (State.PARKED, "no worker knows gone.task")
     assert await waiting.unpark(database, ["site.echo"]) == 0
-    await waiting.rung(database, [id_])
+    await waiting.sent(database, [id_])
     assert await waiting.unpark(database, ["site.echo", "gone.task"]) == 1
     row = await ledger.row(id_)
     assert (row["state"], row["reason"]) == (State.QUEUED, None)

@@ -112,7 +112,7 @@ async def test_a_lost_workers_jobs_are_rescued_and_times_come(ledger: Any) -> No
     assert (rescued.workers, [ring.id for ring in rescued.again]) == ([worker], [claim.id])
     assert not await workers.beat(database, worker)
     assert [ring.id for ring in await waiting.promote(database)] == [due]
-    assert {ring.id for ring in await waiting.unrung(database, -1.0)} == {claim.id, due}
+    assert {ring.id for ring in await waiting.unsent(database, -1.0)} == {claim.id, due}
 
 
 async def test_an_engine_runs_two_hundred_jobs(lab: Lab) -> None:

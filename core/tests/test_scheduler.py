@@ -113,7 +113,7 @@ async def test_what_is_due_becomes_a_job(hopyard: Hopyard) -> None:
     assert stored.next_due
     assert stored.next_due > utcnow()
     # Nobody rang, for the broker is away: the relay will.
-    assert len(await waiting.unrung(hopyard.client().database, -1.0)) == 1
+    assert len(await waiting.unsent(hopyard.client().database, -1.0)) == 1
 
 
 async def test_what_is_not_due_does_not_fire(hopyard: Hopyard) -> None:

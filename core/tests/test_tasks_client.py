@@ -215,15 +215,15 @@ async def test_without_a_broker_jobs_are_accepted_and_relayed_later(
     assert await client.submit([job]) == {job.id}
     assert await ledger.outbox() == {job.id}
     bell.error = None
-    rings = await waiting.unrung(client.database, -1.0)
-    assert await client.ring(rings) is True
+    rings = await waiting.unsent(client.database, -1.0)
+    assert await client.publish(rings) is True
     assert bell.rung == [job.id]
 
 
 async def test_nobody_waits_for_a_broker_that_hangs(
     client: Client, ledger: Ledger, bell: Bell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hopyard.tasks.client._RING_SECONDS", 0.01)
+    monkeypatch.setattr("hopyard.tasks.client._PUBLISH_SECONDS", 0.01)
     bell.hangs = True
     job = ledger.new()
     assert await client.submit([job]) == {job.id}

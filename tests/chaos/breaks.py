@@ -104,7 +104,7 @@ def _no_outbox() -> None:
     async def unrung(*args: Any) -> list[Any]:
         return []
 
-    waiting.unrung = unrung
+    waiting.unsent = unrung
 
 
 def _no_followers() -> None:

@@ -118,8 +118,8 @@ def install(folder: str) -> None:
     around(effects, "end", "effect.action", "effect.after")
     around(notes, "write_checkpoint", "save.before", "save.after")
     around(waiting, "promote", "", "promote.after", busy=True)
-    around(waiting, "unrung", "", "relay.found", busy=True)
-    around(waiting, "rung", "relay.rung", "", busy=True)
+    around(waiting, "unsent", "", "relay.found", busy=True)
+    around(waiting, "sent", "relay.rung", "", busy=True)
     around(following, "take", "follow.before", "follow.after", busy=True)
 
     acknowledging("done", Popper)

@@ -94,7 +94,7 @@ async def silent(order: dict[str, Any], journal: Journal) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
         return False
 
-    client.ring = ring
+    client.publish = ring
     calls = [_task(order["first"] + n, order)[1] for n in range(order["count"])]
     await hopyard.task("site.step").options(priority=9, queue="site.busy").submit_many(calls)
 

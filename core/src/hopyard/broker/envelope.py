@@ -85,13 +85,13 @@ def kombu_priority(priority: int) -> int:
     return 9 - priority
 
 
-def envelope(ring: QueueMessage) -> str:
+def envelope(message: QueueMessage) -> str:
     """Return the whole message as kombu's Redis transport would have written it."""
     return (
-        f'{{"body": {_text(ring.body)}, "content-encoding": "utf-8", '
-        f'"content-type": "application/json", "headers": {headers_of(ring)}, '
-        f'"properties": {{"correlation_id": {_text(ring.id)}, "reply_to": "", "delivery_mode": 2, '
-        f'"delivery_info": {{"exchange": "", "routing_key": {_text(ring.queue)}}}, '
-        f'"priority": {kombu_priority(ring.priority)}, "body_encoding": "utf-8", '
+        f'{{"body": {_text(message.body)}, "content-encoding": "utf-8", '
+        f'"content-type": "application/json", "headers": {headers_of(message)}, '
+        f'"properties": {{"correlation_id": {_text(message.id)}, "reply_to": "", "delivery_mode": 2, '
+        f'"delivery_info": {{"exchange": "", "routing_key": {_text(message.queue)}}}, '
+        f'"priority": {kombu_priority(message.priority)}, "body_encoding": "utf-8", '
         f'"delivery_tag": "{random_text()}"}}}}'
     )

@@ -58,11 +58,11 @@ class KombuPublisher(Publisher):
         except Exception as error:
             raise BrokerError(f"the broker cannot be used now: {error!r}") from error
 
-    async def publish(self, rings: Sequence[QueueMessage]) -> None:
+    async def publish(self, messages: Sequence[QueueMessage]) -> None:
         def work(connection: Any) -> None:
             if self._outlet is None:
                 self._outlet = _Outlet(connection)
-            self._outlet.publish(rings)
+            self._outlet.publish(messages)
 
         await self._call(work)
 
@@ -121,28 +121,28 @@ class _Outlet:
             self._channel.events["basic_ack"].add(self._confirmed)
             self._channel.events["basic_nack"].add(self._nacked)
 
-    def publish(self, rings: Sequence[QueueMessage]) -> None:
+    def publish(self, messages: Sequence[QueueMessage]) -> None:
         """Declare the queues and put messages into them. Raises `BrokerError` where some are refused."""
-        for queue in {ring.queue for ring in rings}:
+        for queue in {queued.queue for queued in messages}:
             _declare(queue, self._channel, nowait=True)
         self._refused = 0
-        for ring in rings:
-            self._send(ring)
+        for queued in messages:
+            self._send(queued)
         while self._unconfirmed:
             self._connection.drain_events(timeout=_ANSWER_SECONDS)
         if self._refused:
-            raise BrokerError(f"the broker refused {self._refused} of {len(rings)} messages")
+            raise BrokerError(f"the broker refused {self._refused} of {len(messages)} messages")
 
-    def _send(self, ring: QueueMessage) -> None:
+    def _send(self, queued: QueueMessage) -> None:
         message = self._channel.prepare_message(
-            ring.body,
-            priority=MOST if ring.first else ring.priority,
+            queued.body,
+            priority=MOST if queued.first else queued.priority,
             content_type="application/json",
             content_encoding="utf-8",
-            headers=json.loads(headers_of(ring)),
-            properties={"correlation_id": ring.id, "delivery_mode": 2},
+            headers=json.loads(headers_of(queued)),
+            properties={"correlation_id": queued.id, "delivery_mode": 2},
         )
-        self._channel.basic_publish(message, exchange="", routing_key=ring.queue)
+        self._channel.basic_publish(message, exchange="", routing_key=queued.queue)
         self._sent += 1
         if self._confirms:
             self._unconfirmed.add(self._sent)

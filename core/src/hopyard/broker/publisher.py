@@ -27,7 +27,7 @@ class Publisher(ABC):
     """A broker, as one event loop of a producer sees it."""
 
     @abstractmethod
-    async def publish(self, rings: Sequence[QueueMessage]) -> None:
+    async def publish(self, messages: Sequence[QueueMessage]) -> None:
         """Put messages into their queues. Raises `BrokerError`. The caller limits how long it may take."""
 
     @abstractmethod
@@ -147,11 +147,11 @@ class RedisPublisher(Publisher):
         self._connection = connection
         return answers
 
-    async def publish(self, rings: Sequence[QueueMessage]) -> None:
+    async def publish(self, messages: Sequence[QueueMessage]) -> None:
         # Consumers take from the right. One command for all that go to the same place.
         places: dict[tuple[str, int, bool], list[str]] = {}
-        for ring in rings:
-            places.setdefault((ring.queue, ring.priority, ring.first), []).append(envelope(ring))
+        for message in messages:
+            places.setdefault((message.queue, message.priority, message.first), []).append(envelope(message))
         await self._call(
             [
                 ("RPUSH" if first else "LPUSH", redis_key(queue, priority), *messages)

@@ -90,4 +90,4 @@ def resume(queue: str) -> None:
 
         return await queues.resume(hopyard.client().database, queue)
 
-    say(f"{queue} goes on, {with_core(work)} jobs are rung for")
+    say(f"{queue} goes on, {with_core(work)} jobs are brought to the workers again")

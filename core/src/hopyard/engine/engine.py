@@ -337,7 +337,7 @@ class Engine:
     async def _notify_queued(self, ids: Sequence[str]) -> None:
         """Send messages for those jobs that are queued again: others may have given them back."""
         try:
-            await self._client.ring(await waiting.unheld(self._database, ids))
+            await self._client.publish(await waiting.queued_again(self._database, ids))
         except LedgerUnavailable as error:
             log.info("whether %d jobs are queued is left to the reconciler: %s", len(ids), error)
 

@@ -1,7 +1,8 @@
 """Putting right what was interrupted.
 
-Any worker takes jobs from dead ones. Whichever leads rings for jobs that nobody rang for, queues jobs whose
-time has come, rings again after the broker lost its memory, and removes what is past its retention.
+Any worker takes jobs from dead ones. Whichever leads sends the messages that nobody has sent, queues jobs
+whose time has come, sends all messages again after the broker lost its memory, and removes what is past its
+retention.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ DUTY: Final = "reconcile"
 #: Leadership lasts as long as a worker's lease, within these seconds.
 _LEASE: Final = (3.0, 8.0)
 _TICK: Final = 1.0
-#: An outbox entry this old was left by a producer that died between commit and ring.
+#: An outbox entry this old was left by a producer that died between its commit and sending the messages.
 _RELAY_AFTER: Final = 2.0
 #: A queued row this old in a queue without messages has lost its message.
 _FORGOTTEN_AFTER: Final = 5.0
-#: Any queued row is rung again after an hour, whatever the broker says.
+#: A queued row's message is sent again after an hour, whatever the broker says.
 _STALE_AFTER: Final = 3600.0
 _BATCH: Final = 500
-#: Jobs that one tick rings for after the broker lost its memory.
+#: Jobs that one tick messages for after the broker lost its memory.
 _PAGE: Final = 2000
 _FIRST: Final = ("", "00000000-0000-0000-0000-000000000000")
 
@@ -64,7 +65,7 @@ class Reconciler:
         self._epoch = new_id()
         self._lease = min(max(settings.worker.lease, _LEASE[0]), _LEASE[1])
         self._ending = asyncio.Event()
-        self._ringing_all: tuple[str, str] | None = None
+        self._resending: tuple[str, str] | None = None
         self._leads = False
         # Everyone does these: a dead worker's jobs do not wait for another leader as well, and withdrawn
         # plugins come back in each process for itself.
@@ -75,8 +76,8 @@ class Reconciler:
             Duty("relay", 1.0, self._relay),
             Duty("follow-ups", 1.0, self._followups.rest),
             Duty("promotion", 0.0, self._promote),
-            Duty("messages", 3.0, self._ring_again),
-            Duty("all messages", 0.0, self._ring_all),
+            Duty("messages", 3.0, self._resend),
+            Duty("all messages", 0.0, self._resend_all),
         )
         self._retention = Duty("retention", 60.0, self._prune)
 
@@ -125,7 +126,7 @@ class Reconciler:
         return await self._pause()
 
     async def _pause(self) -> float:
-        if self._ringing_all is not None:
+        if self._resending is not None:
             return 0.2
         try:
             eta = await waiting.next_eta(self._database)
@@ -137,18 +138,18 @@ class Reconciler:
         return min(_TICK, max(0.02, (eta - utcnow()).total_seconds()))
 
     async def _promote(self) -> None:
-        while rings := await waiting.promote(self._database, _BATCH):
-            await self._client.ring(rings)
-            if len(rings) < _BATCH:
+        while messages := await waiting.promote(self._database, _BATCH):
+            await self._client.publish(messages)
+            if len(messages) < _BATCH:
                 return
 
     async def _relay(self) -> None:
-        while rings := await waiting.unrung(self._database, _RELAY_AFTER, _BATCH):
-            log.info("ringing for %d accepted jobs that nobody rang for", len(rings))
-            if not await self._client.ring(rings):
+        while messages := await waiting.unsent(self._database, _RELAY_AFTER, _BATCH):
+            log.info("sending the messages of %d accepted jobs that nobody has sent", len(messages))
+            if not await self._client.publish(messages):
                 return
-            await waiting.rung(self._database, [ring.id for ring in rings])
-            if len(rings) < _BATCH:
+            await waiting.sent(self._database, [message.id for message in messages])
+            if len(messages) < _BATCH:
                 return
 
     async def _rescue(self) -> None:
@@ -160,7 +161,7 @@ class Reconciler:
                 len(rescued.again),
                 rescued.dead,
             )
-            await self._client.ring(rescued.again)
+            await self._client.publish(rescued.again)
             # Nor do the messages wait that they had taken and not claimed yet.
             await self._put_back()
 
@@ -173,7 +174,7 @@ class Reconciler:
         if back:
             log.info("%d messages that lost workers had taken are back in their queues", back)
 
-    async def _ring_again(self) -> None:
+    async def _resend(self) -> None:
         queues = {*self._queues, *await workers.served_queues(self._database)}
         await self._put_back()
         try:
@@ -183,24 +184,24 @@ class Reconciler:
             log.info("the broker is away: %s", error)
             return
         if not remembers:
-            log.warning("the broker has lost its memory (or is new): ringing for all queued jobs")
-            self._ringing_all = _FIRST
-        if self._ringing_all is not None:
-            return  # which also rings for those that an empty queue would have rung for: once is enough
+            log.warning("the broker has lost its memory (or is new): sending the messages of all queued jobs")
+            self._resending = _FIRST
+        if self._resending is not None:
+            return  # which also covers the jobs of empty queues: once is enough
         for some, age in ((sorted(empty), _FORGOTTEN_AFTER), (sorted(queues), _STALE_AFTER)):
-            rings = await waiting.forgotten(self._database, some, age, _BATCH) if some else []
-            if rings:
-                log.info("ringing again for %d queued jobs", len(rings))
-                await self._client.ring(rings)
+            messages = await waiting.forgotten(self._database, some, age, _BATCH) if some else []
+            if messages:
+                log.info("sending the messages of %d queued jobs again", len(messages))
+                await self._client.publish(messages)
 
-    async def _ring_all(self) -> None:
+    async def _resend_all(self) -> None:
         """QueueMessage for the next page of all queued jobs; a tick is a page, so that nothing is flooded."""
-        if self._ringing_all is None:
+        if self._resending is None:
             return
-        rings = await waiting.queued_after(self._database, self._ringing_all, _PAGE)
-        if rings and not await self._client.ring(rings):
+        messages = await waiting.queued_after(self._database, self._resending, _PAGE)
+        if messages and not await self._client.publish(messages):
             return
-        self._ringing_all = (rings[-1].queue, rings[-1].id) if rings else None
+        self._resending = (messages[-1].queue, messages[-1].id) if messages else None
 
     async def _prune(self) -> bool:
         days = self._settings.retention

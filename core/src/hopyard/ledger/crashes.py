@@ -13,7 +13,7 @@ from hopyard.ledger import following, waiting
 from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import RUNG, QueueMessage, moment, utcnow
+from hopyard.ledger.values import MESSAGE_COLUMNS, QueueMessage, moment, utcnow
 from hopyard.redaction import redact
 from hopyard.specs import State
 
@@ -82,14 +82,14 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
     """
     await tx.execute(d.no_index)
     jobs = await tx.fetch(
-        f"SELECT {RUNG}, attempt, started FROM job_live WHERE worker = $1 "
+        f"SELECT {MESSAGE_COLUMNS}, attempt, started FROM job_live WHERE worker = $1 "
         f"AND state = {State.RUNNING:d} ORDER BY id {d.for_update}",
         worker,
     )
     seen = await tx.fetch("SELECT data FROM command WHERE kind = 'death' AND target = $1", str(worker))
     known = json.loads(seen[-1]["data"]) if seen else None
     how = known["exit"] if known else "nobody saw how"
-    dead, again, rings = list[tuple[str, str, str]](), list[tuple[str, str]](), list[QueueMessage]()
+    dead, again, messages = list[tuple[str, str, str]](), list[tuple[str, str]](), list[QueueMessage]()
     for job in jobs:
         began = moment(job["started"])
         entry = json.dumps(
@@ -109,7 +109,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
             dead.append((str(job["id"]), _error(how), entry))
         else:
             again.append((str(job["id"]), entry))
-            rings.append(QueueMessage.of(job)._replace(first=True))
+            messages.append(QueueMessage.of(job)._replace(first=True))
     await _end(tx, d, dead)
     await tx.execute_many(
         f"UPDATE job_live SET state = {State.QUEUED:d}, crashes = crashes + 1, worker = NULL, "
@@ -117,7 +117,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
         again,
     )
     await waiting.enter(tx, d, [id_ for id_, _ in again])
-    return len(dead), rings
+    return len(dead), messages
 
 
 async def _end(tx: Connection, d: Dialect, dead: list[tuple[str, str, str]]) -> None:

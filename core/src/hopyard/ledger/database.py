@@ -81,10 +81,10 @@ class Database(ABC):
         """
 
     @abstractmethod
-    async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
-        """Drop outbox entries of jobs that were rung for: pairs of a job's id, or `Stored.entry`, and `at`.
+    async def drop_sent(self, messages: Sequence[tuple[str, Any]]) -> None:
+        """Drop outbox entries whose messages were sent: pairs of a job's id, or `Stored.entry`, and `at`.
 
-        An entry that was written since, as a job is handed back, stays: it waits for a ring of its own.
+        An entry that was written since, as a job is handed back, stays: it waits for a message of its own.
         """
 
     async def evict(self) -> int:

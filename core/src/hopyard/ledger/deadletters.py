@@ -72,7 +72,7 @@ async def replay(
     `check(task, body)` raises for edited arguments that the task does not take: then nothing is submitted.
 
     One batch, in the order of ids; go on `after` the last. One that was replayed before gives its earlier
-    replay and changes nothing. Their outbox entries are written; the caller rings. Raises `UnknownJob` if
+    replay and changes nothing. Their outbox entries are written; the caller messages. Raises `UnknownJob` if
     ids were given and none of them is dead, `LedgerError` for arguments that cannot be edited.
     """
     where, values = wanted.where(database)

@@ -142,13 +142,13 @@ async def _queued(database: Database, job: Row) -> list[str]:
     if not reasons or before:
         reasons.append(behind)
     contains = database.dialect.contains("CAST(jobs AS text)", "$2")
-    rung = await database.fetch(
+    unsent = await database.fetch(
         f"SELECT created FROM job_outbox WHERE id = $1 OR {contains}",
         job["id"],
         str(job["id"]),
     )
-    if rung:
-        reasons.append(f"nobody has rung for it yet (accepted at {_at(rung[0]['created'])})")
+    if unsent:
+        reasons.append(f"its message was not sent yet (accepted at {_at(unsent[0]['created'])})")
         reasons += await _leader(database)
     return reasons
 

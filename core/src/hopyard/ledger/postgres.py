@@ -234,8 +234,8 @@ class PostgresDatabase(Database):
         async with self.transaction() as tx:
             return await tx.insert(jobs)
 
-    async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
-        await self.execute(sql.HEARD, [id_ for id_, _ in rings], [*{at for _, at in rings}])
+    async def drop_sent(self, messages: Sequence[tuple[str, Any]]) -> None:
+        await self.execute(sql.HEARD, [id_ for id_, _ in messages], [*{at for _, at in messages}])
 
     async def evict(self) -> int:
         if time.monotonic() < self._evicted + _EVICT_SECONDS:

@@ -29,7 +29,7 @@ async def pause(database: Database, queue: str, by: str) -> bool:
 
 
 async def resume(database: Database, queue: str) -> int:
-    """Let a queue go on; return how many jobs will be rung for. Workers dropped their messages meanwhile."""
+    """Let a queue go on; return how many messages will be sent again: workers dropped them meanwhile."""
     d = database.dialect
     async with database.transaction() as tx:
         changed = await tx.execute(

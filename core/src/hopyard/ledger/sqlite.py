@@ -293,8 +293,8 @@ class SqliteDatabase(Database):
     async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
         return await self._write(lambda raw: _insert_jobs(raw, jobs, fresh), rows=len(jobs))
 
-    async def heard(self, rings: Sequence[tuple[str, Any]]) -> None:
-        await self._write(lambda raw: raw.executemany(_HEARD, rings))
+    async def drop_sent(self, messages: Sequence[tuple[str, Any]]) -> None:
+        await self._write(lambda raw: raw.executemany(_HEARD, messages))
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         values = (json.dumps([*ids]), worker, claim)

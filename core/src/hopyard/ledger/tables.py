@@ -42,7 +42,7 @@ def _job_columns() -> list[Column[Any]]:
         Column("cancel", Boolean, nullable=False, server_default=text("false")),
         Column("created", Moment, nullable=False),
         Column("eta", Moment),
-        Column("rung", Moment),
+        Column("rung", Moment),  # when its message was last sent again
         Column("started", Moment),
         Column("attempts", Text),
         Column("reason", Text),

@@ -147,7 +147,7 @@ ORDINARY = ("", State.QUEUED, *[None] * 10, False)
 
 
 def renamed(headers: str, id_: str, **more: Any) -> str:
-    """Return a message's headers with another id; those that are made when it is rung stay empty."""
+    """Return a message's headers with another id; those that are made when it is sent stay empty."""
     return json.dumps(json.loads(headers) | {"id": id_, **more}) if headers else ""
 
 
@@ -233,7 +233,7 @@ class QueueMessage(NamedTuple):
 
 
 #: The columns that `QueueMessage.of` reads.
-RUNG = "id, task, queue, priority, body, headers, crashes"
+MESSAGE_COLUMNS = "id, task, queue, priority, body, headers, crashes"
 
 
 class Progress(NamedTuple):

@@ -9,10 +9,10 @@ from typing import Any, Final
 from hopyard.ledger.columns import PAUSED
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import RUNG, QueueMessage, moment
+from hopyard.ledger.values import MESSAGE_COLUMNS, QueueMessage, moment
 from hopyard.specs import State
 
-#: Of a job that waits anew an old entry may still be there, whose ring was heard: it counts from now on.
+#: A job that is queued anew may still have an old entry, whose message was sent: its time begins again.
 RENEWED: Final = "ON CONFLICT (id) DO UPDATE SET created = excluded.created"
 
 
@@ -23,8 +23,8 @@ async def enter(tx: Connection, d: Dialect, ids: Iterable[str]) -> None:
     )
 
 
-async def unrung(database: Database, older: float, limit: int = 500) -> list[QueueMessage]:
-    """Return queued jobs whose outbox entry is `older` than so many seconds: nobody rang for them.
+async def unsent(database: Database, older: float, limit: int = 500) -> list[QueueMessage]:
+    """Return queued jobs whose outbox entry is `older` than so many seconds: nobody has sent their messages.
 
     Entries of jobs that are no longer queued are dropped on the way.
     """
@@ -64,7 +64,7 @@ async def _scatter(database: Database, entries: Sequence[str]) -> None:
                 )
 
 
-async def rung(database: Database, ids: Sequence[str]) -> None:
+async def sent(database: Database, ids: Sequence[str]) -> None:
     """Drop outbox entries: the broker has the messages."""
     if ids:
         await database.execute(
@@ -72,16 +72,16 @@ async def rung(database: Database, ids: Sequence[str]) -> None:
         )
 
 
-#: A job is rung again at most once in so many seconds.
-RING_PAUSE = 60.0
+#: A job's message is sent again at most once in so many seconds.
+RESEND_PAUSE = 60.0
 
 
 async def forgotten(
     database: Database, queues: Iterable[str], older: float, limit: int = 500
 ) -> list[QueueMessage]:
-    """Return queued jobs of `queues` that are `older` than so many seconds and not rung again lately.
+    """Return queued jobs, `older` than so many seconds, whose message was not sent again lately.
 
-    Marks them as rung now.
+    Marks their messages as sent now.
     """
     d = database.dialect
     rows = await database.fetch(
@@ -89,8 +89,8 @@ async def forgotten(
         f"SELECT id FROM job_live WHERE queue {d.texts('$1')} AND queue > '' AND state = {State.QUEUED:d} "
         f"AND queue NOT IN {PAUSED} "
         f"AND {d.older('created', '$2')} "
-        f"AND (rung IS NULL OR {d.older('rung', str(RING_PAUSE))}) ORDER BY queue, id LIMIT $3) "
-        f"AND state = {State.QUEUED:d} RETURNING {RUNG}",
+        f"AND (rung IS NULL OR {d.older('rung', str(RESEND_PAUSE))}) ORDER BY queue, id LIMIT $3) "
+        f"AND state = {State.QUEUED:d} RETURNING {MESSAGE_COLUMNS}",
         database.list(queues),
         older,
         limit,
@@ -98,22 +98,22 @@ async def forgotten(
     return [QueueMessage.of(row) for row in rows]
 
 
-async def unheld(database: Database, ids: Sequence[str]) -> list[QueueMessage]:
-    """Return those jobs that are queued, though somebody ran them; marks them as rung now.
+async def queued_again(database: Database, ids: Sequence[str]) -> list[QueueMessage]:
+    """Return those jobs that are queued, though somebody ran them; marks their messages as sent.
 
     A claim may be forgotten in a crash of the database; the message went when it was made.
     """
     d = database.dialect
     rows = await database.fetch(
         f"UPDATE job_live SET rung = {d.now} WHERE id {d.ids('$1')} AND state = {State.QUEUED:d} "
-        f"RETURNING {RUNG}",
+        f"RETURNING {MESSAGE_COLUMNS}",
         database.list(ids),
     )
     return [QueueMessage.of(row) for row in rows]
 
 
 async def queued_after(database: Database, last: tuple[str, str], limit: int = 500) -> list[QueueMessage]:
-    """Return the next queued jobs behind `last` (queue and id), whatever was rung; marks them as rung now.
+    """Return the next queued jobs behind `last` (queue and id); marks their messages as sent.
 
     For a broker that lost its memory: each page costs what it returns, however many rows wait.
     """
@@ -128,10 +128,10 @@ async def queued_after(database: Database, last: tuple[str, str], limit: int = 5
     )
     rows = await database.fetch(
         f"UPDATE job_live SET rung = {d.now} WHERE id {d.ids('$1')} AND state = {State.QUEUED:d} "
-        f"RETURNING {RUNG}",
+        f"RETURNING {MESSAGE_COLUMNS}",
         database.list([str(row["id"]) for row in page]),
     )
-    return sorted((QueueMessage.of(row) for row in rows), key=lambda ring: (ring.queue, ring.id))
+    return sorted((QueueMessage.of(row) for row in rows), key=lambda message: (message.queue, message.id))
 
 
 async def promote(database: Database, limit: int = 500) -> list[QueueMessage]:
@@ -143,7 +143,7 @@ async def promote(database: Database, limit: int = 500) -> list[QueueMessage]:
             f"UPDATE job_live SET state = {State.QUEUED:d}, eta = NULL, rung = {d.now} WHERE id IN ("
             f"SELECT id FROM job_live WHERE eta <= {d.now} ORDER BY eta LIMIT $1) "
             # Again, of the row itself: while this waited for its lock it may have been given a later time.
-            f"AND {waits} AND eta <= {d.now} RETURNING {RUNG}",
+            f"AND {waits} AND eta <= {d.now} RETURNING {MESSAGE_COLUMNS}",
             limit,
         )
         await enter(tx, d, [str(row["id"]) for row in rows])

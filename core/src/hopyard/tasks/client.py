@@ -31,9 +31,9 @@ from hopyard.tasks import signals
 log = logging.getLogger("hopyard.submit")
 
 _BATCH: Final = 1000
-#: An accepted job need not wait for a broker that hangs: the relay rings later.
-_RING_SECONDS: Final = 3.0
-#: How long an outbox entry stays after its ring, at most: short of what the relay waits (2 s) by far.
+#: An accepted job need not wait for a broker that hangs: the relay messages later.
+_PUBLISH_SECONDS: Final = 3.0
+#: How long an outbox entry stays after its message was sent, at most: far less than the relay waits (2 s).
 _CLEAN_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = (0.01, 0.25)
 
@@ -71,15 +71,15 @@ class Client:
         self._flusher: asyncio.Task[None] | None = None
         self._busy = False
         """Jobs are being stored: whoever comes now waits, to be stored together with the others."""
-        self._rung: list[tuple[str, Any]] = []
-        """Jobs that were rung for, with what tells their outbox entries from later ones, if anything does."""
+        self._published: list[tuple[str, Any]] = []
+        """Jobs whose messages were sent, with what tells each entry from later ones, if anything."""
         self._clean_now = asyncio.Event()
         self._cleaner: asyncio.Task[None] | None = None
         self._results: dict[str, list[asyncio.Future[Ended]]] = {}
         self._poller: asyncio.Task[None] | None = None
 
     async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
-        """Store jobs and ring for them; return the ids that were new. `fresh`: as for `Database.submit`.
+        """Store jobs and send their messages; return the ids that were new. `fresh` as in `Database.submit`.
 
         When it returns the jobs are accepted: they survive anything. Callers at the same time share a commit.
         Raises `LedgerUnavailable` where nothing was stored.
@@ -104,7 +104,7 @@ class Client:
     async def submit_group(
         self, jobs: Sequence[NewJob], sizes: Mapping[str, int], shapes: Mapping[str, list[Any]]
     ) -> None:
-        """Store jobs in one transaction, with the sizes and shapes of the chords' headers, and ring."""
+        """Store jobs in one transaction, with the sizes and shapes of chords' headers; send messages."""
         jobs = signals.before_publish(jobs)
         new: set[str] = set()
         async with self.database.transaction() as tx:
@@ -151,11 +151,11 @@ class Client:
     async def announce(self, jobs: Sequence[NewJob], at: Any = None, entry: str | None = None) -> None:
         """Send the messages of jobs that were just stored, and tell plugins of them.
 
-        `at` and `entry` are as for `ring`.
+        `at` and `entry` are as for `publish`.
         """
         if self._sent is not None:
             self._sent(jobs)
-        await self.ring([QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED], at, entry)
+        await self.publish([QueueMessage(*job[:6]) for job in jobs if job.state == State.QUEUED], at, entry)
 
     async def _store(self, batch: list[_Batch]) -> None:
         jobs = [job for part in batch for job in part.jobs]
@@ -174,33 +174,35 @@ class Client:
             if not part.future.done():
                 part.future.set_result({job.id for job in part.jobs if job.id in new})
 
-    async def ring(self, rings: Sequence[QueueMessage], at: Any = None, entry: str | None = None) -> bool:
+    async def publish(
+        self, messages: Sequence[QueueMessage], at: Any = None, entry: str | None = None
+    ) -> bool:
         """Put messages into the broker and drop their outbox entries; False if the broker is away.
 
         `at` and `entry` are of the jobs' `Stored`: their entries may stay a moment, since later ones are told
         from them.
         """
-        if not rings:
+        if not messages:
             return True
         try:
-            async with asyncio.timeout(_RING_SECONDS):
-                await self.publisher.publish(rings)
+            async with asyncio.timeout(_PUBLISH_SECONDS):
+                await self.publisher.publish(messages)
         except (BrokerError, TimeoutError) as error:
-            log.warning("the broker is away, %d accepted jobs wait for the relay: %s", len(rings), error)
+            log.warning("the broker is away, %d accepted jobs wait for the relay: %s", len(messages), error)
             return False
         except Exception:
-            log.exception("%d accepted jobs wait for the relay: sending their messages failed", len(rings))
-            return await self._without_unsendable(rings, at, entry)
-        self._rung += [(entry, at)] if entry else [(ring.id, at) for ring in rings]
-        if at is None or len(self._rung) >= _BATCH:
+            log.exception("%d accepted jobs wait for the relay: sending their messages failed", len(messages))
+            return await self._without_unsendable(messages, at, entry)
+        self._published += [(entry, at)] if entry else [(message.id, at) for message in messages]
+        if at is None or len(self._published) >= _BATCH:
             self._clean_now.set()
         if self._cleaner is None or self._cleaner.done():
             self._cleaner = portal.spawn(self._clean())
         return True
 
-    async def _without_unsendable(self, rings: Sequence[QueueMessage], at: Any, entry: str | None) -> bool:
+    async def _without_unsendable(self, messages: Sequence[QueueMessage], at: Any, entry: str | None) -> bool:
         """Park the jobs whose messages cannot be made, and send those of the others."""
-        faults = {ring.id: fault for ring in rings if (fault := unsendable(ring)) is not None}
+        faults = {message.id: fault for message in messages if (fault := unsendable(message)) is not None}
         if not faults:
             return False
         try:
@@ -210,21 +212,21 @@ class Client:
         except LedgerUnavailable as error:
             log.info("jobs whose messages cannot be sent are parked later: %s", error)
             return False
-        return await self.ring([ring for ring in rings if ring.id not in faults], at, entry)
+        return await self.publish([message for message in messages if message.id not in faults], at, entry)
 
     async def _clean(self) -> None:
         """Drop outbox entries, many at a time: a commit for each would be a third of what its job costs."""
-        while self._rung:
+        while self._published:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLEAN_SECONDS):
                     await self._clean_now.wait()
             self._clean_now.clear()
-            rung, self._rung = self._rung, []
+            sent, self._published = self._published, []
             try:
-                if at_once := [id_ for id_, at in rung if at is None]:
-                    await waiting.rung(self.database, at_once)
-                if later := [entry for entry in rung if entry[1] is not None]:
-                    await self.database.heard(later)
+                if at_once := [id_ for id_, at in sent if at is None]:
+                    await waiting.sent(self.database, at_once)
+                if later := [entry for entry in sent if entry[1] is not None]:
+                    await self.database.drop_sent(later)
             except LedgerUnavailable as error:
                 log.info("outbox entries stay for the relay: %s", error)
 

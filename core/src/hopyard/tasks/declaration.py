@@ -158,7 +158,7 @@ class Task(Generic[P, R]):
         )
 
     async def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
-        """Validate the arguments, store the job and ring for it. Durable when it returns.
+        """Validate the arguments, store the job and send its message. Durable when it returns.
 
         Raises `PayloadError` before anything is stored, `LedgerUnavailable` if nothing was.
         """

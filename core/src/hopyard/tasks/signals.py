@@ -36,7 +36,7 @@ def fire(name: str, sender: Any, **named: Any) -> None:
         log.exception("a receiver of Celery's signal %s raised", name)
 
 
-def heard(*names: str) -> bool:
+def drop_sent(*names: str) -> bool:
     """Say whether a receiver of one of these signals is connected."""
     signals = sys.modules.get("celery.signals")
     return signals is not None and any(getattr(signals, name).receivers for name in names)
@@ -50,14 +50,14 @@ def before_publish(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
 
     Receivers may add headers, as tracing does; the returned jobs carry them.
     """
-    if not heard("before_task_publish"):
+    if not drop_sent("before_task_publish"):
         return jobs
     return [_announced(job) for job in jobs]
 
 
 def after_publish(jobs: Sequence[NewJob], new: Collection[str]) -> None:
     """Fire `after_task_publish` for those jobs that were stored: `new` are their ids."""
-    if not heard("after_task_publish"):
+    if not drop_sent("after_task_publish"):
         return
     for job in jobs:
         if job.id in new:
@@ -161,7 +161,7 @@ class Run:
 
 def wrapped(job: Job, arguments: Mapping[str, Any], function: Callable[[], Any]) -> Callable[[], Any]:
     """Return a call that fires the signals of its run; the call itself where nobody listens."""
-    if not heard(*_RUN):
+    if not drop_sent(*_RUN):
         return function
 
     def call() -> Any:
@@ -174,7 +174,7 @@ def wrapped(job: Job, arguments: Mapping[str, Any], function: Callable[[], Any])
 
 async def awaited(job: Job, arguments: Mapping[str, Any], running: Any) -> Any:
     """Await a job that runs on the loop, and fire the signals of its run."""
-    if not heard(*_RUN):
+    if not drop_sent(*_RUN):
         return await running
     with Run(job, arguments) as run:
         run.value = await running
@@ -183,7 +183,7 @@ async def awaited(job: Job, arguments: Mapping[str, Any], running: Any) -> Any:
 
 def died(job: Job, error: BaseException) -> None:
     """Tell of a job that ended outside of its task: its process died, or its arguments cannot be read."""
-    if heard("task_failure", "task_retry"):
+    if drop_sent("task_failure", "task_retry"):
         args, kwargs, _ = json.loads(job.body)
         task = current.get().celery.tasks[job.task]
         _failure(task, job, {"task_id": job.id, "args": args, "kwargs": kwargs}, error)

@@ -1,7 +1,7 @@
 """Submitting inside the caller's own SQL transaction: the job exists if, and only if, that commits.
 
 Row and outbox entry are Core inserts on the caller's `Session` or `AsyncSession`, whatever its driver.
-The doorbell is rung after the commit; should the process die before, the relay finds the outbox entry.
+The messages are sent after the commit; should the process die before, the relay finds the outbox entries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("hopyard.submit")
 
 #: Jobs that one statement is about.
 _BATCH = 500
-#: In a session's `info`: what to ring for after its commit.
+#: In a session's `info`: the jobs whose messages are sent after its commit.
 _PENDING = "hopyard.pending"
 #: Engines that were found to lead to the ledger.
 _ours: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -105,7 +105,7 @@ class Claimer:
         claims = await self._database.claim([*batch], number, counter)
         if foreign:
             ours = {claim.id for claim in claims}
-            await waiting.rung(self._database, [delivery.id for delivery in foreign if delivery.id in ours])
+            await waiting.sent(self._database, [delivery.id for delivery in foreign if delivery.id in ours])
         return claims
 
     async def _known(self, claims: Sequence[Claim], number: int) -> list[Claim]:

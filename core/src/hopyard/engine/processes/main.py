@@ -151,10 +151,10 @@ def _value(hopyard: Hopyard, job: Job, task: Task[..., Any], values: dict[str, A
 def _alarmed() -> Iterator[None]:
     """Interrupt a plugin's wrapper that hangs in this process's main thread, where the task runs."""
 
-    def ring(*_: Any) -> None:
+    def too_long(*_: Any) -> None:
         raise TookTooLong
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, wrapping.WRAP_SECONDS)
     try:
         yield

@@ -66,10 +66,10 @@ def asked(prompt: str) -> Asked:
         else:
             labels.setdefault(label, value.strip())
     zone, now = _time(labels.get("Time zone"), labels.get("Local time now"))
-    return Asked(_unheld(request.strip()), now, zone, labels.get("Quiet hours") or None, tuple(answers))
+    return Asked(_queued_again(request.strip()), now, zone, labels.get("Quiet hours") or None, tuple(answers))
 
 
-def _unheld(request: str) -> str:
+def _queued_again(request: str) -> str:
     """The request without what says when not to act: its numbers are no arguments."""
     for first, end in reversed(spans(request)):
         request = request[:first] + request[end:]
