@@ -2,7 +2,7 @@
 
 `python -m chaos.producer '{"journal": …, "count": …, "rate": …, "first": …, "mode": …}'`. Modes:
 plain    submit one by one, some at a time
-silent   die by SIGKILL between the commit and the ring
+silent   die by SIGKILL between the commit and its message
 session  in transactions of its own, every third of which is rolled back; dies like silent
 canvas   `chains` and `chords`, as Celery's own code applies them
 """
@@ -89,18 +89,18 @@ async def silent(order: dict[str, Any], journal: Journal) -> None:
     hopyard = current.get()
     client = hopyard.client()
 
-    async def ring(rings: Any, at: Any = None, entry: str | None = None) -> bool:
-        journal.write("accepted", [ring.id for ring in rings])
+    async def die(messages: Any, at: Any = None, entry: str | None = None) -> bool:
+        journal.write("accepted", [message.id for message in messages])
         os.kill(os.getpid(), signal.SIGKILL)
         return False
 
-    client.publish = ring
+    client.publish = die
     calls = [_task(order["first"] + n, order)[1] for n in range(order["count"])]
     await hopyard.task("site.step").options(priority=9, queue="site.busy").submit_many(calls)
 
 
 async def session(order: dict[str, Any], journal: Journal) -> None:
-    """Submit in SQL transactions, die after the last commit and before its ring."""
+    """Submit in SQL transactions, die after the last commit and before its messages."""
     from hopyard.tasks import transactional
     from sqlalchemy.exc import OperationalError
     from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -109,10 +109,10 @@ async def session(order: dict[str, Any], journal: Journal) -> None:
     url = hopyard.database_url.replace("sqlite:", "sqlite+aiosqlite:")
     engine = create_async_engine(url)
 
-    async def no_ring(rings: Any) -> None:
+    async def no_message(jobs: Any) -> None:
         """Too late."""
 
-    transactional._ring = no_ring
+    transactional._announce = no_message
     for n in range(order["count"]):
         name, kwargs = _task(order["first"] + n, order)
         options = hopyard.task(name).options(priority=9, queue="site.busy")
