@@ -53,8 +53,11 @@ format: $(VENV)/.developed ## Mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(VENV)/.developed ## Check types
+types: $(VENV)/.developed ## Check types, of the tests as well
 	$(BIN)/mypy core/src plugins/*/src
+	$(BIN)/mypy tests
+	$(BIN)/mypy core/tests
+	for plugin in plugins/*; do $(BIN)/mypy $$plugin/tests || exit 1; done
 
 check: lint types ## lint, types, and the rules of who may import what
 	$(BIN)/pytest -q tests/structure

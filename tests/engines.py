@@ -318,7 +318,7 @@ class Worker:
                     for key in redis_keys(queue):
                         got = got or await client.rpop(key)
                 if got:
-                    written = json.loads(got)
+                    written = json.loads(got)  # type: ignore[arg-type]
                     route = written["properties"]["delivery_info"]["routing_key"]
                     self.deliver(written["body"], written["headers"], route)
                 else:

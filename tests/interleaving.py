@@ -194,7 +194,7 @@ class Stage:
             gate.begin()
             gate.closed = True
             tasks[name] = asyncio.create_task(actor)
-            tasks[name].add_done_callback(lambda _, gate=gate: gate.end())
+            tasks[name].add_done_callback(lambda _, gate=gate: gate.end())  # type: ignore[misc]
         taken: list[int] = []
         widths: list[int] = []
         order: list[str] = []

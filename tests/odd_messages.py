@@ -17,7 +17,7 @@ from typing import Any
 from hopyard.broker.envelope import envelope
 from hopyard.ledger.values import QueueMessage, new_id
 
-SIGNATURE = {
+SIGNATURE = {  # type: ignore[var-annotated]
     "task": "site.note",
     "args": [],
     "kwargs": {},
@@ -167,7 +167,7 @@ def _pack(draw: random.Random, made: dict[str, Any]) -> None:
     if draw.random() < 0.3:
         raw = b" " * 30_000_000
     pack = draw.choice([zlib.compress, gzip.compress, bz2.compress, lambda data: data[:100]])
-    made["body"] = base64.b64encode(pack(raw)).decode()
+    made["body"] = base64.b64encode(pack(raw)).decode()  # type: ignore[operator]
     if isinstance(made.get("properties"), dict):
         made["properties"]["body_encoding"] = "base64"
     made["headers"]["compression"] = draw.choice(["application/x-gzip", "application/x-bz2", "gzip", "no", 5])

@@ -194,7 +194,7 @@ async def test_tracing_goes_from_the_submitter_into_the_run(
 
     lab.calls["look"] = look_async if task == "site.call" else look
     receivers = {"before_task_publish": inject, "task_prerun": attach, "task_postrun": detach}
-    with connected(receivers):
+    with connected(receivers):  # type: ignore[arg-type]
         SPAN.set("parent")
         id_ = await lab.submit(task, name="look")
         SPAN.set("none")

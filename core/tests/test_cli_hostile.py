@@ -100,7 +100,7 @@ def leaves(
 
 
 def commands() -> list[tuple[tuple[str, ...], click.Command]]:
-    found = []
+    found = []  # type: ignore[var-annotated]
     for name in COMMANDS:
         command = main.get_command(click.Context(main), name)
         assert command is not None

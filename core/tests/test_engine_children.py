@@ -64,7 +64,7 @@ def host() -> Host:
 
 @pytest.fixture
 async def children(lab: Lab, host: Host) -> AsyncIterator[ProcessPool]:
-    made = ProcessPool(host, {"HOPYARD_CONFIG": str(lab.hopyard.settings.file)})
+    made = ProcessPool(host, {"HOPYARD_CONFIG": str(lab.hopyard.settings.file)})  # type: ignore[arg-type]
     yield made
     await made.close()
 

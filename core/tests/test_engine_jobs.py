@@ -460,7 +460,7 @@ async def test_a_broker_that_lost_its_memory_is_rung_to_once_per_job(lab: Lab) -
         reconciler = (await lab.worker()).engine._reconciler
 
         async def messages() -> list[str]:
-            return [text for key in redis_keys("site") for text in await client.lrange(key, 0, -1)]
+            return [text for key in redis_keys("site") for text in await client.lrange(key, 0, -1)]  # type: ignore[misc]
 
         await lab.until(messages)
         await lab.until(lambda: reconciler._resending is None)

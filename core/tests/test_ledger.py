@@ -334,7 +334,7 @@ async def test_an_answer_is_waited_for_as_long_as_the_caller_said(database_url: 
     impatient = open_database(database_url, 0.2)
     with pytest.raises(LedgerUnavailable, match="TimeoutError"):
         await impatient.fetch("SELECT pg_sleep(60)")
-    assert [tuple(row) for row in await impatient.fetch("SELECT 1")] == [(1,)], "on another connection"
+    assert [tuple(row) for row in await impatient.fetch("SELECT 1")] == [(1,)], "on another connection"  # type: ignore[comparison-overlap]
     await impatient.close()
 
 

@@ -97,7 +97,7 @@ async def test_a_broken_history_is_its_owners_alone(url: str, package: Callable[
     assert said in str(done["bad"].error)
     assert "\n" not in str(done["bad"].error)
     assert done["good"] == (None, "a1b2c3", None)
-    found = await faults(url, histories)
+    found = await faults(url, histories)  # type: ignore[arg-type]
     assert {name: str(error) for name, error in found.items()} == {"bad": str(done["bad"].error)}
 
 
@@ -141,12 +141,12 @@ async def test_a_migration_that_fails_undoes_its_own_only(
     done = await migrations.upgrade(url, histories)
     assert "0001_a.py:4: " in str(done["bad"].error)
     assert done["good"].after == "a1b2c3"
-    found = await faults(url, histories)
+    found = await faults(url, histories)  # type: ignore[arg-type]
     assert [*found] == ["bad"]
     assert isinstance(found["bad"], MigrationMissing)
     (Path(read_history(bad).folder) / "0001_a.py").write_text(FIRST.format("1", "pass"))
     assert (await migrations.upgrade(url, histories))["bad"] == (None, "1", None)
-    assert await faults(url, histories) == {}
+    assert await faults(url, histories) == {}  # type: ignore[arg-type]
 
 
 async def test_a_database_that_is_newer_than_the_code(url: str, package: Callable[..., str]) -> None:
@@ -154,7 +154,7 @@ async def test_a_database_that_is_newer_than_the_code(url: str, package: Callabl
     histories = {**CORE, "weather": new}
     await migrations.upgrade(url, histories)
     (read_history(new).folder / "b.py").unlink()
-    found = await faults(url, histories)
+    found = await faults(url, histories)  # type: ignore[arg-type]
     said = "the database has revision two of weather, which this release does not know (its newest is one)"
     assert said in str(found["weather"])
     done = await migrations.upgrade(url, histories)
@@ -175,7 +175,7 @@ async def test_a_history_that_was_joined_again(url: str, package: Callable[..., 
     }
     histories = {**CORE, "weather": package("joined", files)}
     assert (await migrations.upgrade(url, histories))["weather"] == (None, "d", None)
-    assert await faults(url, histories) == {}
+    assert await faults(url, histories) == {}  # type: ignore[arg-type]
 
 
 async def test_a_version_table_of_another_shape_is_its_owners_alone(

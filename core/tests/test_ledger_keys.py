@@ -68,7 +68,7 @@ async def test_debounce_makes_the_job_wait_anew(ledger: Any) -> None:
     assert await submit_unique(database, second, Unique("k", "debounce")) == (first.id, False)
     row = await ledger.row(first.id)
     assert row["state"] == State.SCHEDULED
-    assert abs((moment(row["eta"]) - later).total_seconds()) < 0.001
+    assert abs((moment(row["eta"]) - later).total_seconds()) < 0.001  # type: ignore[operator]
 
 
 async def test_the_latest_arguments_are_not_lost_to_a_job_that_runs(ledger: Any) -> None:

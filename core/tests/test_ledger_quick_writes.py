@@ -29,7 +29,7 @@ async def database(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     await migrations.upgrade(url, {migrations.CORE: migrations.CORE_PACKAGE})
     opened: Any = open_database(url)
     values = {"name": "w", "role": "worker", "queues": ["q"], "plugins": {}, "lease": 60.0}
-    assert await workers.register(opened, **values) == 1
+    assert await workers.register(opened, **values) == 1  # type: ignore[arg-type]
     while opened._shy:
         await opened.submit([job()])
     yield opened

@@ -107,7 +107,7 @@ async def test_effects_tell_what_is_known_of_them(ledger: Any) -> None:
     fence = (worker, claim.claim)
     for name, state in (("mail", "done"), ("sms", "failed")):
         await effects.begin(database, claim.id, fence, name, {"to": "ada"})
-        await effects.end(database, claim.id, fence, name, state, {"receipt": 1})
+        await effects.end(database, claim.id, fence, name, state, {"receipt": 1})  # type: ignore[arg-type]
     await effects.begin(database, claim.id, fence, "fax", {"to": "ada"})
     told = {one["name"]: one for one in (await story.job(database, claim.id))["effects"]}
     assert {name: one["state"] for name, one in told.items()} == {

@@ -58,12 +58,12 @@ def _no_fence() -> None:
     _without(sql, "FINISH", checks)
     _without(sqlite, "_FINISH", "AND claim = ?2 AND worker = ?7 AND state = 2")
     asked = "id = ANY($1::uuid[])"
-    sql.FINISH = sql.FINISH.replace(asked, f"{asked} AND $2::bigint[] IS NOT NULL")
+    sql.FINISH = sql.FINISH.replace(asked, f"{asked} AND $2::bigint[] IS NOT NULL")  # type: ignore[misc]
 
     async def held(*args: Any) -> None:
         """Anybody holds it."""
 
-    effects.check_held = notes.check_held = held
+    effects.check_held = notes.check_held = held  # type: ignore[assignment]
 
     async def finish(self: Any, done: Sequence[Any], worker: int) -> set[str]:
         rows = await self.fetch(sql.FINISH, *postgres._columns(done, 6))
@@ -93,7 +93,7 @@ def _no_unique_fire() -> None:
             await tx.insert_jobs(again)
         return jobs
 
-    leader.lead, leader.leads = leads_always, leads
+    leader.lead, leader.leads = leads_always, leads  # type: ignore[assignment]
     Scheduler._insert = inserted  # type: ignore[method-assign]
 
 
@@ -104,7 +104,7 @@ def _no_outbox() -> None:
     async def unrung(*args: Any) -> list[Any]:
         return []
 
-    waiting.unsent = unrung
+    waiting.unsent = unrung  # type: ignore[assignment]
 
 
 def _no_followers() -> None:
@@ -114,7 +114,7 @@ def _no_followers() -> None:
     async def marked(*args: Any) -> list[str]:
         return []
 
-    following.marked = marked
+    following.marked = marked  # type: ignore[assignment]
 
 
 BREAKS: Final[dict[str, Callable[[], None]]] = {

@@ -94,7 +94,7 @@ async def fill(hopyard: Hopyard) -> None:
     )
     await cancelling.cancel(database, [id_of("cancelled")], "no longer wanted")
     await keys.submit_unique(database, job("unique"), keys.Unique("one of it"))
-    await client.submit_group([job("part", job_group=id_of("group"))], {id_of("group"): 2})
+    await client.submit_group([job("part", job_group=id_of("group"))], {id_of("group"): 2})  # type: ignore[call-arg]
     await leader.lead(database, "schedule", "old:1:abcdef", 8)
     await leader.lead(database, "reconcile", "old:2:abcdef", 8)
     await queues.pause(database, "paused", "alice")

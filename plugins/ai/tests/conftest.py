@@ -125,7 +125,7 @@ class Floor:
         self.database = database
         self._worker = worker
         self._claims = 0
-        self._runner = Runner(hopyard, self, cast(Any, None), lambda job, limit: None)
+        self._runner = Runner(hopyard, self, cast(Any, None), lambda job, limit: None)  # type: ignore[arg-type]
 
     # --- what jobs ask of their host
 
