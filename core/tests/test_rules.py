@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hopyard import rules
 from hopyard.errors import ScheduleError
 from hopyard.rules import between, describe, from_json, next_after, to_json, upcoming
 from hopyard.specs import Rule
@@ -227,20 +228,65 @@ BERLIN = "Europe/Berlin"
         (Rule(cron="@hourly"), "every hour UTC"),
         (Rule(cron="*/15 * * * *"), "every 15 minutes UTC"),
         (Rule(cron="*/7 * * * *"), "cron */7 * * * * UTC"),
-        (Rule(cron="5 4 1 * *"), "every month on day 1 at 04:05 UTC"),
+        (Rule(cron="5 4 1 * *"), "every month on the 1st at 04:05 UTC"),
         (Rule(cron="5 4 1 * 1"), "cron 5 4 1 * 1 UTC"),
         (Rule(cron="@yearly"), "every year on 1 January at 00:00 UTC"),
         (Rule(rrule="FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", anchor=NOW), "every weekday at 09:30 UTC"),
-        (Rule(rrule="FREQ=WEEKLY;INTERVAL=2", anchor=NOW), "every 2 weeks on Sunday at 09:30 UTC"),
+        (
+            Rule(rrule="FREQ=WEEKLY;INTERVAL=2", anchor=NOW),
+            "every 2 weeks on Sunday at 09:30 UTC, starting on 22 November 2026",
+        ),
         (Rule(rrule="FREQ=DAILY;COUNT=3", anchor=NOW), "every day at 09:30 UTC, 3 times"),
         (Rule(rrule="FREQ=MONTHLY;BYMONTHDAY=-1", anchor=NOW), "every month on the last day at 09:30 UTC"),
         (Rule(rrule="FREQ=YEARLY", anchor=NOW), "every year on 22 November at 09:30 UTC"),
         (
             Rule(rrule="FREQ=HOURLY;INTERVAL=6;UNTIL=20261231T230000Z", anchor=NOW, zone=BERLIN),
-            "every 6 hours Europe/Berlin, until 1 January 2027",
+            "every 6 hours Europe/Berlin, until 1 January 2027 at 00:00",
         ),
-        (Rule(rrule="FREQ=MONTHLY;BYDAY=2TU", anchor=NOW), "rrule FREQ=MONTHLY;BYDAY=2TU UTC"),
+        (
+            Rule(rrule="FREQ=MONTHLY;BYDAY=2TU,4TU", anchor=NOW),
+            "every month on the second and fourth Tuesday at 09:30 UTC",
+        ),
+        (
+            Rule(rrule="FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", anchor=NOW),
+            "every month on the last working day at 09:30 UTC",
+        ),
+        (
+            Rule(rrule="FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", anchor=NOW),
+            "every year on the last Sunday of March at 09:30 UTC",
+        ),
+        (
+            Rule(rrule="FREQ=DAILY;BYHOUR=8,18;BYMINUTE=0,30;BYSECOND=0;BYSETPOS=1,4", anchor=NOW),
+            "every day at 08:00 and 18:30 UTC",
+        ),
+        (
+            Rule(rrule="FREQ=DAILY;BYHOUR=9,10,11,12,13,14,15;BYMINUTE=0;BYSECOND=0", anchor=NOW),
+            "every hour between 09:00 and 15:00 UTC",
+        ),
+        (
+            Rule(rrule="FREQ=DAILY;BYMONTH=1,2,3,4,5,6,7,9,10,11,12", anchor=NOW),
+            "every day at 09:30 UTC except in August",
+        ),
+        (Rule(rrule="FREQ=MONTHLY;BYDAY=1MO,2TU", anchor=NOW), "rrule FREQ=MONTHLY;BYDAY=1MO,2TU UTC"),
     ],
 )
 def test_description_for_people(rule: Rule, words: str) -> None:
     assert describe(rule) == words
+
+
+def test_the_last_due_time_of_a_rule_that_ends_is_known() -> None:
+    assert rules.last(Rule(at=NOW)) == NOW
+    assert rules.last(Rule(rrule="FREQ=DAILY;COUNT=3", anchor=NOW)) == NOW + timedelta(days=2)
+    until = Rule(rrule="FREQ=DAILY;UNTIL=20270101T000000Z", anchor=NOW)
+    assert rules.last(until) == utc("2026-12-31 09:30")
+    assert [rules.last(rule) for rule in (Rule(every=60), Rule(cron="@daily"), Rule(rrule="FREQ=DAILY"))] == [
+        None
+    ] * 3
+
+
+def test_a_beginning_that_is_still_to_come_is_told() -> None:
+    daily = Rule(rrule="FREQ=DAILY", anchor=utc("2026-12-01 08:00"))
+    assert describe(daily, now=NOW) == "every day at 08:00 UTC, starting on 1 December 2026"
+    assert describe(daily, now=utc("2026-11-30 09:00")) == "every day at 08:00 UTC"
+    hourly = Rule(every=3600, anchor=utc("2026-11-23 08:00"))
+    assert describe(hourly, now=NOW) == "every hour, starting on 23 November 2026 at 08:00 UTC"

@@ -14,8 +14,9 @@ from typing import Any
 
 from hopyard import rules, storage
 from hopyard.ledger.values import utcnow
-from hopyard.rules import check_rrule, describe, next_after, zone_of
+from hopyard.rules import check_rrule, describe, next_after, upcoming, zone_of
 from hopyard.rules import from_json as rule_from_json
+from hopyard.rules import last as last_due
 from hopyard.rules import to_json as rule_to_json
 from hopyard.schedule import store
 from hopyard.schedule.store import Stored
@@ -29,12 +30,14 @@ __all__ = [
     "edit",
     "existing",
     "get",
+    "last_due",
     "listed",
     "next_after",
     "preview",
     "put",
     "rule_from_json",
     "rule_to_json",
+    "upcoming",
     "zone_of",
 ]
 

@@ -16,7 +16,7 @@ rule without a zone is in UTC; the rule of a schedule has got the installation's
 from __future__ import annotations
 
 from hopyard.rules._cron import check as check_cron
-from hopyard.rules._due import between, last_between, next_after, upcoming
+from hopyard.rules._due import between, last, last_between, next_after, upcoming
 from hopyard.rules._rrule import parse as check_rrule
 from hopyard.rules._rule import KINDS, Rule, check_every, from_json, to_json
 from hopyard.rules._wording import describe
@@ -31,6 +31,7 @@ __all__ = [
     "check_rrule",
     "describe",
     "from_json",
+    "last",
     "last_between",
     "moment_of",
     "next_after",

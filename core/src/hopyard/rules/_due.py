@@ -14,7 +14,7 @@ from hopyard.rules._zones import local, moment_of, next_due, zone_of
 if TYPE_CHECKING:
     from hopyard.rules._rule import Rule
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def next_after(rule: Rule, after: datetime) -> datetime | None:
@@ -56,6 +56,17 @@ def last_between(rule: Rule, after: datetime, until: datetime) -> datetime | Non
         window *= 30
 
 
+def last(rule: Rule) -> datetime | None:
+    """Return the last due time of a rule that ends, None for one that does not. Raises ScheduleError."""
+    if rule.at is not None:
+        return moment(rule.at, rule.zone)
+    recurrence = _rrule.parse(rule.rrule) if rule.rrule is not None else None
+    zone = zone_of(rule.zone)
+    start = _rrule.EPOCH if rule.anchor is None else local(_anchor(rule), zone).replace(microsecond=0)
+    end = recurrence.end(start, zone) if recurrence is not None else None
+    return last_between(rule, before_first(rule), end) if end is not None else None
+
+
 def upcoming(rule: Rule, after: datetime, n: int = 5) -> list[datetime]:
     """Return the next `n` due times after `after`; fewer if the rule ends."""
     return between(rule, after, datetime.max.replace(tzinfo=UTC), n)
@@ -76,7 +87,7 @@ def before_first(rule: Rule) -> datetime:
 
 
 def _anchor(rule: Rule) -> datetime:
-    return moment(rule.anchor, rule.zone) or _EPOCH
+    return moment(rule.anchor, rule.zone) or EPOCH
 
 
 def _due(rule: Rule, after: datetime) -> Iterator[datetime]:
