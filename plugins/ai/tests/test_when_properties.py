@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from hopyard import rules
 from hopyard.errors import ScheduleError
-from hopyard_ai.when import not_before, parse
-from hypothesis import given
+from hopyard_ai.when import Request, not_before, parse
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 VOCABULARY = """
@@ -75,3 +75,74 @@ CLAUSES = {
 def test_clauses_that_hold_an_action_back_are_read(text: str, expected: str | None) -> None:
     held = not_before(text, datetime(2026, 11, 25, 10, 0, tzinfo=UTC), "UTC")
     assert (f"{held:%Y-%m-%d %H:%M:%S}" if held is not None else None) == expected
+
+
+def one_of(text: str) -> st.SearchStrategy[str]:
+    return st.sampled_from([" ".join(phrase.split()) for phrase in text.split("|")])
+
+
+DAY = one_of("""every day|every weekday|every weekend|every other day|every 3 days|every 2 weeks|every
+    second week on Friday|every month on the 15th|on the 1st and 20th of every month|every
+    third Thursday|on the first and third Monday of each month|on the last day of every
+    month|on the last working day of every month|every year on 24 December|every quarter on
+    the 1st|every day except Sunday|every day except in August|every Monday except in July
+    and August|every day except the 1st|every last Sunday of March|every
+    Monday/Wednesday|monthly on the 31st|every year on 1 January and 1 July|tomorrow|on 3
+    March 2027|next Friday|in 3 weeks|every Sunday|every other Monday""")
+CLOCK = one_of("""|at 8|at 18:30|at quarter past six|in the evening at 7|at 9am New York time|at 8 and 20|at
+    8:00 and 18:30|at 7, 12 and 18:15""")
+BOUND = one_of("|until 24 December 2027|, 5 times|for 6 weeks|starting on 1 March 2027")
+WITHIN = one_of("""every 20 seconds|every 90 minutes|every 2 hours|every hour on weekdays between 9 and
+    17|every hour at :15|every 10 minutes for 2 hours|every 2 hours, 4 times|every 5 minutes
+    until 18:00""")
+TIMES = st.tuples(DAY, CLOCK, BOUND).map(" ".join) | WITHIN
+PLACES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])
+NEAR = st.datetimes(datetime(2026, 6, 1), datetime(2027, 2, 1), timezones=st.just(UTC)).map(
+    lambda moment: moment.replace(microsecond=0)
+)
+
+
+def read(text: str, now: datetime, zone: str) -> Request | None:
+    try:
+        return parse(text, now=now, zone=zone)
+    except ScheduleError:
+        return None
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(TIMES, NEAR, PLACES)
+def test_a_rule_that_is_worded_and_read_again_is_the_same(text: str, now: datetime, zone: str) -> None:
+    first = read(f"{text} call Bob", now, zone)
+    assume(first is not None)
+    assert first is not None
+    again = parse(f"{first.phrase} call Bob", now=now, zone=zone)
+    assert again.instruction == "Call Bob", first.phrase
+    due = [rules.upcoming(one.rule, now, 4) for one in (first, again)]
+    assert due[0] == due[1], first.phrase
+    assert rules.last(first.rule) == rules.last(again.rule), first.phrase
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TIMES, st.text(st.characters(exclude_characters='"', exclude_categories=["Cs"])), NEAR, PLACES)
+def test_no_reading_depends_on_what_is_quoted(text: str, quoted: str, now: datetime, zone: str) -> None:
+    for shape in ('{} say "{}"', 'say "{1}" {0}'):
+        plain, other = (read(shape.format(text, said), now, zone) for said in ("x", quoted))
+        assert (plain and plain.rule) == (other and other.rule)
+
+
+UNKNOWN = one_of("""Easter|ramadan|dusk|sunset|decade|semester|tommorow|evry|wkend|unless|except|till|until
+    Easter|except holidays|before dawn|after lunch|every now and then|not on Tuesdays in
+    May|from spring|in summer|on my birthday|of the quarter""")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TIMES, UNKNOWN, NEAR, PLACES)
+def test_a_word_about_time_that_is_not_known_never_changes_the_time(
+    text: str, unknown: str, now: datetime, zone: str
+) -> None:
+    plain = read(f"{text} call Bob", now, zone)
+    for sentence in (f"{text} {unknown} call Bob", f"call Bob {text} {unknown}"):
+        found = read(sentence, now, zone)
+        assert found is None or (
+            plain is not None and found.rule == plain.rule and len(found.instruction) > 8
+        )

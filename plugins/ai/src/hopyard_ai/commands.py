@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from hopyard.cli import emit, json_option, say, table, with_hopyard
+from hopyard.cli import emit, json_option, load_settings, say, table, with_hopyard
 
 if TYPE_CHECKING:
     from hopyard_ai.models import Connection, Reminder, Request, Run
@@ -59,6 +60,64 @@ def _render_reminder(made: Reminder) -> None:
     say(f"  what  {made.request.instruction}")
     for n, at in enumerate(made.request.next_times):
         say(f"  {'next' if n == 0 else '    '}  {at:%a %Y-%m-%d %H:%M:%S %Z} ({at:%z})")
+
+
+@click.command("preview")
+@click.argument("text", nargs=-1)
+@user_option
+@click.option(
+    "--now", metavar="ISO", help="When it is said, such as 2027-02-09T14:20:00+01:00; now unless given."
+)
+@click.option("--zone", help="IANA time zone; the person's unless given.")
+@click.option(
+    "--batch", is_flag=True, help='Read a JSON object {"text", "now", "zone"} a line, answer a line each.'
+)
+@json_option
+@click.pass_context
+def preview(
+    context: click.Context,
+    text: tuple[str, ...],
+    user: str | None,
+    now: str | None,
+    zone: str | None,
+    batch: bool,
+    as_json: bool,
+) -> None:
+    """Show what a sentence would become; store nothing. The exit status is 1 where it is refused."""
+    from datetime import UTC, datetime
+
+    from hopyard_ai import previewing
+
+    if batch:
+        for line in previewing.previews(sys.stdin):
+            click.echo(line)
+        return
+    try:
+        moment = previewing.moment(now) if now else datetime.now(UTC)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--now") from error
+    found = previewing.preview(" ".join(text), moment, zone or _zone(_user(user)))
+    refused = found.get("refused")
+    if as_json or refused is None:
+        emit(found, as_json, _render_preview)
+    else:
+        click.echo(refused, err=True)
+    context.exit(1 if refused is not None else 0)
+
+
+def _zone(user: str) -> str:
+    settings = load_settings()
+    known = settings.people.get(user)
+    return (known.zone if known is not None else None) or settings.time_zone
+
+
+def _render_preview(found: dict[str, Any]) -> None:
+    say(f"{found['kind']}: {found['instruction'] or '(nothing is left to do)'}")
+    say(f"  when  {found['when']}")
+    for n, at in enumerate(found["next"]):
+        say(f"  {'next' if n == 0 else '    '}  {at}")
+    if found["last"] and len(found["next"]) > 1:
+        say(f"  last  {found['last']}")
 
 
 @click.command("list")
@@ -265,6 +324,7 @@ def check(context: click.Context, timeout: float, as_json: bool) -> None:
 
 COMMANDS = (
     remind,
+    preview,
     list_,
     show,
     update,

@@ -13,8 +13,6 @@ from pydantic import AwareDatetime, BaseModel, Field
 from hopyard_ai import when
 from hopyard_ai.agent.providers import OFFLINE
 
-_REMINDS = ("remind", "don't let me forget", "do not let me forget")
-
 
 @dataclass(frozen=True, slots=True)
 class Understood:
@@ -31,7 +29,7 @@ class Understood:
     def at_once(cls, text: str, phrase: str) -> Self:
         """Return a request that is bound to no time."""
         clean = text.strip()
-        return cls(None, clean, clean[:60], phrase, recurring=False, reminder=_reminds(clean))
+        return cls(None, clean, clean[:60], phrase, recurring=False, reminder=when.reminds(clean))
 
 
 class Interpretation(BaseModel):
@@ -41,10 +39,6 @@ class Interpretation(BaseModel):
     every_seconds: float | None = Field(None, description="If at a fixed interval.")
     rrule: str | None = Field(None, description="RFC 5545 RRULE without DTSTART, if by the calendar.")
     instruction: str = Field(description="What is to be done, without the time.")
-
-
-def _reminds(text: str) -> bool:
-    return any(word in text.lower() for word in _REMINDS)
 
 
 async def understand(text: str, *, now: datetime, zone: str) -> Understood:
@@ -58,8 +52,18 @@ async def understand(text: str, *, now: datetime, zone: str) -> Understood:
             raise
         return await _by_model(text, now, zone, error)
     return Understood(
-        parsed.rule, parsed.instruction, parsed.title, parsed.phrase, parsed.recurring, _reminds(text)
+        parsed.rule, parsed.instruction, parsed.title, parsed.phrase, parsed.recurring, parsed.reminder
     )
+
+
+async def understand_time(words: str, *, now: datetime, zone: str) -> Understood:
+    """Return when `words` mean, which say a time and nothing else. Raises as `understand`."""
+    found = await understand(words, now=now, zone=zone)
+    if found.instruction.strip():
+        raise ScheduleError(
+            f"`{found.instruction}` is no time: give the time alone, such as `every weekday at 9:00`"
+        )
+    return found
 
 
 async def _by_model(text: str, now: datetime, zone: str, first: ScheduleError) -> Understood:
@@ -93,5 +97,5 @@ async def _by_model(text: str, now: datetime, zone: str, first: ScheduleError) -
         found.instruction[:60],
         schedules.describe(rule),
         recurring=found.at is None,
-        reminder=_reminds(text),
+        reminder=when.reminds(text),
     )

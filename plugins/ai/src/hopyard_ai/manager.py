@@ -13,7 +13,7 @@ from hopyard.schedules import zone_of
 from hopyard.storage import derived_id, new_id, utcnow
 
 from hopyard_ai import store
-from hopyard_ai.interpreting import Understood, understand
+from hopyard_ai.interpreting import Understood, understand, understand_time
 from hopyard_ai.models import Kind, Reminder, Request
 from hopyard_ai.tasks import act
 
@@ -93,7 +93,7 @@ def sentence(request: Request) -> str:
     if not request.next_times:
         return f"All right: {request.title} — {request.when}, right away."
     first = f"{request.next_times[0]:%A %d %B %Y at %H:%M:%S}"
-    again = f", then {request.when}" if request.kind == "periodic" else ""
+    again = f", then {request.when}" if len(request.next_times) > 1 else ""
     return (
         f"All right: {request.title} — first on {first} ({request.zone}){again}."
         if again
@@ -114,7 +114,7 @@ async def update(
     if instruction:
         changes["instruction"] = instruction
     if when:
-        understood = await understand(f"{when} {request.instruction}", now=utcnow(), zone=request.zone)
+        understood = await understand_time(when, now=utcnow(), zone=request.zone)
         rule = understood.rule
         state = "active" if state == "completed" else state
         changes |= {"phrase": understood.phrase, "rule": _json(rule), "after_id": None, "state": state}
@@ -130,11 +130,9 @@ async def update(
 
 
 def _kind(understood: Understood, before: Kind | None = None) -> Kind:
-    if understood.recurring:
-        return "periodic"
-    if before in ("reminder", "automated"):
-        return before
-    return "reminder" if understood.reminder else "automated"
+    if before == "reminder" or (before is None and understood.reminder):
+        return "reminder"
+    return "periodic" if understood.recurring else "automated"
 
 
 def _json(rule: Rule | None) -> str | None:

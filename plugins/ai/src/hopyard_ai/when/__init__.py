@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hopyard import Rule
 from hopyard.errors import ScheduleError
-from hopyard.specs import Rule
 
 from hopyard_ai.when import _clauses, _sentence
 from hopyard_ai.when._choice import choose
-from hopyard_ai.when._rule import Builder
+from hopyard_ai.when._numbers import GRAMMAR
+from hopyard_ai.when._parser import Parse
+from hopyard_ai.when._phrases import phrases
+from hopyard_ai.when._rule import rule_of
+from hopyard_ai.when._sentence import reminds
 from hopyard_ai.when._tokens import tokenize
 
-__all__ = ["Request", "not_before", "parse"]
+__all__ = ["Request", "not_before", "parse", "reminds"]
 
 _LONGEST = 4000
 
@@ -25,7 +29,9 @@ class Request:
 
     instruction  the sentence without its time phrase; empty where it held nothing else
     title        a few words for lists
-    phrase       what was understood, e.g. `every weekday at 08:00 (Europe/Berlin)`
+    phrase       what was understood, e.g. `every weekday at 08:00 Europe/Berlin`
+    recurring    whether it comes again and again
+    reminder     whether the person wants to be told, not to have something done
     """
 
     rule: Rule
@@ -33,6 +39,7 @@ class Request:
     title: str
     phrase: str
     recurring: bool
+    reminder: bool
 
 
 def parse(text: str, *, now: datetime, zone: str) -> Request:
@@ -69,15 +76,21 @@ def _parse(text: str, now: datetime, zone: ZoneInfo) -> Request:
     for first, end in _clauses.spans(text):
         masked = masked[:first] + "\0" * (end - first) + masked[end:]
     tokens = tokenize(masked)
-    choice = choose(text, tokens)
-    timing = Builder(choice, now, zone).timing()
-    places = [
-        (tokens[found.first].start, tokens[found.end - 1].end)
-        for found in choice.founds
-        if found.end > found.first
-    ]
+    _sentence.check(text)
+    choice = choose(text, tokens, phrases(tokens, Parse(GRAMMAR, tokens)))
+    from hopyard.schedules import describe
+
+    rule = rule_of(choice.spec, now, zone)
+    places = [(tokens[first].start, tokens[end - 1].end) for first, end in choice.spans]
     instruction = _sentence.without(text, places)
-    return Request(timing.rule, instruction, _sentence.title(instruction), timing.phrase, timing.recurring)
+    return Request(
+        rule=rule,
+        instruction=instruction,
+        title=_sentence.title(instruction),
+        phrase=describe(rule, now=now),
+        recurring=rule.at is None,
+        reminder=reminds(text),
+    )
 
 
 def _place(now: datetime, zone: str) -> ZoneInfo:

@@ -1,72 +1,196 @@
-"""Where a recurrence begins and ends, and instants as machines write them."""
+"""The grammar of where recurrences begin and end, and of what they leave out."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from dataclasses import replace
+from typing import Any
 
-from hopyard.errors import ScheduleError
-
-from hopyard_ai.when._clocks import clocks
-from hopyard_ai.when._days import days
-from hopyard_ai.when._parts import Day, Found, Start
-from hopyard_ai.when._tokens import Tokens
-
-_PERIOD_ENDS = {"week": Day(end="week"), "month": Day(end="month"), "year": Day(end="year")}
+from hopyard_ai.when import _zones  # noqa: F401  # its rules are used here by their names
+from hopyard_ai.when._days import month_days, spec
+from hopyard_ai.when._numbers import rule, same, words
+from hopyard_ai.when._repeats import _often  # noqa: F401
+from hopyard_ai.when._values import Day, Except, Spec
 
 
-def untils(tokens: Tokens, at: int) -> Found | None:
-    """`until 24 December`, `till friday`, `until the end of the month`, `until 2027-01-01 18:00`."""
-    if tokens.word(at) not in ("until", "till", "til", "through", "ending"):
-        return None
-    begin = at + 1 if tokens.word(at + 1) != "on" else at + 2
-    begin += tokens.word(begin) == "the"
-    if tokens.word(begin) == "end" and tokens.word(begin + 1) == "of":
-        period = (
-            tokens.word(begin + 3) if tokens.word(begin + 2) in ("the", "this") else tokens.word(begin + 2)
-        )
-        end = begin + (4 if tokens.word(begin + 2) in ("the", "this") else 3)
-        return Found("until", Start(day=_PERIOD_ENDS[period]), at, end) if period in _PERIOD_ENDS else None
-    return _dated("until", tokens, at, begin)
+@rule("moment", "on|at? <day> <clock>? ; <clock> ; <clock> <day> ; <instant> ; <clock> <zone>")
+@rule("moment", "<day> <clock> <zone> ; <part>")
+def _moment(*found: Any) -> Spec | None:
+    whole = Spec()
+    for one in found:
+        joined = whole.joined(one) if one is not None else whole
+        if joined is None:
+            return None
+        whole = joined
+    return replace(whole, weak=False)
 
 
-def starts(tokens: Tokens, at: int) -> Found | None:
-    """`starting tomorrow`, `from next monday on`, `beginning on 1 March at 9`, `starting at 9`."""
-    if tokens.word(at) not in ("starting", "beginning", "from"):
-        return None
-    begin = at + 1 if tokens.word(at + 1) not in ("from", "on") else at + 2
-    if tokens.word(begin) == "now":
-        return Found("start", Start(), at, begin + 1, strong=False)
-    if tokens.word(at) == "from" and days(tokens, begin) is None:
-        return None
-    return _dated("start", tokens, at, begin)
+rule("moment", "<bare>", to=lambda clock: Spec(clocks=(clock,)))
+rule("moment", "the? <date>", to=lambda day: spec(day))
 
 
-def _dated(slot: Literal["until", "start"], tokens: Tokens, at: int, begin: int) -> Found | None:
-    day = days(tokens, begin)
-    end = day.end if day is not None else begin
-    clock = clocks(tokens, end)
-    if clock is not None and isinstance(clock.value, tuple) and len(clock.value) == 1:
-        end = clock.end
-        value = clock.value[0]
-    else:
-        value = None
-    if day is not None and day.slot == "past":
-        return Found("past", "", at, day.end)
-    if (day is None and value is None) or (day is not None and not isinstance(day.value, Day)):
-        return None
-    if tokens.word(end) in ("on", "onwards", "onward") and days(tokens, end) is None:
-        end += 1
-    start = Start(day.value if day is not None and isinstance(day.value, Day) else None, value)
-    return Found(slot, start, at, end)
+@rule("moment", "the? <nthnumbers>")
+def _nth_moment(numbers: tuple[int, ...]) -> Spec:
+    return Spec(day=Day(day=numbers[0])) if len(numbers) == 1 else Spec(refused="several ends are named")
 
 
-def instants(tokens: Tokens, at: int) -> Found | None:
-    """A date and time with its own offset: `2026-12-24T18:00+01:00`."""
-    begin = at + 1 if tokens.word(at) in ("at", "on") else at
-    if tokens.kind(begin) != "instant":
-        return None
-    try:
-        return Found("instant", datetime.fromisoformat(tokens.word(begin).upper()), at, begin + 1)
-    except ValueError as error:
-        raise ScheduleError(f"`{tokens.word(begin)}` is no date and time") from error
+rule(
+    "moment",
+    "the? end of <ends> ; the? end of the? <month>",
+    to=lambda day: Spec(day=Day(day=-1, month=day) if isinstance(day, int) else day),
+)
+
+
+@rule("endday", "<day> ; the? <date> ; the? <nthnumbers> ; the? end of <ends>")
+def _end_day(day: Any) -> Spec:
+    if isinstance(day, tuple):
+        return _nth_moment(day)
+    return day if isinstance(day, Spec) else spec(day)
+
+
+@rule(
+    "until",
+    "but? only? until|till|til|thru|through ,? <moment> inclusive|included|inclusively? ; "
+    "ending on|at? <moment> ; up to|until <moment> ; up to and including <moment> ; "
+    "and ending on|at <moment>",
+)
+def _until(moment: Spec) -> Spec:
+    if moment.refused:
+        return Spec(refused=moment.refused, weak=True)
+    return Spec(until=moment, weak=True)
+
+
+rule("until", "through <month>", to=lambda month: Spec(until=Spec(day=Day(month=month, day=-1)), weak=True))
+rule("until", "until|till|til in? <month>", to=lambda _: Spec(refused="say until which day", weak=True))
+rule("start", "from|since|after|before <month>", to=lambda _: Spec(refused="say on which day", weak=True))
+rule("until", "until further notice", to=lambda: Spec(weak=True))
+
+
+@rule(
+    "start",
+    "starting|beginning|commencing from|on|at? <moment> ; as of <moment> ; from <day> on|onwards|onward?",
+)
+@rule(
+    "start",
+    "with effect from <day> ; from <date> on|onwards|onward? ; starts|begins|beginning|starting on <moment>",
+)
+def _start(moment: Any) -> Spec:
+    moment = moment if isinstance(moment, Spec) else spec(moment)
+    if moment.refused:
+        return Spec(refused=moment.refused, weak=True)
+    return Spec(start=moment, weak=True)
+
+
+rule("start", "starting in <amount>", to=lambda amount: Spec(start=Spec(delay=amount), weak=True))
+rule(
+    "start",
+    "starting|beginning|from now on? ; starting|effective immediately ; from now onwards",
+    to=lambda: Spec(weak=True),
+)
+
+
+@rule("start", "from <day> <range> <endday> ; from <date> <range> <endday>")
+@rule("start", "between <day> and <endday>")
+def _start_until(first: Any, *rest: Any) -> Spec:
+    last = rest[-1]
+    first = first if isinstance(first, Spec) else spec(first)
+    if first.refused or last.refused:
+        return Spec(refused=first.refused or last.refused, weak=True)
+    return Spec(start=first, until=last, weak=True)
+
+
+rule(
+    "start",
+    "on? <num> -|– <num> <month> ; on? <month> <num> -|– <num>",
+    to=lambda *_: Spec(refused="several days are named: say every day from … to …, or name one day"),
+)
+rule(
+    "span",
+    "for the? next? <amount> ; for the? next <unitlength> ; over the next <amount>",
+    to=lambda amount: Spec(span=amount, weak=True),
+)
+rule("unitlength", "<measure>", to=same)
+rule(
+    "span",
+    "the next <amount> ; the following <amount>",
+    to=lambda _: Spec(refused="several days are named: say every day for …"),
+)
+rule(
+    "count",
+    "for? <num> times altogether|only? ; for? <num> times in total ; for? <num> occurrences",
+    to=lambda number: (
+        Spec(count=number, weak=True)
+        if 1 <= number <= 100_000
+        else Spec(refused="expected 1 to 100000 times")
+    ),
+)
+rule(
+    "count",
+    "twice|thrice only? ; max|maximum <num> times ; up to <num> times ; at most <num> times ; "
+    "no more than <num> times",
+    to=lambda *_: Spec(refused="say how many times at the end, such as 3 times", weak=True),
+)
+rule("count", "one time only? ; just|only? once only? ; a single time", to=lambda: Spec(count=1, weak=True))
+rule("months", "in|during <monthlist>", to=lambda months: Spec(months=months, weak=True))
+rule("monthlist", "<month>", to=lambda month: (month,))
+rule(
+    "monthlist",
+    "<month> ,|and|&|/|or <monthlist> ; <month> , and <monthlist>",
+    to=lambda month, rest: tuple(sorted({month, *rest})),
+)
+rule(
+    "monthlist",
+    "<month> to|-|–|until|through <month>",
+    to=lambda first, last: tuple(
+        sorted({(first - 1 + step) % 12 + 1 for step in range((last - first) % 12 + 1)})
+    ),
+)
+
+
+# What is left out
+
+words(
+    "without",
+    dict.fromkeys(("except", "except for", "except on", "but not", "but not on", "excluding"), True),
+)
+words(
+    "without",
+    dict.fromkeys(("apart from", "other than", "but", "not on", "not", "save", "minus", "without"), True),
+)
+words(
+    "without",
+    dict.fromkeys(("with the exception of", "except in", "but not in", "not in", "excepting"), True),
+)
+words(
+    "without",
+    dict.fromkeys(
+        ("except during", "but not during", "aside from", "skip", "skipping", "but never on"), True
+    ),
+)
+words("without", dict.fromkeys(("but skip", "unless it's", "unless it is", "barring", "bar"), True))
+rule("unless", ",? <without> the? <days>", to=lambda _, days: Spec(unless=Except(weekdays=days), weak=True))
+rule("unless", ",? <without> <monthlist>", to=lambda _, months: Spec(unless=Except(months=months), weak=True))
+
+
+@rule("unless", ",? <without> on? the? <numbers> <themonth>?")
+def _without_numbers(_: bool, numbers: tuple[int, ...], __: Any) -> Spec:
+    why = month_days(numbers)
+    return Spec(refused=why, weak=True) if why else Spec(unless=Except(days=numbers), weak=True)
+
+
+rule(
+    "unless",
+    ",? <without> on? the? <date> ; ,? <without> the? <nthday> <themonth>? ; "
+    ",? <without> at? <strong> ; ,? <without> <near> ; "
+    ",? <without> from? <date> to|until|- <date> ; ,? <without> at <bare> ; "
+    ",? <without> public|bank|school? holidays ; ,? <without> when|while|during|if",
+    to=lambda *_: Spec(
+        refused="an exception can name weekdays, months or days of the month, nothing else", weak=True
+    ),
+)
+
+
+PIECES = (
+    *("vague", "instant", "shift", "often", "repeat", "delay", "day", "clock", "part", "zone", "window"),
+    *("until", "start", "span", "count", "months", "unless"),
+)
+"""What a phrase about time is made of."""

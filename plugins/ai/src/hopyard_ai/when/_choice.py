@@ -1,221 +1,173 @@
-"""Which parts of a sentence say when it is wanted, and which are only about time.
-
-"Remind me tomorrow at 9 to prepare the meeting on Friday": neighbouring parts make a group, the group
-that says most is meant, and others may only fill what it leaves open.
-"""
+"""Which phrase says when the request is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 
 from hopyard.errors import ScheduleError
 
-from hopyard_ai.when._bounds import instants, starts, untils
-from hopyard_ai.when._clocks import clocks, delays, parts, spans, windows
-from hopyard_ai.when._days import days
-from hopyard_ai.when._parts import Amount, Day, Found, Repeat, Slot
-from hopyard_ai.when._repeats import counts, repeats
-from hopyard_ai.when._tokens import Tokens, words
+from hopyard_ai.when import _phrases as phrases
+from hopyard_ai.when._accounting import Choice, account, left_over, said, unclear
+from hopyard_ai.when._phrases import Phrase
+from hopyard_ai.when._tokens import Tokens
+from hopyard_ai.when._typing import meant
+from hopyard_ai.when._values import Spec
+from hopyard_ai.when._words import SHORTENED, TIMELY, words
 
-EXAMPLES = ("in 20 minutes", "tomorrow at 9:00", "every weekday at 8:00")
-_READERS = (instants, windows, untils, starts, counts, repeats, delays, spans, days, clocks, parts)
-_WEIGHT: Mapping[Slot, int] = {
-    "instant": 4,
-    "repeat": 3,
-    "delay": 3,
-    "day": 2,
-    "clock": 2,
-    "past": 2,
-    "part": 1,
-}
-_JOINS = frozenset(
-    (",", ";", "and", "then", "also", "again", "-", "–", "the", "sharp", "exactly", "precisely")
-)
-_OBJECTS = words(
-    "by since before of about last past during the my our your his her their previous than regarding"
-)
-_COURTESY = words(
-    "please hey hi hello ok can could would will you i me want need to like us remind tell that just kindly "
-    ", . ! : set a reminder schedule notify"
-)
-_TAIL = words(". ! ? please thanks thank you ,")
+_ANSWERABLE = words("what how which who where")
+_COORDINATES = words("and but or then not also plus")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the sentence says about when; `founds` are the parts to take out of it."""
-
-    slots: Mapping[Slot, Found]
-    founds: tuple[Found, ...]
-
-
-def unclear(text: str, why: str) -> ScheduleError:
-    """The error for a sentence that gives no time, with phrasings that work."""
-    shown = text.strip() if len(text.strip()) <= 80 else f"{text.strip()[:77]}…"
-    examples = ", ".join(f"`{example}`" for example in EXAMPLES)
-    return ScheduleError(f"{why} in `{shown}`; say it, for example, as {examples}")
-
-
-def choose(text: str, tokens: Tokens) -> Choice:
-    """Find the parts of `tokens` that say when. Raises ScheduleError if none or several do."""
-    groups = [group for group in _groups(tokens) if not _is_object(tokens, group[0])]
-    strong = [group for group in groups if any(found.strong and found.slot in _WEIGHT for found in group)]
-    candidates = strong or [group for group in groups if _at_edge(tokens, group)]
-    candidates = [group for group in candidates if _score(group)]
-    if not candidates:
-        raise _nothing(text, groups)
-    main = _best(text, tokens, candidates)
-    slots = _slots(text, main)
-    taken = [found for found in main if slots[found.slot] is found]
-    taken += [slots["repeat"]] if "repeat" in slots and slots["repeat"] not in main else []
-    for group in groups:
-        if group is main:
-            continue
-        for found in group:
-            if _fills(tokens, found, slots, strong=group in strong):
-                slots[found.slot] = found
-                slots.update({extra.slot: extra for extra in found.also if extra.slot not in slots})
-                taken.append(found)
-    _check(text, slots)
-    return Choice(slots, tuple(sorted(taken, key=lambda found: found.first)))
-
-
-def _groups(tokens: Tokens) -> list[list[Found]]:
-    groups: list[list[Found]] = []
-    index = 0
-    while index < len(tokens):
-        found = next((found for read in _READERS if (found := read(tokens, index)) is not None), None)
-        if found is None:
-            index += 1
-            continue
-        if groups and all(
-            tokens.word(between) in _JOINS for between in range(groups[-1][-1].end, found.first)
-        ):
-            groups[-1].append(found)
-        else:
-            groups.append([found])
-        index = found.end
-    return groups
-
-
-def _is_object(tokens: Tokens, first: Found) -> bool:
-    """`the Monday report`, `by 5pm`, `since yesterday`: about a time, not when it is wanted."""
-    if first.slot in ("until", "start") or (first.slot == "repeat" and first.strong):
-        return False
-    return tokens.word(first.first - 1) in _OBJECTS
-
-
-def _at_head(tokens: Tokens, group: Sequence[Found]) -> bool:
-    return all(tokens.word(index) in _COURTESY for index in range(group[0].first))
-
-
-def _at_tail(tokens: Tokens, group: Sequence[Found]) -> bool:
-    return all(tokens.word(index) in _TAIL for index in range(group[-1].end, len(tokens)))
-
-
-def _at_edge(tokens: Tokens, group: Sequence[Found]) -> bool:
-    return _at_head(tokens, group) or _at_tail(tokens, group)
-
-
-def _score(group: Sequence[Found]) -> int:
-    slots = {found.slot for found in group} | {extra.slot for found in group for extra in found.also}
-    return sum(_WEIGHT.get(slot, 0) for slot in slots)
-
-
-def _best(text: str, tokens: Tokens, groups: Sequence[list[Found]]) -> list[Found]:
-    top = max(_score(group) for group in groups)
-    best = [group for group in groups if _score(group) == top]
-    kinds = [{found.slot for found in group} for group in best]
-    if len(best) > 1 and any(kinds[0] & other for other in kinds[1:]):
-        best = [group for group in best if _at_head(tokens, group)] or [
-            group for group in best if _at_tail(tokens, group)
-        ]
-        if len(best) != 1:
-            raise unclear(text, "more than one time was found, and it is not clear which is meant,")
-    return best[0]
-
-
-def _slots(text: str, group: Sequence[Found]) -> dict[Slot, Found]:
-    slots: dict[Slot, Found] = {}
-    for found in group:
-        if found.slot not in slots:
-            slots[found.slot] = found
-        elif (both := _one_repeat(slots[found.slot], found)) is not None:
-            slots[found.slot] = both
-        elif found.strong and found.slot in ("day", "delay", "repeat", "clock"):
-            raise unclear(
-                text, f"two times were found ({found.slot} twice), and it is not clear which is meant,"
+def choose(text: str, tokens: Tokens, found: Sequence[Phrase]) -> Choice:
+    """Find the phrases that say when. Raises ScheduleError if none or several do, or a word is left over."""
+    found = _shifted(text, tokens, found)
+    candidates = [one for one in found if one.spec.when and not one.why]
+    free = [one for one in candidates if not phrases.clause_of(tokens, one.first)]
+    pool = free or [one for one in candidates if _asked(tokens, one)]
+    if not pool:
+        raise _nothing(text, tokens, found)
+    chosen = _chosen(text, tokens, pool)
+    spec, spans = _joined([one.spec for one in chosen]) or Spec(), [(one.first, one.end) for one in chosen]
+    for one in found:
+        if one not in pool and not one.why and _narrows(tokens, one, spec):
+            next_ = one.spec.span is not None and "next" in (
+                tokens.word(one.first + 1),
+                tokens.word(one.first + 2),
             )
-    for found in group:
-        for extra in found.also:
-            slots.setdefault(extra.slot, extra)
-    return slots
+            loose = next_ and not phrases.at_head(tokens, one)  # `tell me the weather for the next 3 days`
+            joined = spec.joined(one.spec) if not loose else None
+            if joined is None:
+                raise left_over(text, tokens, one.first, one.end)
+            spec = joined
+            spans.append((one.first, one.end))
+    if phrases.reminded(tokens) > max(end for _, end in spans) and not phrases.at_head(tokens, chosen[0]):
+        raise unclear("it is not clear whether the time is that of the reminder", text)
+    if (event := phrases.event(tokens, found, spans)) and spec.repeat is None:
+        raise unclear(f"it is not clear whether the time is that of the {event} or that of the request", text)
+    if spec.refused is not None:
+        raise unclear(f"`{said(text, tokens, spans)}`: {spec.refused},", text)
+    # `set an alarm for 7am`: the word that leads to the time goes with it.
+    spans = [
+        (first - phrases.wrapped(tokens, one), end)
+        for one in found
+        for first, end in spans
+        if first == one.first
+    ]
+    choice = Choice(spec, tuple(sorted(spans)))
+    account(text, tokens, found, choice)
+    return choice
 
 
-def _one_repeat(first: Found, second: Found) -> Found | None:
-    """`weekly on Sundays` is one recurrence."""
-    one, other = first.value, second.value
-    if not isinstance(one, Repeat) or not isinstance(other, Repeat) or not one.bare or other.interval > 1:
-        return None
-    if one.freq != other.freq or other.bare:
-        return None
-    return Found("repeat", replace(other, interval=one.interval), first.first, second.end, also=first.also)
+def _shifted(text: str, tokens: Tokens, found: Sequence[Phrase]) -> list[Phrase]:
+    """`remind me 15 minutes before my 3pm meeting`: so much before what is named last."""
+    result: list[Phrase] = []
+    for place, one in enumerate(found):
+        if one.spec.given() == {"shift"}:
+            others = [other for other in found if other is not one and (other.spec.clocks or other.spec.day)]
+            told = tokens.word(one.first - 1) in ("me", "us") or phrases.at_head(tokens, one)
+            if not told or len(others) != 1 or others[0].spec.repeat:
+                raise left_over(text, tokens, one.first, one.end)
+            described = place + 1 < len(found) and found[place + 1] is others[0] and others[0].why
+            one = replace(
+                one, spec=others[0].spec if not described else replace(Spec(), clocks=others[0].spec.clocks)
+            )
+            shifted = one.spec.joined(replace(found[place].spec, weak=False))
+            if shifted is None:
+                raise left_over(text, tokens, one.first, one.end)
+            one = replace(one, spec=replace(shifted, weak=False))
+        result.append(one)
+    return result
 
 
-def _fills(tokens: Tokens, found: Found, slots: Mapping[Slot, Found], *, strong: bool) -> bool:
-    """Whether a part that stands apart from the chosen group completes it."""
-    if found.slot in slots or "instant" in slots or tokens.word(found.first - 1) == "for":
-        return False
-    edge = strong or _at_edge(tokens, [found])
-    repeat, delay = slots.get("repeat"), slots.get("delay")
-    recurring = repeat is not None and isinstance(repeat.value, Repeat)
-    if found.slot in ("clock", "part"):
-        if delay is not None and isinstance(delay.value, Amount) and not delay.value.calendar:
+def _asked(tokens: Tokens, one: Phrase) -> bool:
+    """`tell me how full the disk is every day at 9`: a clause that asks, and the time of asking."""
+    often = one.spec.repeat is not None and (one.spec.clocks is not None or one.spec.part is not None)
+    clause = phrases.clause_of(tokens, one.first)
+    return clause in _ANSWERABLE and (often or one.spec.delay is not None) and phrases.at_tail(tokens, one)
+
+
+def _joined(specs: Sequence[Spec]) -> Spec | None:
+    whole: Spec | None = specs[0]
+    for spec in specs[1:]:
+        whole = whole.joined(spec) if whole is not None else None
+    return whole
+
+
+def _chosen(text: str, tokens: Tokens, pool: Sequence[Phrase]) -> list[Phrase]:
+    if _joined([one.spec for one in pool]) is not None and _together(tokens, pool):
+        return list(pool)
+    first, others = pool[0], pool[1:]
+    # A time at the very beginning belongs to the request's verb; the later one to what is to be done.
+    if phrases.at_head(tokens, first) and not first.spec.refused:
+        apart = all(not phrases.beside(tokens, first, other) for other in others)
+        between = [tokens.word(place) for place in range(first.end, others[-1].first)]
+        if apart and not _COORDINATES & set(between) and not any(one.spec.refused for one in others):
+            return [first]
+    both = " and ".join(f"`{said(text, tokens, [(one.first, one.end)])}`" for one in pool)
+    raise unclear(f"more than one time was found, {both}, and it is not clear which is meant,", text)
+
+
+_ADVERBS = words("""
+    today tomorrow tonight at on in @ every each daily weekly monthly yearly annually starting this next
+    once
+""")
+
+
+def _together(tokens: Tokens, pool: Sequence[Phrase]) -> bool:
+    """Whether phrases that stand apart are plainly about one time: `at 5pm play Manic Monday` is not."""
+    reminded = phrases.reminded(tokens)
+    for one, other in itertools.pairwise(pool):
+        bare = any(tokens.word(phrase.first) not in _ADVERBS for phrase in (one, other))
+        bare = bare and not phrases.wrapped(tokens, other)
+        if (
+            bare
+            and not phrases.beside(tokens, one, other)
+            and not (other.spec.repeat and other.spec.repeat.freq)
+        ):
             return False
-        within_day = repeat is not None and isinstance(repeat.value, Repeat) and not repeat.value.freq
-        return edge and not within_day and (found.slot == "clock" or (found.strong and "clock" not in slots))
-    if found.slot == "day":
-        return edge and isinstance(found.value, Day) and _day_fits(found.value, slots)
-    if found.slot == "repeat":
-        return edge and not {"delay", "day"} & slots.keys() and (strong or _at_head(tokens, [found]))
-    if found.slot in ("until", "start", "span"):
-        return recurring and (found.slot != "span" or _at_tail(tokens, [found]))
-    alone = tokens.word(found.first - 1) == "," or tokens.word(found.first) == "for"
-    return found.slot == "count" and recurring and alone
+        before = one.end <= reminded <= other.first and not phrases.at_head(tokens, one)
+        if before and not (other.spec.repeat and one.spec.day):
+            return False  # `the train leaves tomorrow, remind me at 9`
+    return True
 
 
-def _day_fits(day: Day, slots: Mapping[Slot, Found]) -> bool:
-    if "delay" in slots:
+def _narrows(tokens: Tokens, one: Phrase, spec: Spec) -> bool:
+    """Whether a phrase that says no time by itself, apart from the others, narrows the time down."""
+    given = one.spec.given()
+    before = tokens.word(one.first - 1)
+    if phrases.clause_of(tokens, one.first) or one.why:
         return False
-    repeat = slots.get("repeat")
-    if repeat is None or not isinstance(repeat.value, Repeat):
+    if "refused" in given and (spec.clocks is not None or spec.delay is not None):
+        return False  # `be home before dinner`
+    if spec.repeat is None:  # `tomorrow at 9 stay until 5pm` is no bound of something that comes once
+        bound = bool(given & {"unless", "refused"}) and phrases.at_tail(tokens, one)
+        return bound or "window" in given or (given == {"span"} and phrases.at_head(tokens, one))
+    if given & {"until", "start", "unless", "refused"}:
         return True
-    return repeat.value.bare and day_completes(repeat.value, day)
+    if given == {"span"}:
+        long = one.spec.span is None or one.spec.span.calendar or not spec.repeat.freq
+        return long and (phrases.at_tail(tokens, one) or phrases.at_head(tokens, one))
+    return given == {"count"} and (before == "," or tokens.word(one.first) == "for")
 
 
-def day_completes(repeat: Repeat, day: Day) -> bool:
-    """Whether `on monday` can follow `every week`, `on the 1st` can follow `monthly`, and so on."""
-    if day.year is not None or day.later or day.week is not None:
-        return False
-    if repeat.freq == "WEEKLY":
-        return bool(day.weekdays)
-    if repeat.freq == "MONTHLY":
-        return (bool(day.days) or day.nth is not None) and day.month is None
-    return repeat.freq == "YEARLY" and (bool(day.days) or day.nth is not None) and day.month is not None
-
-
-def _check(text: str, slots: Mapping[Slot, Found]) -> None:
-    if "past" in slots:
-        raise unclear(text, "a time in the past was found")
-    if "often" in slots:
-        raise unclear(text, "the times of the day are missing (`every day at 8 and 20`)")
-    if "window" in slots:
-        raise unclear(text, "`between … and …` was found, which is not supported,")
-
-
-def _nothing(text: str, groups: Sequence[Sequence[Found]]) -> ScheduleError:
-    slots = {found.slot for group in groups for found in group}
-    if "often" in slots:
-        return unclear(text, "the times of the day are missing (`every day at 8 and 20`)")
-    return unclear(text, "no time was understood")
+def _nothing(text: str, tokens: Tokens, found: Sequence[Phrase]) -> ScheduleError:
+    for index in range(len(tokens)):
+        word = tokens.word(index)
+        if (intended := SHORTENED.get(word) or meant(word)) is not None:
+            return unclear(f"no time was understood: did you mean `{intended}` by `{word}`,", text)
+    for one in found:
+        told = said(text, tokens, [(one.first, one.end)])
+        if one.spec.refused:
+            return unclear(f"`{told}`: {one.spec.refused},", text)
+        clause = phrases.clause_of(tokens, one.first)
+        why = one.why or (f"it stands in the clause with `{clause}`" if clause else "")
+        if why:
+            return unclear(
+                f"no time was understood: `{told}` seems to belong to what is to be done ({why}),", text
+            )
+    timely = next((tokens.word(index) for index in range(len(tokens)) if tokens.word(index) in TIMELY), None)
+    return unclear(
+        f"no time was understood{f': `{timely}` does not say exactly when,' if timely else ''}", text
+    )

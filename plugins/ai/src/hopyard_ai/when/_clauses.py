@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from hopyard.errors import ScheduleError
 
-from hopyard_ai.when import _moments as moments
-from hopyard_ai.when._clocks import amount, clocks, parts
-from hopyard_ai.when._days import days
-from hopyard_ai.when._parts import Amount, Clock, Day, Found
-from hopyard_ai.when._tokens import Tokens, tokenize
+from hopyard_ai.when import _calendar as calendar
+from hopyard_ai.when._numbers import GRAMMAR
+from hopyard_ai.when._parser import Parse
+from hopyard_ai.when._tokens import tokenize
+from hopyard_ai.when._values import Amount, Clock, Spec
 
 _OPENING = re.compile(
     r"(?:,?\s*\b(?:but|and|though)\s+)?(?:\b(?:please\s+)?(?:do\s+)?(?:not|never|no\s+earlier|no\s+sooner)|\bdon['’]t)\s+"
@@ -24,70 +25,43 @@ _OPENING = re.compile(
 
 def spans(text: str) -> list[tuple[int, int]]:
     """Where such clauses stand in `text`."""
-    return [(first, end) for first, end, _, _ in _clauses(text)]
+    return [(first, end) for first, end, _ in _clauses(text)]
 
 
 def not_before(text: str, now: datetime, zone: ZoneInfo) -> datetime | None:
     """The latest moment before which such clauses forbid to act; None without one, or if all have passed."""
-    held = [moment for _, _, kind, found in _clauses(text) for moment in _moment(kind, found, now, zone)]
+    held = [moment for _, _, found in _clauses(text) if (moment := _moment(found, now, zone)) is not None]
     held = [moment for moment in held if moment > now]
     return max(held) if held else None
 
 
-def _clauses(text: str) -> list[tuple[int, int, str, list[Found]]]:
+def _clauses(text: str) -> list[tuple[int, int, Spec]]:
     clauses = []
     for match in _OPENING.finditer(text):
         tokens = tokenize(text[match.end() :])
-        kind = "next" if "next" in match["kind"].lower() else "before"
-        found, used = _read(tokens, kind)
-        if found:
-            clauses.append((match.start(), match.end() + tokens[used - 1].end, kind, found))
+        parse = Parse(GRAMMAR, tokens)
+        if "next" in match["kind"].lower():
+            found = parse.longest("amount", 0) or parse.longest("measure", 0)
+            found = (found[0], Spec(delay=found[1])) if found is not None else None
+        else:
+            found = parse.longest("moment", 0)
+        if found is not None:
+            clauses.append((match.start(), match.end() + tokens[found[0] - 1].end, found[1]))
     return clauses
 
 
-def _read(tokens: Tokens, kind: str) -> tuple[list[Found], int]:
-    found: list[Found] = []
-    used = 0
-    if kind == "next":
-        length = amount(tokens, 0)
-        if length is None:  # "the next hour"
-            length = amount(Tokens([*tokenize("one"), *tokens]), 0)
-            length = (length[0], length[1] - 1) if length is not None else None
-        return ([Found("delay", length[0], 0, length[1])], length[1]) if length is not None else ([], 0)
-    while used < len(tokens):
-        begin = used + 1 if tokens.word(used) in (",", "at") and used else used
-        as_time = Tokens([*tokenize("at"), *tokens[begin:]])  # "before 9" means a time of day
-        day = days(tokens, begin)
-        clock = clocks(as_time, 0) if tokens.kind(begin) != "date" else None
-        part = parts(tokens, begin)
-        if day is not None and isinstance(day.value, Day):
-            found.append(day)
-            used = day.end
-        elif clock is not None:
-            found.append(clock)
-            used = begin + clock.end - 1
-        elif part is not None:
-            found.append(part)
-            used = part.end
-        else:
-            break
-    return found, used
-
-
-def _moment(kind: str, found: list[Found], now: datetime, zone: ZoneInfo) -> list[datetime]:
-    values = {item.slot: item.value for item in found}
-    length, day, part = values.get("delay"), values.get("day"), values.get("part")
-    if isinstance(length, Amount):
-        return [moments.after(now, length, None, zone)]
-    given = values.get("clock")
-    named = part if isinstance(part, str) else None
-    wanted = moments.clock_of(given if isinstance(given, tuple) else (), named)
-    if isinstance(day, Day):
-        if not isinstance(given, tuple) and named is None:
-            wanted = Clock(0)
-        try:
-            return [moments.next_on(day, wanted, now, zone)]
-        except ScheduleError:
-            return []  # that day has passed: it holds nothing back any more
-    # A time of day alone means today's: once it has passed, nothing is held back.
-    return [moments.at_wall(now.astimezone(zone).date(), wanted, zone)]
+def _moment(spec: Spec, now: datetime, zone: ZoneInfo) -> datetime | None:
+    if spec.refused is not None:
+        raise ScheduleError(spec.refused)
+    if isinstance(spec.delay, Amount):
+        return calendar.after(now, spec.delay, None, zone)
+    if spec.instant is not None:
+        return spec.instant
+    timed = spec.clocks is not None or spec.part is not None
+    clock = calendar.clock_of(spec.clocks or (), spec.part) if timed else Clock(0)
+    if spec.day is None:  # a time of day alone means today's: once it has passed, nothing is held back
+        return calendar.at_wall(now.astimezone(zone).date(), replace(clock, plain=False), zone)
+    try:
+        return calendar.next_on(spec.day, clock, now, zone)
+    except ScheduleError:
+        return None  # that day has passed: it holds nothing back any more

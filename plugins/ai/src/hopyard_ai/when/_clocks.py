@@ -1,221 +1,247 @@
-"""Times of day and lengths of time in a sentence."""
+"""The grammar of times of day, parts of the day, and moments as machines write them."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
-from hopyard.errors import ScheduleError
+from hopyard_ai.when._numbers import look, rule, same, terminal, words
+from hopyard_ai.when._tokens import Tokens
+from hopyard_ai.when._values import Clock, Day, Spec
+from hopyard_ai.when._words import PARTS, SMALL, TENS
+from hopyard_ai.when._words import words as as_set
 
-from hopyard_ai.when._parts import Amount, Clock, Found
-from hopyard_ai.when._tokens import UNIT_DAYS, UNIT_MONTHS, UNIT_SECONDS, Tokens, number_at, words
+MEASURES = as_set("""
+    percent degrees degree km kg g cm mm mb gb tb euro euros eur dollars usd pounds points items people
+    persons places pages files times time steps hz % $ € £ metres meters miles per litres mph kmh
+""")
 
-_NAMED = {"noon": Clock(12), "midday": Clock(12), "midnight": Clock(0)}
-PARTS = {"morning": 8, "afternoon": 15, "evening": 19, "night": 20}
-"""Parts of the day and the hour that one stands for where no time is given."""
-_AT = ("at", "@", "around")
-_MEASURES = words(
-    "percent per cent degrees degree km kg g cm mm mb gb tb euro euros eur dollars usd pounds points items "
-    "people places pages files times steps hz"
+
+@look("after_date")
+def _after_date(tokens: Tokens, index: int) -> bool:
+    return tokens.kind(index - 1) == "date"
+
+
+@look("touching")
+def _touching(tokens: Tokens, index: int) -> bool:
+    return tokens.touches(index)
+
+
+@look("no_measure")
+def _no_measure(tokens: Tokens, index: int) -> bool:
+    """Whether no measure follows: `20 degrees` is no time of day."""
+    return tokens.word(index) not in MEASURES
+
+
+@terminal("dotted")
+def _dotted(tokens: Tokens, index: int) -> Clock | None:
+    text = tokens.word(index)
+    if tokens.kind(index) != "number" or not re.fullmatch(r"[0-9]{1,2}\.[0-9]{2}", text):
+        return None
+    return Clock(int(text[:-3]), int(text[-2:]), plain=int(text[:-3]) <= 12)
+
+
+@terminal("colon")
+def _colon(tokens: Tokens, index: int) -> Clock | None:
+    text = tokens.word(index)
+    if tokens.kind(index) != "time" or text.startswith(":"):
+        return None
+    hour, minute, second = (*(int(piece) for piece in text.split(":")), 0)[:3]
+    return _checked(Clock(hour, minute, second, plain=hour <= 12 and not text.startswith("0")))
+
+
+@terminal("past")
+def _past(tokens: Tokens, index: int) -> tuple[int, ...] | None:
+    text = tokens.word(index)
+    return (int(text[1:]),) if re.fullmatch(r":[0-5][0-9]", text) else None
+
+
+@terminal("military")
+def _military(tokens: Tokens, index: int) -> Clock | None:
+    text = tokens.word(index)
+    if tokens.kind(index) != "number" or not re.fullmatch(r"[0-2][0-9][0-5][0-9]", text) or int(text) > 2400:
+        return None
+    return Clock(int(text[:2]) % 24, int(text[2:]))
+
+
+rule(
+    "hour12",
+    "<num> <no_measure>",
+    to=lambda hour, _: Clock(hour % 24, plain=0 < hour <= 12) if hour <= 24 else None,
 )
-_LONGEST = 100 * 366 * 86400
 
 
-def clocks(tokens: Tokens, at: int) -> Found | None:
-    """`at 8`, `at 10:15`, `5pm`, `at noon`, `at 8 and 18`, `at half past eight`."""
-    begin = at + 1 if tokens.word(at) in _AT else at
-    strong = begin > at
-    if tokens.word(begin) in ("about", "around", "exactly") and strong:
-        begin += 1
-    first = _clock(tokens, begin, bare=strong)
-    if first is None:
+def _checked(clock: Clock) -> Clock:
+    """An impossible time keeps its numbers; it is refused where it is used."""
+    return (
+        replace(clock, hour=0, plain=False) if clock.hour == 24 and not clock.minute + clock.second else clock
+    )
+
+
+words("half", {"am": 0, "pm": 12})
+rule("bare", "<hour12> ; <dotted> ; <military>", to=same)
+rule("strong", "<colon>", to=same)
+rule("strong", "<after_date> <dotted>", to=lambda _, clock: clock)
+
+
+@rule("strong", "<hour12> o'clock? <half> ; <colon> <half> ; <dotted> <half> ; <spoken> <half>")
+def _halved(clock: Clock, half: int) -> Clock:
+    if not 1 <= clock.hour <= 12:
+        return Clock(clock.hour + 100, clock.minute)  # `13pm` is no time of day
+    return Clock(clock.hour % 12 + half, clock.minute, clock.second)
+
+
+@rule("strong", "<hour12> o'clock")
+@rule("bare", "<spoken>")
+@rule("strong", "<digits> h ; <digits> h <digits> ; <colon> h|hrs|hours")
+def _oclock(clock: Any, minute: int | None = None) -> Clock | None:
+    if isinstance(clock, Clock):
+        return clock
+    return Clock(clock % 24, minute or 0) if clock <= 24 and (minute or 0) < 60 else None
+
+
+rule(
+    "spoken",
+    "<hour12> -? <minutes> ; <hour12> oh|o <unit>",
+    to=lambda clock, minutes: replace(clock, minute=minutes) if minutes < 60 else None,
+)
+
+
+words("minutes", {name: number for name, number in (SMALL | TENS).items() if number >= 10})
+rule("minutes", "<tens> -? <unit>", to=lambda tens, unit: tens + unit)
+rule("spoken", "half past <hour12>", to=lambda clock: replace(clock, minute=30))
+rule("spoken", "a? quarter past|after <hour12>", to=lambda clock: replace(clock, minute=15))
+rule(
+    "spoken",
+    "a? quarter to|of|before|til|till <hour12>",
+    to=lambda clock: replace(clock, hour=_before(clock), minute=45),
+)
+rule(
+    "spoken",
+    "<tofive> past|after <hour12> ; <num> minutes|min|mins past|after <hour12>",
+    to=lambda minutes, clock: replace(clock, minute=minutes) if 0 < minutes < 60 else None,
+)
+rule(
+    "spoken",
+    "<tofive> to|before|til|till <hour12> ; <num> minutes|min|mins to|before|til|till <hour12>",
+    to=lambda minutes, clock: (
+        replace(clock, hour=_before(clock), minute=60 - minutes) if 0 < minutes < 60 else None
+    ),
+)
+
+
+rule("tofive", "<num>", to=lambda number: number if number in (5, 10, 20, 25) else None)
+
+
+def _before(clock: Clock) -> int:
+    return 12 if clock.plain and clock.hour == 1 else (clock.hour - 1) % 24
+
+
+# `quarter past 6` is a time wherever it stands, `three thirty` only after `at`.
+rule("strong", "<spoken>", to=lambda clock: clock if clock.minute else None)
+
+
+NOON = {"noon": Clock(12), "midday": Clock(12), "12 noon": Clock(12), "12 midday": Clock(12)}
+words("strong", NOON | {"midnight": Clock(0, named=True), "12 midnight": Clock(0, named=True)})
+rule(
+    "strong",
+    "<colon> noon|midday",
+    to=lambda clock: Clock(12) if (clock.hour, clock.minute) == (12, 0) else None,
+)
+rule("exact", "<any> sharp|exactly|precisely ; <any>", to=same)
+rule("any", "<strong> ; <bare>", to=same)
+rule("strongs", "<strong>", to=lambda clock: (clock,))
+rule("clocks", "<exact>", to=lambda clock: (clock,))
+rule(
+    "clocks",
+    "<clocks1> ,? and|&|or <exact> ; <clocks1> ,|/|then|at <exact> ; "
+    "<clocks1> , and at <exact> ; <clocks1> and at <exact> ; <clocks1> and again at <exact>",
+    to=lambda clocks, clock: (*clocks, clock),
+)
+rule("clocks1", "<exact>", to=lambda clock: (clock,))
+rule("clocks1", "<exact> , <clocks1>", to=lambda clock, rest: (clock, *rest))
+rule(
+    "strongs",
+    "<strong> ,|and|&|/ <strongs> ; <strong> and at <strongs>",
+    to=lambda clock, rest: (clock, *rest),
+)
+
+
+@rule(
+    "clock",
+    "at|@ about|around|exactly|roughly|approximately|precisely? <clocks> ; "
+    "exactly|precisely|punctually at <clocks> ; at about? <clocks> or so ; "
+    "around|about|circa <clocks>",
+)
+@rule("clock", "<strongs> ; <strong> sharp|exactly|precisely")
+def _clock_spec(clocks: Any) -> Spec:
+    clocks = clocks if isinstance(clocks, tuple) else (clocks,)
+    if any(clock.hour > 23 or clock.minute > 59 or clock.second > 59 for clock in clocks):
+        return Spec(refused="there is no such time of day: expected 00:00 to 23:59, or 1 to 12 with am or pm")
+    afternoon = [clock.hour - 12 for clock in clocks if not clock.plain and clock.hour > 12]
+    if afternoon and any(clock.plain and clock.hour < max(afternoon) for clock in clocks):
+        return Spec(refused="it is not clear whether pm belongs to all times: say it with each")
+    return Spec(clocks=clocks)
+
+
+rule(
+    "clock",
+    "at half <hour12> ; half <num> o'clock?",
+    to=lambda _: Spec(refused="“half eight” is 7:30 or 8:30: say half past seven or half past eight"),
+)
+rule(
+    "clock",
+    "at <date>",
+    to=lambda _: Spec(refused="a date stands where a time of day is expected: say on for a date"),
+)
+
+
+@rule("clock", "at|on <past> ; at minute <num> ; at <num> minutes? past the hour ; at <num> past")
+def _past_the_hour(minutes: Any) -> Spec | None:
+    found = minutes if isinstance(minutes, tuple) else (minutes,)
+    return Spec(minutes=found) if found[0] < 60 else None
+
+
+rule("clock", "on the hour ; at the full hour", to=lambda: Spec(minutes=(0,)))
+rule("clock", "at|on the half hour ; at half past", to=lambda: Spec(minutes=(30,)))
+rule("clock", "at a? quarter past", to=lambda: Spec(minutes=(15,)))
+rule("clock", "this time ; at? the same time", to=lambda: Spec(same_clock=True, weak=True))
+rule(
+    "window",
+    "between <exact> and <exact> ; from <exact> to|until|till|- <exact>",
+    to=lambda first, last: Spec(window=(first, last), weak=True),
+)
+
+
+# Parts of the day
+
+words("partname", {name: name for name in PARTS})
+rule("part", "in|during the <partname>", to=lambda name: Spec(part=name))
+rule("part", "at night", to=lambda: Spec(part="night"))
+rule("part", "<partname>", to=lambda name: Spec(part=name, weak=True))
+rule("part", "first thing in the morning", to=lambda: Spec(part="morning"))
+rule("part", "first thing", to=lambda: Spec(part="morning", weak=True))
+rule("part", "this <partname>", to=lambda name: Spec(day=Day(offset=0), part=name))
+rule("part", "tonight", to=lambda: Spec(day=Day(offset=0), part="night"))
+
+
+# Moments as machines write them
+
+
+@terminal("iso")
+def _iso(tokens: Tokens, index: int) -> datetime | None:
+    if tokens.kind(index) != "instant":
         return None
-    found, end = [first[0]], first[1]
-    while (more := _another(tokens, end, bare=strong)) is not None:
-        found.append(more[0])
-        end = more[1]
-    return Found("clock", tuple(found), at, end, strong)
+    try:
+        return datetime.fromisoformat(re.sub(r" (?=[z+-])", "", tokens.word(index)).upper())
+    except ValueError:
+        return datetime.min  # refused where it is used
 
 
-def _another(tokens: Tokens, index: int, *, bare: bool) -> tuple[Clock, int] | None:
-    """A further time of a list; not the number in `at 8 and 3 apples`."""
-    begin = index
-    while tokens.word(begin) in (",", "and", "&", "at"):
-        begin += 1
-    if begin == index or (nxt := _clock(tokens, begin, bare=bare)) is None:
-        return None
-    if tokens.kind(begin) != "number" or nxt[1] > begin + 1:
-        return nxt
-    follows = tokens.word(nxt[1])
-    return None if follows in _MEASURES or (tokens.kind(nxt[1]) == "word" and follows.endswith("s")) else nxt
-
-
-def _clock(tokens: Tokens, index: int, *, bare: bool) -> tuple[Clock, int] | None:
-    word, kind = tokens.word(index), tokens.kind(index)
-    if word in _NAMED:
-        return _NAMED[word], index + 1
-    if kind == "time":
-        return _halved(tokens, [int(piece) for piece in word.split(":")], index + 1, word)
-    if word in ("half", "quarter") and tokens.word(index + 1) in ("past", "to"):
-        return _relative(tokens, index)
-    if kind == "number":
-        return _number(tokens, index, bare=bare)
-    if (
-        bare
-        and kind == "word"
-        and (number := number_at(tokens, index)) is not None
-        and word not in ("a", "an")
-    ):
-        hour, end = int(number[0]), number[1]
-        if hour <= 24:
-            return _halved(tokens, [hour], end, word)
-    return None
-
-
-def _number(tokens: Tokens, index: int, *, bare: bool) -> tuple[Clock, int] | None:
-    word, follows = tokens.word(index), tokens.word(index + 1)
-    if "." in word and not re.fullmatch(r"[0-9]{1,2}\.[0-5][0-9]", word):
-        return None
-    pieces = [int(piece) for piece in word.split(".")]
-    if follows in ("am", "pm", "o'clock", "o’clock"):
-        return _halved(tokens, pieces, index + 1, word)
-    if not bare or follows in _MEASURES or follows in ("%", "$", "€", "/") or pieces[0] > 24:
-        return None
-    if follows in ("h", "hours", "hrs"):
-        return _halved(tokens, pieces, index + 2, word)
-    return _halved(tokens, pieces, index + 1, word)
-
-
-def _halved(tokens: Tokens, pieces: list[int], end: int, written: str) -> tuple[Clock, int]:
-    """Apply a following am, pm or o'clock, and check."""
-    hour, minute, second = (*pieces, 0, 0)[:3]
-    half = tokens.word(end)
-    plain = len(pieces) == 1
-    if half in ("o'clock", "o’clock"):
-        end, half = end + 1, tokens.word(end + 1)
-    if half in ("am", "pm"):
-        if not 1 <= hour <= 12:
-            raise ScheduleError(
-                f"`{written} {half}` is no time of day: hours before am and pm go from 1 to 12"
-            )
-        hour, end, plain = hour % 12 + (12 if half == "pm" else 0), end + 1, False
-    if hour == 24 and not minute and not second:
-        hour, plain = 0, False
-    if hour > 23 or minute > 59 or second > 59:
-        raise ScheduleError(f"`{written}` is no time of day: expected 00:00 to 23:59")
-    return Clock(hour, minute, second, plain), end
-
-
-def _relative(tokens: Tokens, index: int) -> tuple[Clock, int] | None:
-    """`half past 8`, `quarter to nine`."""
-    base = _clock(tokens, index + 2, bare=True)
-    if base is None or base[0].minute:
-        return None
-    minutes = 30 if tokens.word(index) == "half" else 15
-    sign = -1 if tokens.word(index + 1) == "to" else 1
-    total = (base[0].hour * 60 + sign * minutes) % 1440
-    return Clock(total // 60, total % 60, plain=base[0].plain), base[1]
-
-
-def windows(tokens: Tokens, at: int) -> Found | None:
-    """`between 9 and 17`, `from 9 to 17`: recognised so that it is refused, not overlooked."""
-    joins = {"between": ("and",), "from": ("to", "until", "till", "-")}.get(tokens.word(at))
-    if joins is None or (first := _clock(tokens, at + 1, bare=True)) is None:
-        return None
-    if tokens.word(first[1]) not in joins or (last := _clock(tokens, first[1] + 1, bare=True)) is None:
-        return None
-    return Found("window", "", at, last[1], strong=False)
-
-
-def parts(tokens: Tokens, at: int) -> Found | None:
-    """`in the morning`, `at night`, and a bare `morning` or `evening`, which counts beside a day."""
-    begin = at
-    if tokens.word(begin) in ("in", "at", "during"):
-        begin += 1
-    if tokens.word(begin) == "the":
-        begin += 1
-    word = tokens.word(begin)
-    if word not in PARTS or (begin > at and tokens.word(at) == "at" and word != "night"):
-        return None
-    return Found("part", word, at, begin + 1, strong=begin == at + 2 or tokens.word(at) == "at")
-
-
-def amount(tokens: Tokens, index: int) -> tuple[Amount, int] | None:
-    """`20 minutes`, `an hour and a half`, `half an hour`, `2 hours and 15 minutes`, `3 weeks`."""
-    total: Amount | None = None
-    end = index
-    while (piece := _piece(tokens, end if total is None else _after_and(tokens, end))) is not None:
-        total = piece[0] if total is None else total + piece[0]
-        end = piece[1]
-    return (total, end) if total is not None else None
-
-
-def _after_and(tokens: Tokens, index: int) -> int:
-    return index + 1 if tokens.word(index) in ("and", ",") else index
-
-
-def _piece(tokens: Tokens, index: int) -> tuple[Amount, int] | None:
-    if tokens.word(index) == "half" and tokens.word(index + 1) in ("an", "a"):
-        return _unit(tokens, 0.5, index + 2)
-    if tokens.word(index) == "half" and tokens.word(index + 1) == "hour":
-        return Amount(seconds=1800), index + 2
-    quarter = index + 1 if tokens.word(index) == "a" else index
-    if tokens.word(quarter) == "quarter" and tokens.word(quarter + 1) == "of":
-        return _unit(tokens, 0.25, quarter + 3) if tokens.word(quarter + 2) == "an" else None
-    if (number := number_at(tokens, index)) is None:
-        return None
-    value, end = number
-    if tokens.word(end) == "and" and tokens.word(end + 1) == "a" and tokens.word(end + 2) == "half":
-        return _unit(tokens, value + 0.5, end + 3)
-    if (found := _unit(tokens, value, end)) is None:
-        return None
-    if [tokens.word(found[1] + step) for step in range(3)] == ["and", "a", "half"]:
-        extra = _unit(tokens, 0.5, end)
-        return (found[0] + extra[0], found[1] + 3) if extra is not None else None
-    return found
-
-
-def _unit(tokens: Tokens, value: float, index: int) -> tuple[Amount, int] | None:
-    word = tokens.word(index)
-    if word == "half" and tokens.word(index + 1) == "hours":  # "2 half hours" is nothing people say
-        return None
-    if word in UNIT_SECONDS:
-        found = Amount(seconds=value * UNIT_SECONDS[word])
-    elif word in UNIT_DAYS:
-        whole = value * UNIT_DAYS[word]
-        found = Amount(days=int(whole), seconds=round((whole - int(whole)) * 86400))
-    elif word in UNIT_MONTHS and float(value * UNIT_MONTHS[word]).is_integer():
-        found = Amount(months=int(value * UNIT_MONTHS[word]))
-    else:
-        return None
-    if found.seconds + found.days * 86400 + found.months * 31 * 86400 > _LONGEST:
-        raise ScheduleError(f"`{value:g} {word}` is too long: expected at most 100 years")
-    return found, index + 1
-
-
-def delays(tokens: Tokens, at: int) -> Found | None:
-    """`in 20 minutes`, `after 2 hours`, `20 minutes from now`; `5 minutes ago` is found as past."""
-    word = tokens.word(at)
-    if word in ("in", "after") and (found := amount(tokens, at + 1)) is not None:
-        end = found[1]
-        if tokens.word(end) in ("'", "’") or tokens.word(end) == "time":
-            end += 2 if tokens.word(end + 1) == "time" else 1
-        return Found("delay", found[0], at, end)
-    if (found := amount(tokens, at)) is None:
-        return None
-    follows = (tokens.word(found[1]), tokens.word(found[1] + 1))
-    if follows == ("from", "now"):
-        return Found("delay", found[0], at, found[1] + 2)
-    return Found("past", "", at, found[1] + 1, strong=False) if follows[0] == "ago" else None
-
-
-def spans(tokens: Tokens, at: int) -> Found | None:
-    """`for the next 3 days`, `for 2 weeks`, beside a recurrence."""
-    if tokens.word(at) != "for":
-        return None
-    begin = at + 1
-    if tokens.word(begin) == "the":
-        begin += 1
-    if tokens.word(begin) == "next":
-        begin += 1
-    found = amount(tokens, begin)
-    return Found("span", found[0], at, found[1], strong=False) if found is not None else None
+@rule("instant", "at|on? <iso>")
+def _instant(moment: datetime) -> Spec:
+    if moment.tzinfo is None:
+        return Spec(refused="there is no such date and time")
+    return Spec(instant=moment)

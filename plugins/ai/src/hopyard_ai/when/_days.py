@@ -1,296 +1,336 @@
-"""Days in a sentence: `tomorrow`, `next monday`, `on 24 December`, `on the last friday of the month`."""
+"""The grammar of days: `tomorrow`, `next monday`, `on 24 December`, `on the last friday of the month`."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
-from hopyard.errors import ScheduleError
+from hopyard_ai.when._numbers import look, rule, same, terminal, words
+from hopyard_ai.when._tokens import Tokens
+from hopyard_ai.when._values import Amount, Day, Nth, Spec
+from hopyard_ai.when._words import DAYS, FULL_DAYS, HOLIDAYS, MONTHS, PLURAL_DAYS
+from hopyard_ai.when._words import words as as_set
 
-from hopyard_ai.when._clocks import PARTS
-from hopyard_ai.when._parts import Day, Found, Nth, Repeat
-from hopyard_ai.when._tokens import (
-    DAY_NAMES,
-    DAYS,
-    MONTHS,
-    PLURAL_DAYS,
-    WEEKEND,
-    WORKING_DAY,
-    Tokens,
-    ordinal_at,
-    words,
-)
+MONDAY_TO_FRIDAY = (0, 1, 2, 3, 4)
+SATURDAY_SUNDAY = (5, 6)
+PAST = "that is in the past"
+TWO_DATES = "it can be read as two dates: write it as year-month-day, such as 2027-12-24"
 
-_MONDAY_TO_FRIDAY = (0, 1, 2, 3, 4)
-_SATURDAY_SUNDAY = (5, 6)
-_COUNTED = words("floor page line chapter attempt try item place version column row step point section time")
-_ENDS = words(
-    "at on and or until till from in of for every each to starting please remind then between by via"
-)
+words("weekday", DAYS)
+words("shortday", {name: number for name, number in DAYS.items() if name not in FULL_DAYS})
+words("fullday", FULL_DAYS)
+words("plural", PLURAL_DAYS)
+words("month", MONTHS)
+words("holiday", HOLIDAYS)
+
+# Dates
 
 
-def days(tokens: Tokens, at: int) -> Found | None:
-    """The day that starts at token `at`; None if there is none."""
-    for read in (_relative, _named_part, _next_period, _date, _nth, _month_day, _weekdays):
-        if (found := read(tokens, at)) is not None:
-            return found
-    return None
+@terminal("year")
+def _year(tokens: Tokens, index: int) -> int | None:
+    text = tokens.word(index)
+    return (
+        int(text) if tokens.kind(index) == "number" and re.fullmatch(r"(?:19|2[0-9])[0-9]{2}", text) else None
+    )
 
 
-def _relative(tokens: Tokens, at: int) -> Found | None:
-    begin = at + 1 if tokens.word(at) == "the" else at
-    if [tokens.word(begin + step) for step in range(3)] == ["day", "after", "tomorrow"]:
-        return Found("day", Day(offset=2), at, begin + 3)
-    offset = {"today": 0, "tomorrow": 1}.get(tokens.word(at))
-    if offset is not None:
-        return Found("day", Day(offset=offset), at, at + 1)
-    if tokens.word(at) == "tonight":
-        return Found("day", Day(offset=0), at, at + 1, also=(Found("part", "night", at, at + 1),))
-    return Found("past", "", at, at + 1, strong=False) if tokens.word(at) == "yesterday" else None
-
-
-def _named_part(tokens: Tokens, at: int) -> Found | None:
-    """`this evening`."""
-    if tokens.word(at) != "this" or tokens.word(at + 1) not in PARTS:
+@terminal("numeric")
+def _numeric(tokens: Tokens, index: int) -> Day | str | None:
+    """A date in numbers; why it cannot be read where that is so."""
+    text = tokens.word(index)
+    if tokens.kind(index) != "date":
         return None
-    part = Found("part", tokens.word(at + 1), at, at + 2)
-    return Found("day", Day(offset=0), at, at + 2, also=(part,))
-
-
-def _next_period(tokens: Tokens, at: int) -> Found | None:
-    """`next week`, `next week on tuesday`, `next month`, `next year`, `this weekend`."""
-    if tokens.word(at) in ("this", "next", "on", "at", "over") and at < len(tokens):
-        begin = at + 2 if tokens.word(at + 1) == "the" else at + 1
-        if tokens.word(begin) in WEEKEND[:1]:
-            return Found(
-                "day", Day(weekdays=(5,), week=1 if tokens.word(at) == "next" else None), at, begin + 1
-            )
-    if tokens.word(at) != "next":
-        return None
-    period = tokens.word(at + 1)
-    if period == "week":
-        follow = _weekday_list(tokens, at + 3 if tokens.word(at + 2) == "on" else at + 2)
-        if follow is not None and len(follow[0]) == 1:
-            return Found("day", Day(weekdays=follow[0], week=1), at, follow[1])
-        return Found("day", Day(offset=7), at, at + 2)
-    if period in ("month", "year"):
-        return Found("day", Day(month_offset=1 if period == "month" else 12), at, at + 2)
-    return None
-
-
-def _date(tokens: Tokens, at: int) -> Found | None:
-    """`on 2026-12-24`, `on friday, 24 December`, `on December 24th 2027`, `24.12.`"""
-    begin = at + 1 if tokens.word(at) == "on" else at
-    weekday = DAYS.get(tokens.word(begin))
-    start = begin
-    if weekday is not None:
-        start = begin + 1
-        while tokens.word(start) in (",", "the"):
-            start += 1
-    elif tokens.word(start) == "the":
-        start += 1
-    found = calendar_date(tokens, start)
-    if found is None:
-        return None
-    value, end = found
-    if begin == at and re.fullmatch(r"[0-9.]+[.]", tokens.word(start)) and value.year is None:
-        return None  # "see section 1.2."
-    if weekday is not None and value.year and value.month:
-        real = date(value.year, value.month, value.days[0])
-        if real.weekday() != weekday:
-            raise ScheduleError(
-                f"{real.isoformat()} is a {DAY_NAMES[real.weekday()]}, not a {DAY_NAMES[weekday]}"
-            )
-    return Found("day", value, at, end, strong=begin > at)
-
-
-def calendar_date(tokens: Tokens, index: int) -> tuple[Day, int] | None:
-    """`24 December`, `December 24th, 2027`, `2026-12-24` at `index`."""
-    if tokens.kind(index) == "date":
-        return _numeric_date(tokens.word(index)), index + 1
-    word, number = tokens.word(index), tokens.kind(index) in ("number", "ordinal")
-    if number and re.match(r"[0-9]{1,2}(?![0-9.])", word):
-        month = index + 2 if tokens.word(index + 1) == "of" else index + 1
-        if tokens.word(month) in MONTHS:
-            return _with_year(tokens, int(re.sub(r"\D", "", word)), MONTHS[tokens.word(month)], month + 1)
-    if word in MONTHS:
-        day = index + 2 if tokens.word(index + 1) == "the" else index + 1
-        text = tokens.word(day)
-        if tokens.kind(day) in ("number", "ordinal") and re.match(r"[0-9]{1,2}(?![0-9.])", text):
-            return _with_year(tokens, int(re.sub(r"\D", "", text)), MONTHS[word], day + 1)
-    return None
-
-
-def _with_year(tokens: Tokens, day: int, month: int, end: int) -> tuple[Day, int]:
-    after = end + 1 if tokens.word(end) == "," else end
-    year: int | None = None
-    if tokens.kind(after) == "number" and re.fullmatch(r"(?:19|2[0-9])[0-9]{2}", tokens.word(after)):
-        year, end = int(tokens.word(after)), after + 1
-    return _checked(year, month, day), end
-
-
-def _numeric_date(text: str) -> Day:
-    if "-" in text:
-        year, month, day = (int(piece) for piece in text.split("-"))
-        return _checked(year, month, day)
+    pieces = [int(piece) for piece in re.split(r"[-./]", text) if piece]
+    if re.match(r"[0-9]{4}", text):
+        return _day(pieces[0], pieces[1], pieces[2])
+    year = pieces[2] if len(pieces) == 3 else None
+    if year is not None and year < 100:
+        return TWO_DATES if "." not in text else _day(2000 + year, pieces[1], pieces[0])
     if "." in text:
-        pieces = [int(piece) for piece in text.split(".") if piece]
-        return _checked(pieces[2] if len(pieces) > 2 else None, pieces[1], pieces[0])
-    first, second, year = (int(piece) for piece in text.split("/"))
+        return _day(year, pieces[1], pieces[0])
+    first, second = pieces[:2]
     if first <= 12 and second <= 12 and first != second:
-        raise ScheduleError(
-            f"`{text}` can be read as two dates: write it as year-month-day, such as 2026-12-24"
-        )
-    return _checked(year, second, first) if second <= 12 else _checked(year, first, second)
+        return TWO_DATES
+    return _day(year, second, first) if second <= 12 else _day(year, first, second)
 
 
-def _checked(year: int | None, month: int, day: int) -> Day:
+def _day(year: int | None, month: int, day: int) -> Day | str:
     try:
         date(year or 2024, month, day)  # a leap year, so that 29 February can come
-    except ValueError as error:
-        raise ScheduleError(f"there is no day {day} in month {month} of {year or 'any year'}") from error
-    return Day(year=year, month=month, days=(day,))
+    except ValueError:
+        return f"there is no day {day} in month {month}" + (f" of {year}" if year else "")
+    return Day(year=year, month=month, day=day)
 
 
-def _nth(tokens: Tokens, at: int) -> Found | None:
-    """`on the third thursday`, `the last friday of every month`, `on the last day of the month`."""
-    begin = at + 1 if tokens.word(at) == "on" else at
-    begin += tokens.word(begin) == "the"
-    read = nth_weekday(tokens, begin)
-    if read is None or begin == at:
-        return None
-    value, after = read
-    end, each = of_month(tokens, after)
-    strong = begin == at + 2 or tokens.word(at) == "on" or end > after
-    if isinstance(value, Nth) and tokens.word(after) in ("of", "in") and tokens.word(after + 1) in MONTHS:
-        return Found("day", Day(nth=value, month=MONTHS[tokens.word(after + 1)]), at, after + 2)
-    if each:
-        repeat = Repeat("MONTHLY", nth=value) if isinstance(value, Nth) else Repeat("MONTHLY", days=value)
-        return Found("repeat", repeat, at, end)
-    day = Day(nth=value) if isinstance(value, Nth) else Day(days=value)
-    return Found("day", day, at, end, strong=strong)
+rule("dayno", "<nth> ; <digits> ; <ordword>", to=lambda number: number if number < 100 else None)
+rule("ordword", "<nthword> ; <tens> -? <unitth>", to=lambda *numbers: sum(numbers))
+rule(
+    "date",
+    "<dayno> of? <month> ,? <year>? ; <dayno> - <month> - <year> ; <dayno> - <month>",
+    to=lambda day, month, year=None: _day(year, month, day),
+)
+rule("date", "<month> .? the? <dayno> ,? <year>?", to=lambda month, day, year: _day(year, month, day))
+rule("date", "<numeric>", to=same)
+rule(
+    "holidaydate",
+    "<holiday> <year>? ; <holiday> this year",
+    to=lambda found, year=None: Day(year=year, month=found[0], day=found[1]),
+)
+rule("date", "<holidaydate>", to=same)
+rule(
+    "date",
+    "<weekday> .? ,? the? <date>",
+    to=lambda weekday, day: replace(day, named=weekday) if isinstance(day, Day) else day,
+)
 
 
-def nth_weekday(tokens: Tokens, index: int) -> tuple[Nth | tuple[int, ...], int] | None:
-    """`third thursday`, `last day`, `last working day`, `first weekday` at `index`."""
-    number = ordinal_at(tokens, index)
-    if number is None or not (number[0] == -1 or 1 <= number[0] <= 5):
-        return None
-    word = tokens.word(number[1])
-    if word in DAYS:
-        return Nth(number[0], (DAYS[word],)), number[1] + 1
-    if word in ("weekday", "workday"):
-        return Nth(number[0], _MONDAY_TO_FRIDAY, working=True), number[1] + 1
-    if word in ("working", "business") and tokens.word(number[1] + 1) == "day":
-        return Nth(number[0], _MONDAY_TO_FRIDAY, working=True), number[1] + 2
-    if word == "day" and tokens.word(number[1] + 1) in ("of", "in"):
-        return (number[0],), number[1] + 1
-    return None
+def spec(day: Day | str, *, weak: bool = False) -> Spec:
+    """What a day says; text says why it cannot be read."""
+    return Spec(refused=day) if isinstance(day, str) else Spec(day=day, weak=weak)
 
 
-def of_month(tokens: Tokens, index: int) -> tuple[int, bool]:
-    """Step over `of the month`, `of each month`; return where it ends and whether it said `each`."""
-    if tokens.word(index) not in ("of", "in"):
-        return index, False
-    if tokens.word(index + 2) in ("month", "months") and tokens.word(index + 1) in ("the", "this", "a"):
-        return index + 3, False
-    if tokens.word(index + 2) == "month" and tokens.word(index + 1) in ("each", "every"):
-        return index + 3, True
-    return index, False
+rule("day", "on the? <date> ; <date> ; at <holidaydate>", to=lambda day: spec(day))
+rule(
+    "day",
+    "on? <weekday> .? ,? the <nth>",
+    to=lambda weekday, number: (
+        Spec(day=Day(day=number, named=weekday))
+        if 1 <= number <= 31
+        else Spec(refused="there is no such day")
+    ),
+)
 
 
-def _month_day(tokens: Tokens, at: int) -> Found | None:
-    """`on the 1st`, `on the 1st and 15th of every month`."""
-    begin = at + 1 if tokens.word(at) == "on" else at
-    begin += tokens.word(begin) == "the"
-    read = day_numbers(tokens, begin)
-    if read is None or begin == at:
-        return None
-    end, each = of_month(tokens, read[1])
-    follows = tokens.word(end)
-    if end == read[1] and (tokens.word(at) != "on" or follows in _COUNTED):
-        return None
-    if each:
-        return Found("repeat", Repeat("MONTHLY", days=read[0]), at, end)
-    loose = end == read[1] and tokens.kind(end) == "word" and follows not in _ENDS
-    return Found("day", Day(days=read[0]), at, end, strong=not loose)
+# Days near this one
+
+words("near", {"today": Day(offset=0), "tomorrow": Day(offset=1), "the? day after tomorrow": Day(offset=2)})
+words("near", {"in 0 days": Day(offset=0)})
+rule("day", "later? <near> ; <near>", to=lambda day: Spec(day=day))
+rule(
+    "day", "yesterday ; last night|week|month|year ; the day before yesterday", to=lambda: Spec(refused=PAST)
+)
+rule("day", "last <weekday>", to=lambda _: Spec(refused=PAST))
+rule(
+    "one",
+    "on <weekday> ; on? this|coming <weekday> ; on? the coming|following <weekday> ; this coming <weekday>",
+    to=lambda number: Day(weekday=number),
+)
+rule("one", "on? next <weekday> ; on the next <weekday>", to=lambda number: Day(weekday=number, later=True))
+rule(
+    "one",
+    "on? <weekday> next week ; on? <weekday> of next week ; next week ,? on? <weekday>",
+    to=lambda number: Day(weekday=number, week=1),
+)
+rule(
+    "one",
+    "on? <weekday> of? this week ; this week on? <weekday>",
+    to=lambda number: Day(weekday=number, week=0),
+)
+rule(
+    "one",
+    "the week after next ,? on? <weekday> ; on? the? <weekday> after next ; "
+    "on? <weekday> the week after next",
+    to=lambda number: Day(weekday=number, week=2),
+)
+rule("one", "this weekend ; at|on|over the weekend ; on? the coming weekend", to=lambda: Day(weekday=5))
+rule("one", "next weekend", to=lambda: Day(weekday=5, week=1))
+rule("day", "<one>", to=lambda day: Spec(day=day))
+rule("day", "<shortday>", to=lambda number: Spec(day=Day(weekday=number), weak=True))
+rule("day", "<fullday>", to=lambda number: Spec(day=Day(weekday=number)))
 
 
-def day_numbers(tokens: Tokens, index: int) -> tuple[tuple[int, ...], int] | None:
-    """`1st`, `1st and 15th`, `1st, 10th and 20th`."""
-    found: list[int] = []
-    end = index
-    while True:
-        begin = end
-        if found:
-            while tokens.word(begin) in (",", "and", "&", "the"):
-                begin += 1
-            if begin == end:
-                break
-        if tokens.kind(begin) != "ordinal":
-            break
-        number = int(tokens.word(begin)[:-2])
-        if not 1 <= number <= 31:
-            raise ScheduleError(f"`{tokens.word(begin)}` is no day of a month: expected 1st to 31st")
-        found.append(number)
-        end = begin + 1
-    return (tuple(sorted(set(found))), end) if found else None
+# Days counted from others
+
+words("target", {"today": Day(offset=0), "tomorrow": Day(offset=1), "the day after tomorrow": Day(offset=2)})
+rule("target", "<one> ; the? <date>", to=lambda day: day if isinstance(day, Day) else None)
+rule("target", "<weekday>", to=lambda number: Day(weekday=number))
+rule(
+    "day",
+    "<amount> from|on|after <target>",
+    to=lambda amount, day: (
+        Spec(day=replace(day, plus=amount)) if amount.calendar and not amount.seconds else None
+    ),
+)
+rule("day", "on? the day before <target>", to=lambda day: Spec(day=replace(day, plus=Amount(days=-1))))
+rule("day", "on? the day after <target>", to=lambda day: Spec(day=replace(day, plus=Amount(days=1))))
+rule(
+    "day",
+    "<amount> before <target>",
+    to=lambda amount, day: (
+        Spec(day=replace(day, plus=-amount)) if amount.calendar and not amount.seconds else None
+    ),
+)
+rule("shift", "the day before", to=lambda: Spec(shift=Amount(days=-1), weak=True))
+rule("shift", "<amount> before", to=lambda amount: Spec(shift=-amount, weak=True))
+rule("shift", "<amount> after", to=lambda amount: Spec(shift=amount, weak=True))
 
 
-def _weekdays(tokens: Tokens, at: int) -> Found | None:
-    """`on friday`, `next monday`, `on mondays and thursdays`, `on weekdays`, `monday to friday`."""
-    begin, later = at, False
-    if tokens.word(begin) == "on":
-        begin += 1
-    if tokens.word(begin) in ("this", "next", "coming", "the", "from"):
-        later = tokens.word(begin) == "next"
-        begin += 2 if tokens.word(begin + 1) in ("coming", "next") else 1
-    elif tokens.word(begin) == "all":
-        begin += 1
-    word, strong = tokens.word(begin), begin > at
-    if word in ("weekdays", "weekends"):
-        group = _MONDAY_TO_FRIDAY if word == "weekdays" else _SATURDAY_SUNDAY
-        return Found("repeat", Repeat("WEEKLY", weekdays=group), at, begin + 1, strong=strong)
-    read = _weekday_list(tokens, begin)
-    if read is None:
-        return None
-    value, end = read
-    plural = any(tokens.word(index) in PLURAL_DAYS for index in range(begin, end))
-    if plural or (
-        len(value) > 2 and any(tokens.word(index) in ("to", "-", "–") for index in range(begin, end))
-    ):
-        return Found("repeat", Repeat("WEEKLY", weekdays=value), at, end, strong=strong)
-    if tokens.word(end) == "next" and tokens.word(end + 1) == "week" and len(value) == 1:
-        return Found("day", Day(weekdays=value, week=1), at, end + 2)
-    return Found("day", Day(weekdays=value, later=later), at, end, strong=strong)
+@rule("day", "on|in the <partname> of the? <date>")
+def _part_of_date(part: Any, day: Any) -> Spec:
+    return replace(spec(day), part=part)
 
 
-def weekday_group(tokens: Tokens, index: int) -> tuple[tuple[int, ...], int] | None:
-    """`monday and thursday`, `weekday`, `working day`, `weekend` at `index`."""
-    word = tokens.word(index)
-    if word in WORKING_DAY:
-        return _MONDAY_TO_FRIDAY, index + 1
-    if word in ("working", "business") and tokens.word(index + 1) in ("day", "days"):
-        return _MONDAY_TO_FRIDAY, index + 2
-    if word in WEEKEND:
-        return _SATURDAY_SUNDAY, index + 1
-    return _weekday_list(tokens, index)
+# Days of a month
+
+words(
+    "position", {"last": -1, "penultimate": -2, "second last": -2, "second to last": -2, "last but one": -2}
+)
+words("position", {"third last": -3, "third to last": -3, "next to last": -2})
+words(
+    "working",
+    dict.fromkeys(("working day", "business day", "weekday", "workday", "work day"), MONDAY_TO_FRIDAY),
+)
+words(
+    "ofmonth", {"of the month": 0, "in the month": 0, "of this month": 0, "of next month": 1, "this month": 0}
+)
+words("ofmonth", {"next month": 1, "in this month": 0, "in next month": 1})
+rule("position", "<ord>", to=lambda number: number if 1 <= number <= 5 else None)
+rule("positions", "<position>", to=lambda number: (number,))
+rule(
+    "positions",
+    "<position> ,|and|&|/ the? <positions> ; <position> , and the? <positions>",
+    to=lambda number, rest: (number, *rest),
+)
+rule("nthday", "<positions> <weekday>", to=lambda numbers, weekday: Nth(numbers, (weekday,)))
+rule("nthday", "<positions> <working>", to=lambda numbers, days: Nth(numbers, days, working=True))
+rule(
+    "day",
+    "on? the? <nthday> <ofmonth>",
+    to=lambda nth, offset: Spec(day=Day(nth=nth, month_offset=offset or None)),
+)
+rule(
+    "day",
+    "on? the? <nthday> of|in <month> <year>?",
+    to=lambda nth, month, year: Spec(day=Day(nth=nth, month=month, year=year)),
+)
+rule("day", "on the <nthday>", to=lambda nth: Spec(day=Day(nth=nth)))
 
 
-def _weekday_list(tokens: Tokens, index: int) -> tuple[tuple[int, ...], int] | None:
-    known = DAYS | PLURAL_DAYS
-    if tokens.word(index) not in known:
-        return None
-    found, end = [known[tokens.word(index)]], index + 1
-    while True:
-        begin = end
-        while tokens.word(begin) in (",", "and", "or", "&", "every", "on", "to", "through", "-", "–", "till"):
-            begin += 1
-        if begin == end or begin - end > 2 or tokens.word(begin) not in known:
-            return tuple(sorted(set(found))), end
-        number = known[tokens.word(begin)]
-        if tokens.word(end) in ("to", "through", "-", "–", "till"):
-            first = found[-1]
-            found.extend((first + step) % 7 for step in range(1, (number - first) % 7))
-        found.append(number)
-        end = begin + 1
+words(
+    "numbered", {"last day": -1, "last": -1, "first day": 1, "penultimate day": -2, "second to last day": -2}
+)
+rule(
+    "numbered",
+    "<position> last day ; <position> to last day",
+    to=lambda number: -number if number > 0 else None,
+)
+
+
+@look("no_counted")
+def _no_counted(tokens: Tokens, index: int) -> bool:
+    """Whether no word follows that is counted: `the 3rd floor`."""
+    return tokens.word(index) not in _COUNTED
+
+
+_COUNTED = as_set("""
+    floor page chapter attempt item version column row street avenue edition shelf section paragraph platform
+    lane week quarter month year century half person problem option sheet
+""")
+
+
+rule("numbered", "<ord> <no_counted> ; <ord> day", to=lambda number, _=None: number)
+rule("numbers", "<numbered>", to=lambda number: (number,))
+rule(
+    "numbers",
+    "<numbered> ,|and|&|/ the? <numbers> ; <numbered> , and the? <numbers>",
+    to=lambda number, rest: (number, *rest),
+)
+
+
+def month_days(numbers: tuple[int, ...]) -> str | None:
+    """Why these are no days of a month, or None."""
+    wrong = [number for number in numbers if not (-31 <= number <= -1 or 1 <= number <= 31)]
+    return f"{wrong[0]} is no day of a month: expected 1st to 31st" if wrong else None
+
+
+def several(numbers: tuple[int, ...]) -> str | None:
+    """Why days cannot be a single one, or None."""
+    return "several days are named: say every for each month, or name one day" if len(numbers) > 1 else None
+
+
+@rule("day", "on? the? <numbers> <ofmonth> ; by? the? <numbers> <ofmonth>")
+def _day_of_month(numbers: tuple[int, ...], offset: int) -> Spec:
+    why = month_days(numbers) or several(numbers)
+    return Spec(refused=why) if why else Spec(day=Day(day=numbers[0], month_offset=offset or None))
+
+
+@rule("day", "on the <numbers> ; the <nthnumbers> ; on <nthnumbers>")
+def _day_number(numbers: tuple[int, ...]) -> Spec:
+    why = month_days(numbers) or several(numbers)
+    return Spec(refused=why) if why else Spec(day=Day(day=numbers[0]))
+
+
+rule("nthnumbers", "<nth> <no_counted>", to=lambda number, _: (number,))
+rule("nthnumbers", "<nth> ,|and|&|/ the? <nthnumbers>", to=lambda number, rest: (number, *rest))
+rule(
+    "day",
+    "on? the? last day of <month> <year>?",
+    to=lambda month, year: Spec(day=Day(day=-1, month=month, year=year)),
+)
+rule(
+    "day",
+    "at|on? the end of <month> <year>?",
+    to=lambda month, year: Spec(day=Day(day=-1, month=month, year=year)),
+)
+
+
+words("ends", {"the? week": Day(end="week"), "this week": Day(end="week"), "this month": Day(day=-1)})
+words(
+    "ends",
+    {"the? month": Day(day=-1), "next month": Day(day=-1, month_offset=1), "the? year": Day(end="year")},
+)
+words("ends", {"this year": Day(end="year")})
+rule("day", "at|by|on? the end of <ends> ; at? month end", to=lambda day=None: Spec(day=day or Day(day=-1)))
+
+
+@rule("day", "at|on? the start|beginning of next <startunit>")
+def _start_of_next(unit: str) -> Spec:
+    days = {"week": Day(weekday=0, week=1), "month": Day(day=1, month_offset=1), "year": Day(day=1, month=1)}
+    return Spec(day=days[unit])
+
+
+words("startunit", {"week": "week", "month": "month", "year": "year"})
+
+rule("day", "on? the? first day of the|next year", to=lambda: Spec(day=Day(day=1, month=1)))
+rule("day", "on? the? last day of the|this year", to=lambda: Spec(day=Day(end="year")))
+rule(
+    "day",
+    "this time next week ; at? the same time next week ; next week at this|the same? time",
+    to=lambda: Spec(day=Day(offset=7), same_clock=True),
+)
+
+
+# What names no day
+
+VAGUE = "it names no day: say on which one"
+rule(
+    "day",
+    "next|this|coming week|month|year|quarter|spring|summer|autumn|winter|fall ; "
+    "in the new year ; later this week|month|year ; the week|month|weekend after next ; "
+    "sometime? next|this week|month|year",
+    to=lambda: Spec(refused=VAGUE),
+)
+rule("day", "in <year> ; in early|mid|late? -? <month>", to=lambda _: Spec(refused=VAGUE))
+rule(
+    "vague",
+    "at|by|before|until|till? the? end of the? day ; eod|eow|eom|cob ; "
+    "by|before|until|after lunch|noon ; "
+    "at|after|before|around|over|during|by|until the? "
+    "lunch|lunchtime|breakfast|dinner|supper|bedtime|teatime|tea ; "
+    "at|after|before|around|until|by dawn|dusk|sunrise|sunset|daybreak|nightfall|work|school ; "
+    "during the day|week|year ; "
+    "during|in|within|outside|out office|business|working|work|of hours ; "
+    "in a few|some <measure> ; in several|some <measure> ; in the next <amount> ; "
+    "in the next few <measure> ; within|inside <amount> ; in under <amount> ; "
+    "in less than <amount> ; within the <measure> ; asap ; as soon as possible ; "
+    "every so often ; every now and then ; every once in a while ; from time to time ; "
+    "later today|tonight|tomorrow ; later on ; sometime|someday ; sooner or later ; "
+    "at the latest|earliest ; at the very latest|earliest ; - ish ; m|mo|mon - f|fr ; "
+    "mo|di|mi|do|fr|sa|so|tu|we|th|su - mo|di|mi|do|fr|sa|so|tu|we|th|su ; "
+    "bi|semi -? daily|weekly|monthly|yearly|annually|annual ; "
+    "biweekly|bimonthly|biannually|semiannually ; every few|several <measure> ; "
+    "on public|bank|school? holidays",
+    to=lambda *_: Spec(refused="it does not say exactly when", weak=True),
+)

@@ -1,199 +1,367 @@
-"""Recurrences in a sentence: `every ...`, `daily`, `monthly`, `three times`."""
+"""The grammar of recurrences and of their ends: `every …`, `daily`, `until …`, `except …`, `three times`."""
 
 from __future__ import annotations
 
-from hopyard.errors import ScheduleError
+from dataclasses import replace
+from typing import Any
 
-from hopyard_ai.when._clocks import PARTS, amount
-from hopyard_ai.when._days import calendar_date, day_numbers, nth_weekday, of_month, weekday_group
-from hopyard_ai.when._parts import Amount, Found, Nth, Repeat
-from hopyard_ai.when._tokens import (
-    DAYS,
-    MONTHS,
-    UNIT_DAYS,
-    UNIT_MONTHS,
-    UNIT_SECONDS,
-    Tokens,
-    number_at,
-    ordinal_at,
-    words,
+from hopyard_ai.when._days import MONDAY_TO_FRIDAY, SATURDAY_SUNDAY, month_days
+from hopyard_ai.when._numbers import rule, same, words
+from hopyard_ai.when._values import Amount, Clock, Day, Nth, Repeat, Spec
+from hopyard_ai.when._words import DAY_NAMES
+
+DAILY, WEEKLY, MONTHLY, YEARLY = Repeat("DAILY"), Repeat("WEEKLY"), Repeat("MONTHLY"), Repeat("YEARLY")
+WORKDAYS = replace(WEEKLY, weekdays=MONDAY_TO_FRIDAY)
+WEEKENDS = replace(WEEKLY, weekdays=SATURDAY_SUNDAY)
+
+words("adverb", {"daily": DAILY, "weekly": WEEKLY, "monthly": MONTHLY, "yearly": YEARLY, "annually": YEARLY})
+words(
+    "adverb",
+    {"hourly": Repeat(seconds=3600), "fortnightly": Repeat("WEEKLY", 2), "quarterly": Repeat("MONTHLY", 3)},
+)
+rule("repeat", "<adverb>", to=lambda repeat: Spec(repeat=repeat))
+rule(
+    "repeat",
+    "everyday ; day in ,? day out ; each and every day ; every single day ; "
+    "every day of the week ; all day every day ; 7|seven days a week",
+    to=lambda: Spec(repeat=DAILY),
+)
+rule("repeat", "once <adverb>", to=lambda repeat: Spec(repeat=repeat))
+rule("often", "twice|thrice daily", to=lambda: Spec(repeat=DAILY, often=2))
+rule("often", "<num> times daily", to=lambda number: Spec(repeat=DAILY, often=number))
+rule(
+    "often",
+    "twice|thrice weekly|monthly|yearly ; <num> times weekly|monthly|yearly",
+    to=lambda *_: Spec(refused="the days are missing: say on which"),
+)
+rule("repeat", "nightly", to=lambda: Spec(repeat=DAILY, part="night"))
+
+
+# Every so many units
+
+words(
+    "each",
+    dict.fromkeys(("every", "each", "once every", "once each", "in every", "on every", "on each"), True),
 )
 
-_ADVERBS = {
-    "hourly": Repeat(seconds=3600.0),
-    "daily": Repeat("DAILY"),
-    "everyday": Repeat("DAILY"),
-    "nightly": Repeat("DAILY"),
-    "weekly": Repeat("WEEKLY"),
-    "fortnightly": Repeat("WEEKLY", 2),
-    "biweekly": Repeat("WEEKLY", 2),
-    "monthly": Repeat("MONTHLY"),
-    "quarterly": Repeat("MONTHLY", 3),
-    "yearly": Repeat("YEARLY"),
-    "annually": Repeat("YEARLY"),
-}
-_AFTER_ADVERB = words("at on in from until till starting beginning for and every between please except")
-_PERIODS = ("a", "an", "per", "each", "every")
 
-
-def repeats(tokens: Tokens, at: int) -> Found | None:
-    """The recurrence that starts at token `at`; None if there is none. Raises ScheduleError."""
-    word = tokens.word(at)
-    if word in _ADVERBS:
-        follows = tokens.kind(at + 1) != "word" or tokens.word(at + 1) in _AFTER_ADVERB
-        also = (Found("part", "night", at, at + 1),) if word == "nightly" else ()
-        return Found("repeat", _ADVERBS[word], at, at + 1, strong=follows, also=also)
-    if word == "once" and tokens.word(at + 1) in _PERIODS:
-        return _period(tokens, at, at + 2, 1.0)
-    begin = at + 1 if word in ("on", "in") and tokens.word(at + 1) in ("every", "each") else at
-    if tokens.word(begin) not in ("every", "each"):
+@rule("step", "<amount>")
+def _step(amount: Amount) -> Repeat | str | None:
+    if amount == Amount():
+        return "a recurrence needs more than nothing between its times"
+    if amount.seconds:
+        whole = not amount.calendar and 1 <= amount.seconds <= 366 * 86400
+        return Repeat(seconds=float(amount.seconds)) if whole else None
+    if amount.days and amount.months:
         return None
-    begin += 1
-    for read in (_ordinal, _counted, _days, _part, _yearly):
-        if (found := read(tokens, at, begin)) is not None:
-            return found
-    return None
+    if amount.months:
+        years, months = divmod(amount.months, 12)
+        return Repeat("MONTHLY", amount.months) if months else Repeat("YEARLY", years)
+    weeks, days = divmod(amount.days, 7)
+    return Repeat("DAILY", amount.days) if days else Repeat("WEEKLY", weeks)
 
 
-def _ordinal(tokens: Tokens, at: int, index: int) -> Found | None:
-    """`every other day`, `every third thursday`, `every 15th`, `every last day of the month`."""
-    number: tuple[int, int] | None = None
-    if tokens.word(index) in ("other", "alternate"):
-        number = 2, index + 1
-    elif not (tokens.word(index) == "second" and not _names_period(tokens, index + 1)):
-        number = ordinal_at(tokens, index)
-    if number is None:
+rule("unitstep", "<measure>", to=lambda unit: _step(unit))
+
+
+@rule("repeat", "<each> <step> ; <each> <unitstep> ; once a|per|every|each <unitstep>")
+def _every(*found: Any) -> Spec:
+    repeat = found[-1]
+    return Spec(refused=repeat) if isinstance(repeat, str) else Spec(repeat=repeat)
+
+
+@rule("repeat", "<each> <measure> and a half")
+def _every_and_a_half(_: bool, unit: Amount) -> Spec | None:
+    repeat = _step(Amount(unit.seconds * 1.5))
+    return Spec(repeat=repeat) if isinstance(repeat, Repeat) and unit.seconds else None
+
+
+rule("repeat", "<each> 7|seven days", to=lambda _: Spec(repeat=Repeat("DAILY", 7)))
+rule("nthstep", "<ord>", to=lambda number: number if number > 1 else None)
+
+
+words("nthstep", {"other": 2, "alternate": 2})
+
+
+@rule("repeat", "<each> <nthstep> <unitstep>")
+def _every_nth(_: bool, number: int, repeat: Any) -> Spec | None:
+    if not isinstance(repeat, Repeat):
         return None
-    if tokens.word(index) in ("other", "alternate"):
-        if (group := weekday_group(tokens, number[1])) is not None:
-            return Found("repeat", Repeat("WEEKLY", 2, weekdays=group[0]), at, group[1])
-        return _period(tokens, at, number[1], 2.0)
-    if (found := _in_month(tokens, at, index)) is not None:
-        return found
-    return _period(tokens, at, number[1], float(number[0])) if number[0] > 0 else None
+    if repeat.seconds:
+        return Spec(repeat=replace(repeat, seconds=repeat.seconds * number))
+    return Spec(repeat=replace(repeat, interval=repeat.interval * number))
 
 
-def _in_month(tokens: Tokens, at: int, index: int) -> Found | None:
-    """`every third thursday [of the month]`, `every last friday of November`, `every 1st and 15th`."""
-    if (nth := nth_weekday(tokens, index)) is not None:
-        value, end = nth
-        if tokens.word(end) in ("of", "in") and tokens.word(end + 1) in MONTHS and isinstance(value, Nth):
-            month = MONTHS[tokens.word(end + 1)]
-            return Found("repeat", Repeat("YEARLY", nth=value, month=month), at, end + 2)
-        end, _ = of_month(tokens, end)
-        repeat = Repeat("MONTHLY", nth=value) if isinstance(value, Nth) else Repeat("MONTHLY", days=value)
-        return Found("repeat", repeat, at, end)
-    if calendar_date(tokens, index) is not None:
+# Weekdays
+
+words("range", dict.fromkeys(("to", "till", "until", "through", "thru", "-", "–", "—"), True))
+rule("dayname", "<weekday> ; <plural>", to=same)
+rule("dayspan", "<dayname>", to=lambda number: (number,))
+
+
+@rule("dayspan", "from? <dayname> <range> <dayname>")
+def _dayspan(first: int, _: bool, last: int) -> tuple[int, ...]:
+    return tuple((first + step) % 7 for step in range((last - first) % 7 + 1))
+
+
+words(
+    "dayspan", dict.fromkeys(("weekday", "weekdays", "workday", "workdays", "working day"), MONDAY_TO_FRIDAY)
+)
+words(
+    "dayspan", dict.fromkeys(("working days", "business day", "business days", "work day"), MONDAY_TO_FRIDAY)
+)
+words("dayspan", dict.fromkeys(("weekend", "weekends", "weekend day", "weekend days"), SATURDAY_SUNDAY))
+rule("days", "<dayspan>", to=lambda found: tuple(sorted(set(found))))
+rule(
+    "days",
+    "<dayspan> ,|and|&|/|or|+ every|each|on? <days> ; <dayspan> , and|or on|every? <days>",
+    to=lambda found, rest: tuple(sorted({*found, *rest})),
+)
+rule(
+    "repeat",
+    "<each> <days> ; <each> single <days> ; <each> <days> of|in the month|week|year",
+    to=lambda _, days: Spec(repeat=replace(WEEKLY, weekdays=days)),
+)
+rule(
+    "repeat",
+    "<each> other|alternate <dayname> ; <each> other|second|alternate weekend|weekends",
+    to=lambda _, day=None: Spec(
+        repeat=Repeat("WEEKLY", 2, weekdays=SATURDAY_SUNDAY if day is None else (day,))
+    ),
+)
+rule(
+    "repeat",
+    "<each> <nthstep> weekday|workday",
+    to=lambda *_: Spec(refused="every so many weekdays cannot be told by a calendar: name the days"),
+)
+rule("pluraldays", "<plural>", to=lambda number: (number,))
+rule(
+    "pluraldays",
+    "<plural> ,|and|&|/|or <pluraldays> ; <plural> , and <pluraldays>",
+    to=lambda number, rest: tuple(sorted({number, *rest})),
+)
+
+
+rule(
+    "until",
+    "for the rest of the? <ends> ; for the remainder of the? <ends>",
+    to=lambda day: Spec(until=Spec(day=day), weak=True),
+)
+rule("until", "for the rest of the|today? day?", to=lambda: Spec(until=Spec(day=Day(offset=0)), weak=True))
+rule("count", "<num> <touching> x", to=lambda number, _: Spec(count=number, weak=True))
+words("pluraldays", {"weekdays": MONDAY_TO_FRIDAY, "workdays": MONDAY_TO_FRIDAY, "weekends": SATURDAY_SUNDAY})
+words("pluraldays", {"working days": MONDAY_TO_FRIDAY, "business days": MONDAY_TO_FRIDAY})
+rule(
+    "repeat",
+    "but? only? on|at|all? all? <pluraldays> only?",
+    to=lambda days: Spec(repeat=replace(WEEKLY, weekdays=days)),
+)
+rule("repeat", "on? <dayrange>", to=lambda days: Spec(repeat=replace(WEEKLY, weekdays=days)))
+rule(
+    "dayrange",
+    "from? <dayname> <range> <dayname>",
+    to=lambda first, _, last: tuple(sorted(set(_dayspan(first, True, last)))),
+)
+
+
+@rule(
+    "repeat",
+    "from? <dayname> <range> <dayname> next week ; "
+    "from? <dayname> <range> <dayname> of next week ; "
+    "next week from? <dayname> <range> <dayname>",
+)
+def _range_next_week(first: int, _: bool, last: int) -> Spec:
+    start, end = Spec(day=Day(weekday=first, week=1)), Spec(day=Day(weekday=last, week=1))
+    return Spec(repeat=DAILY, start=start, until=end)
+
+
+rule(
+    "repeat",
+    "on? <severaldays>",
+    to=lambda _: Spec(
+        refused="several days are named: say every, such as every Monday and Thursday, or name one day"
+    ),
+)
+rule(
+    "severaldays",
+    "<weekday> ,|and|&|/|or|+ on? <days> ; <weekday> , and|or on? <days>",
+    to=lambda first, rest: (first, *rest),
+)
+
+
+@rule(
+    "repeat", "<each> <step> on <days> ; <each> <unitstep> on <days> ; <each> <nthstep> <unitstep> on <days>"
+)
+@rule("repeat", "<adverb> on <days> ; once a <unitstep> on <days>")
+def _weeks_on_days(*found: Any) -> Spec | None:
+    *_, repeat, days = found
+    number = found[1] if len(found) == 4 else 1
+    if not isinstance(repeat, Repeat) or repeat.freq != "WEEKLY":
         return None
-    numbers = day_numbers(tokens, index)
-    if numbers is None or _names_period(tokens, numbers[1]):
+    return Spec(repeat=replace(repeat, interval=repeat.interval * number, weekdays=days))
+
+
+# Parts of the day
+rule("repeat", "<each> <partname>", to=lambda _, part: Spec(repeat=DAILY, part=part))
+rule(
+    "repeat",
+    "<each> other|second|alternate <partname>",
+    to=lambda _, part: Spec(repeat=Repeat("DAILY", 2), part=part),
+)
+rule("repeat", "<each> noon|midday", to=lambda _: Spec(repeat=DAILY, clocks=(Clock(12),)))
+rule("repeat", "<each> midnight", to=lambda _: Spec(repeat=DAILY, clocks=(Clock(0),)))
+
+
+words("parts", {"mornings": "morning", "afternoons": "afternoon", "evenings": "evening", "nights": "night"})
+rule(
+    "repeat",
+    "on? <dayspan> <parts>",
+    to=lambda days, part: Spec(repeat=replace(WEEKLY, weekdays=tuple(sorted(days))), part=part),
+)
+rule("repeat", "in the <parts>", to=lambda part: Spec(refused=f"say every {part}", weak=True))
+
+
+# Days of the month and of the year
+
+words("eachmonth", dict.fromkeys(("of every month", "of each month", "of all months", "every month"), True))
+words(
+    "eachmonth", dict.fromkeys(("each month", "in every month", "in each month", "monthly", "a month"), True)
+)
+words(
+    "themonth",
+    dict.fromkeys(("of the month", "of a month", "in the month", "of every month", "of each month"), True),
+)
+
+
+@rule("repeat", "on? the? <numbers> <eachmonth> ; every|each <numbers> <themonth> ; every|each <everyno>")
+@rule("repeat", "every|each <everyno> and the? last")
+def _month_days(numbers: tuple[int, ...], _: Any = None) -> Spec:
+    why = month_days(numbers)
+    return Spec(refused=why) if why else Spec(repeat=replace(MONTHLY, days=tuple(sorted(set(numbers)))))
+
+
+rule("everyno", "<nthnumbers>", to=same)
+
+
+words("everyno", {"last day": (-1,)})
+
+
+@rule("repeat", "<bareperiod> on the? <numbers> <themonth>?")
+def _monthly_on(repeat: Repeat, numbers: tuple[int, ...], _: Any) -> Spec:
+    why = month_days(numbers)
+    if why is None and repeat.interval > 1 and -1 in numbers:
+        why = "it does not say in which months: name them, or say starting on a date"
+    return Spec(refused=why) if why else Spec(repeat=replace(repeat, days=tuple(sorted(set(numbers)))))
+
+
+@rule("bareperiod", "<each> <step> ; <each> <unitstep> ; <each> <nthstep> <unitstep> ; <adverb>")
+def _bare_period(*found: Any) -> Repeat | None:
+    repeat, number = found[-1], found[1] if len(found) == 3 else 1
+    if not isinstance(repeat, Repeat) or repeat.freq != "MONTHLY":
         return None
-    end, _ = of_month(tokens, numbers[1])
-    return Found("repeat", Repeat("MONTHLY", days=numbers[0]), at, end)
+    return replace(repeat, interval=repeat.interval * number)
 
 
-def _names_period(tokens: Tokens, index: int) -> bool:
-    word = tokens.word(index)
-    return word in UNIT_SECONDS or word in UNIT_DAYS or word in UNIT_MONTHS or word in DAYS
+@rule("repeat", "<bareperiod> on the? <nthday> <themonth>?")
+def _monthly_nth(repeat: Repeat, nth: Nth, _: Any) -> Spec:
+    if repeat.interval > 1:
+        return Spec(refused="it does not say in which months: name them, or say starting on a date")
+    return Spec(repeat=replace(repeat, nth=nth))
 
 
-def _counted(tokens: Tokens, at: int, index: int) -> Found | None:
-    """`every 20 seconds`, `every 2 hours`, `every hour and a half`, `every day`, `every month`."""
-    if tokens.word(index) == "half" and tokens.word(index + 1) == "hour":
-        return _within_day(tokens, at, index + 2, 1800.0)
-    whole = amount(tokens, index)
-    if whole is not None and whole[0] == Amount():
-        written = " ".join(tokens.word(place) for place in range(index, whole[1]))
-        raise ScheduleError(f"`every {written}` is no recurrence: expected more than nothing")
-    if whole is not None and not whole[0].calendar:
-        return _within_day(tokens, at, whole[1], whole[0].seconds)
-    number = number_at(tokens, index)
-    if number is not None and tokens.word(index) not in ("a", "an"):
-        return _period(tokens, at, number[1], number[0])
-    if [tokens.word(index + step) for step in range(1, 4)] == ["and", "a", "half"] and tokens.word(
-        index
-    ) == "hour":
-        return _within_day(tokens, at, index + 4, 5400.0)
-    return _period(tokens, at, index, 1.0)
+rule(
+    "repeat",
+    "on? the? <nthday> <eachmonth> ; every|each <nthday> <themonth>",
+    to=lambda nth, _: Spec(repeat=replace(MONTHLY, nth=nth)),
+)
 
 
-def _period(tokens: Tokens, at: int, index: int, count: float) -> Found | None:
-    word = tokens.word(index)
-    written = f"every {count:g} {word}"
-    if word in UNIT_SECONDS:
-        return _within_day(tokens, at, index + 1, count * UNIT_SECONDS[word])
-    size = UNIT_DAYS.get(word) or UNIT_MONTHS.get(word)
-    if size is None:
-        group = weekday_group(tokens, index) if count == 1 else None
+@rule("repeat", "every|each <nthday>")
+def _every_nth_day(nth: Nth) -> Spec:
+    if nth.numbers == (2,) and not nth.working:
+        name = DAY_NAMES[nth.days[0]]
+        return Spec(refused=f"say every other {name}, or the second {name} of every month")
+    return Spec(repeat=replace(MONTHLY, nth=nth))
+
+
+rule(
+    "repeat",
+    "on? the? <nthday> of|in every|each <month> ; every|each <nthday> of|in <month> ; "
+    "every|each year on the? <nthday> of|in <month> ; "
+    "on? the? <nthday> of|in <month> every|each year",
+    to=lambda nth, month: Spec(repeat=replace(YEARLY, nth=nth, months=(month,))),
+)
+rule("dates", "<date>", to=lambda day: (day,))
+rule("dates", "<date> ,|and|& on? <dates> ; <date> , and on? <dates>", to=lambda day, rest: (day, *rest))
+
+
+@rule("repeat", "every|each <dates> ; every|each year on the? <dates> ; yearly|annually on the? <dates>")
+@rule(
+    "repeat",
+    "on? the? <dates> ,? every|each year ; on? the? <dates> ,? yearly|annually ; once a year on <dates>",
+)
+def _every_date(days: tuple[Any, ...]) -> Spec:
+    for day in days:
+        if isinstance(day, str):
+            return Spec(refused=day)
+        if day.year or day.named is not None:
+            return Spec(refused="a date with a year comes once")
+    months, numbers = sorted({day.month for day in days}), sorted({day.day for day in days})
+    if len(months) * len(numbers) != len(days):
+        return Spec(refused="several dates of different months are named: ask once for each")
+    return Spec(repeat=replace(YEARLY, months=tuple(months), days=tuple(numbers)))
+
+
+words("startof", {"start": 1, "beginning": 1, "first day": 1, "end": -1, "last day": -1})
+words("endperiod", {"week": "week", "month": "month", "quarter": "quarter", "year": "year"})
+
+
+@rule("repeat", "at|on? the <startof> of every|each <endperiod> ; every|each <endperiod> at|on the <startof>")
+@rule("repeat", "every|each <endperiod> end")
+def _ends_of_periods(*found: Any) -> Spec | None:
+    number = next((one for one in found if isinstance(one, int)), -1)
+    period = next(one for one in found if isinstance(one, str))
+    if period == "week":
         return (
-            Found("repeat", Repeat("WEEKLY", weekdays=group[0]), at, group[1]) if group is not None else None
+            Spec(repeat=replace(WEEKLY, weekdays=(0,))) if number == 1 else Spec(refused="say on which day")
         )
-    if not 1 <= count <= 1000 or count != int(count):
-        raise ScheduleError(f"`{written}` is no recurrence: expected a whole number from 1 to 1000")
-    interval = int(count)
-    if word in UNIT_MONTHS:
-        yearly = size == 12
-        repeat = Repeat("YEARLY", interval) if yearly else Repeat("MONTHLY", interval * size)
-    else:
-        repeat = Repeat("DAILY", interval) if size == 1 else Repeat("WEEKLY", interval * size // 7)
-    return Found("repeat", repeat, at, index + 1)
+    months = {"month": (), "quarter": (1, 4, 7, 10) if number == 1 else (3, 6, 9, 12)}
+    named = months.get(period, (1,) if number == 1 else (12,))
+    return Spec(repeat=Repeat("YEARLY" if named else "MONTHLY", days=(number,), months=named))
 
 
-def _within_day(tokens: Tokens, at: int, end: int, seconds: float) -> Found:
-    if not 1 <= seconds <= 366 * 86400:
-        raise ScheduleError(f"`every {seconds:g} seconds` is no recurrence: expected at least 1 second")
-    return Found("repeat", Repeat(seconds=float(seconds)), at, end)
+rule(
+    "repeat",
+    "<amount> before the? <startof> of every|each <endperiod> ; "
+    "<each> leap|blue|odd|even <measure> ; <each> blue|full|new moon ; <each> decade|century ; "
+    "every|each <num> ; every|each other <working> ; <each> now ; <each> <holidayword>",
+    to=lambda *_: Spec(refused="this recurrence is not known: say it by days, weeks, months or dates"),
+)
 
 
-def _days(tokens: Tokens, at: int, index: int) -> Found | None:
-    """`every weekday`, `every weekend`, `every monday and thursday`."""
-    begin = index + 1 if tokens.word(index) == "single" else index
-    group = weekday_group(tokens, begin)
-    if group is None:
-        return _period(tokens, at, begin, 1.0) if begin > index else None
-    return Found("repeat", Repeat("WEEKLY", weekdays=group[0]), at, group[1])
+words("holidayword", {"holiday": True, "bank holiday": True, "season": True, "spring": True, "summer": True})
+words("holidayword", {"autumn": True, "winter": True, "fall": True, "full moon": True, "easter": True})
 
 
-def _part(tokens: Tokens, at: int, index: int) -> Found | None:
-    """`every morning`, `every noon`."""
-    word = tokens.word(index)
-    if word in PARTS:
-        return Found("repeat", Repeat("DAILY"), at, index + 1, also=(Found("part", word, at, index + 1),))
-    # The word itself says the time: it is left for the clock.
-    return Found("repeat", Repeat("DAILY"), at, index) if word in ("noon", "midnight", "midday") else None
+@rule("often", "twice|thrice a|per|each|every <measure> ; <num> times a|per|each|every <measure>")
+def _often(*found: Any) -> Spec:
+    number = found[0] if len(found) == 2 else 2
+    if found[-1] != Amount(days=1):
+        return Spec(refused="the days are missing: say on which, such as every Monday and Thursday")
+    return Spec(repeat=DAILY, often=number)
 
 
-def _yearly(tokens: Tokens, at: int, index: int) -> Found | None:
-    """`every 3 March`, `every December 24th`."""
-    found = calendar_date(tokens, index)
-    if found is None or found[0].year is not None or found[0].month is None:
-        return None
-    return Found("repeat", Repeat("YEARLY", days=found[0].days, month=found[0].month), at, found[1])
+@rule("repeat", "every|each <monthlist> on the? <numbers>")
+def _in_months(months: tuple[int, ...], numbers: tuple[int, ...]) -> Spec:
+    why = month_days(numbers)
+    return (
+        Spec(refused=why) if why else Spec(repeat=replace(YEARLY, months=months, days=tuple(sorted(numbers))))
+    )
 
 
-def counts(tokens: Tokens, at: int) -> Found | None:
-    """`3 times`, `for five times`; `twice a day` is recognised so that it is refused, not overlooked."""
-    begin = at + 1 if tokens.word(at) == "for" else at
-    if tokens.word(begin) in ("twice", "thrice"):
-        value, end = (2 if tokens.word(begin) == "twice" else 3), begin + 1
-    else:
-        number = number_at(tokens, begin)
-        if (
-            number is None
-            or tokens.word(number[1]) not in ("times", "time")
-            or tokens.word(begin) in ("a", "an")
-        ):
-            return None
-        if not 1 <= number[0] <= 100_000 or number[0] != int(number[0]):
-            raise ScheduleError(f"`{number[0]:g} times`: expected a whole number from 1 to 100000")
-        value, end = int(number[0]), number[1] + 1
-    if tokens.word(end) in _PERIODS and amount_or_unit(tokens, end + 1):
-        return Found("often", value, at, end + 2, strong=False)
-    if tokens.word(end) in ("in", "altogether") and tokens.word(end + 1) == "total":
-        end += 2
-    return Found("count", value, at, end, strong=False)
-
-
-def amount_or_unit(tokens: Tokens, index: int) -> Amount | bool:
-    """Whether a length of time or a unit stands at `index`."""
-    return bool(amount(tokens, index)) or _names_period(tokens, index)
+rule(
+    "repeat", "on? the? <numbers> of every|each <monthlist>", to=lambda days, months: _in_months(months, days)
+)
+rule("repeat", "every|each <monthlist>", to=lambda _: Spec(refused="say on which day of the month"))
+rule("repeat", "<each> <measure> and <amount>", to=lambda _, unit, rest: _every(_step(unit + rest)))
+rule("repeat", "every|each end of the? <endperiod>", to=lambda period: _ends_of_periods(-1, period))

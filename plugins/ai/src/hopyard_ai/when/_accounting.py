@@ -1,0 +1,223 @@
+"""That no word about time is left over: each is read, or left where it is for a reason, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hopyard.errors import ScheduleError
+
+from hopyard_ai.when import _phrases as phrases
+from hopyard_ai.when._clocks import MEASURES
+from hopyard_ai.when._phrases import Phrase
+from hopyard_ai.when._tokens import Tokens
+from hopyard_ai.when._typing import meant
+from hopyard_ai.when._values import Spec
+from hopyard_ai.when._words import (
+    DAYS,
+    FOREIGN,
+    OCCASIONS,
+    PARTS,
+    PLURAL_DAYS,
+    SHORTENED,
+    SMALL,
+    TIMELY,
+    words,
+)
+
+EXAMPLES = ("in 20 minutes", "tomorrow at 9:00", "every weekday at 8:00")
+_BOUNDS = words("""
+    until till til except excluding unless starting beginning ending within apart past per / minus ish
+    max maximum early late inclusive included including coming following gone ends end ended stops
+    stopping starts begins lasting lasts expires expiring anytime sometime someday
+""")
+_BOUNDS_BEFORE = words("""
+    anytime sometime someday
+    until till til except excluding unless starting beginning ending between within from by before after
+    around past every each next last other alternate not never about roughly since early earlier late
+    later ends end starts begins lasting
+""")
+_UNITS = words("seconds minute minutes hour hours day days week weeks month months year years")
+_EDGES = words("from before after by during since around through throughout between")
+_LOOSE = _EDGES | words("""
+    to over but or not never nor only beyond every each other next last this and for in on at - – —
+    within all any the
+""")
+_PREPOSITIONS = words("on at in during before after until when if while every so")
+_SMALL_WORDS = words("""
+    as well no not never only even also both either neither if it it's is isn't when unless while
+    effective from of on at in a an the any some all but and or nor plus except with this these those so
+    long provided except , ( - – — ; one two three day date end start coming following next
+""")
+_QUALIFIERS = words("""
+    any the of rest remainder a an this next coming following few several whole entire remaining all first
+    last every each other same both many odd even alternate some most certain until for about at least
+    most up to no more than
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the sentence says about when, and the tokens that say it."""
+
+    spec: Spec
+    spans: tuple[tuple[int, int], ...]
+
+
+def unclear(why: str, text: str) -> ScheduleError:
+    """The error for a sentence whose time cannot be told, with phrasings that work."""
+    shown = text.strip() if len(text.strip()) <= 80 else f"{text.strip()[:77]}…"
+    examples = ", ".join(f"`{example}`" for example in EXAMPLES)
+    return ScheduleError(f"{why} in `{shown}`; say it, for example, as {examples}")
+
+
+def account(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choice) -> None:
+    """Raise ScheduleError for a word about time that is neither read nor, for a reason, left where it is."""
+    taken = {index for first, end in choice.spans for index in range(first, end)}
+    kept = {index for one in found for index in range(one.first, one.end)} - taken
+    for first, end in choice.spans:
+        _check_edge(text, tokens, first - 1, -1, choice.spec, taken | kept)
+        _check_edge(text, tokens, end, 1, choice.spec, taken | kept)
+    for one in found:
+        beside = any(_beside(tokens, one, span) for span in choice.spans)
+        led = bool(one.why) and choice.spec.joined(one.spec) is not None
+        near = bool(one.spec.given() - {"span", "count", "zone"}) and any(
+            _linked(tokens, one, span) for span in choice.spans
+        )
+        if one.first not in taken and (near or (beside and (led or not one.why))):
+            raise left_over(text, tokens, one.first - 1, one.end)  # `call Bob before 5pm tomorrow`
+        counted = (
+            one.spec.given() & {"count", "often"}
+            and choice.spec.repeat is not None
+            and one.first not in taken
+        )
+        if counted and tokens.word(one.first - 1) in words("to than most max maximum only just about and"):
+            raise left_over(text, tokens, one.first, one.end)
+    for index in range(len(tokens)):
+        if index in taken or index in kept:
+            continue
+        word = tokens.word(index)
+        if word in SHORTENED and (phrases.opening(tokens) == index or {index - 1, index + 1} & taken):
+            raise unclear(f"`{word}` is not read: did you mean `{SHORTENED[word]}`?", text)
+        if (intended := meant(word)) is not None:
+            raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
+        if word in ("every", "each") and _every_unit(tokens, index):
+            raise left_over(text, tokens, index, index + 3)
+        if word in TIMELY and not _explained(tokens, index, taken):
+            raise left_over(text, tokens, index, index + 1)
+
+
+def _linked(tokens: Tokens, one: Phrase, span: tuple[int, int]) -> bool:
+    """Whether only small words stand between a phrase and the time: `but never on a Sunday`."""
+    first, end = (span[1], one.first) if one.first >= span[1] else (one.end, span[0])
+    between = [tokens.word(place) for place in range(first, end)]
+    return bool(between) and all(word in _SMALL_WORDS for word in between)
+
+
+def _beside(tokens: Tokens, one: Phrase, span: tuple[int, int]) -> bool:
+    other = Phrase(*span, Spec())
+    return phrases.beside(tokens, one, other) or phrases.beside(tokens, other, one)
+
+
+def _check_edge(text: str, tokens: Tokens, index: int, step: int, spec: Spec, known: set[int]) -> None:
+    """Check the word beside the time: one that could bound or change it must have been read."""
+    while tokens.word(index) in (",", "(", ")", "[", "]", ":", ";"):
+        index += step
+    word = tokens.word(index)
+    if 0 <= index < len(tokens) and tokens[index].text.startswith("\0"):
+        raise left_over(text, tokens, index, index + 1)  # `tomorrow not before 9`
+    if not word or index in known:
+        return
+    if word in SHORTENED:
+        raise unclear(f"`{word}` is not read: did you mean `{SHORTENED[word]}`?", text)
+    foreign = word in FOREIGN or (tokens.kind(index) == "word" and _other_script(word))
+    bounds = _bounds_after(tokens, index, spec, known) if step > 0 else _bounds_before(tokens, index)
+    if foreign or bounds:
+        raise left_over(text, tokens, index, index + 1)
+
+
+def _bounds_before(tokens: Tokens, index: int) -> bool:
+    """Whether the word before the time says something about it, or joins it to a part that was not read."""
+    word, before = tokens.word(index), tokens.word(index - 1)
+    if word in _BOUNDS_BEFORE:
+        return True
+    if (
+        tokens.kind(index) in ("number", "ordinal") or word in SMALL
+    ):  # `two Mondays`, `no later than 9 tomorrow`
+        return tokens.word(index + 1) in DAYS | PLURAL_DAYS or before in _BOUNDS_BEFORE | {"than"}
+    if word in _JOINING:  # `on 1 and 2 March`
+        return (
+            tokens.kind(index - 1) in ("number", "ordinal", "time", "date") or before in TIMELY | DAYS.keys()
+        )
+    return word in _UNITS | {"time"} and before in _WHOLE  # `all day tomorrow`
+
+
+def _bounds_after(tokens: Tokens, index: int, spec: Spec, known: set[int]) -> bool:
+    """Whether the word after the time says something about it: a bound, an exception, a number."""
+    word, follows = tokens.word(index), tokens.word(index + 1)
+    if word in _BOUNDS or word in _UNITS:
+        return True
+    if word in _LOOSE:
+        far = index + 1
+        while tokens.word(far) in _QUALIFIERS and far not in known:
+            far += 1
+        leads = tokens.word(far) in TIMELY | _UNITS | PARTS.keys() | _FURTHER
+        counted = tokens.word(far + 1) in MEASURES or _plural(tokens.word(far + 1))
+        numbered = tokens.kind(far) in ("number", "time", "ordinal", "date")
+        timed = leads or (numbered and not (counted and word in ("for", "on", "and", "or", "in")))
+        bare = spec.clocks is None and spec.delay is None and word in _EDGES
+        return far in known or timed or follows in _PREPOSITIONS or bare
+    if word == "of":
+        return phrases.reminded(tokens) < 0
+    counted = follows in MEASURES or _plural(follows)
+    return tokens.kind(index) in ("number", "ordinal", "time", "date") and not counted
+
+
+def _plural(word: str) -> bool:
+    """Whether it may name several things, but no times."""
+    return word.endswith("s") and word not in _UNITS | TIMELY
+
+
+_FURTHER = words("march may half time")
+_JOINING = words("and or to - – & / plus")
+_WHOLE = words("all whole entire same any")
+
+
+def _explained(tokens: Tokens, index: int, taken: set[int]) -> bool:
+    """Whether a word about time that the grammar does not know plainly belongs to what is to be done."""
+    before, further = tokens.word(index - 1), tokens.word(index - 2)
+    beside = bool({index - 1, index + 1} & taken)
+    owned = before in _OWNS or before.endswith(("'s", "s'"))
+    occasion = tokens.word(index) in OCCASIONS
+    if (further if owned else before) in _WHEN and (owned or beside or occasion):
+        return False  # `on my birthday`, `until the summer`
+    if occasion and index - 1 not in taken and (phrases.noun_at(tokens, index - 1) or not beside):
+        return True  # `wish Ann a happy birthday on 12 June`
+    led = owned or before in words("of about for since")
+    return (
+        led or (phrases.noun_at(tokens, index + 1) and not beside) or bool(phrases.clause_of(tokens, index))
+    )
+
+
+_OWNS = words("the a an my our your his her their its this these those")
+_WHEN = words("on at in until till before after over by every each from during")
+
+
+def _every_unit(tokens: Tokens, index: int) -> bool:
+    """Whether `every` leads, a few words on, to a unit of time: `every odd day`."""
+    near = [tokens.word(place) for place in range(index + 1, index + 6)]
+    led = tokens.word(index - 1) in words("of for in about during") or phrases.clause_of(tokens, index)
+    return not led and any(word in _UNITS or word in TIMELY for word in near)
+
+
+def _other_script(word: str) -> bool:
+    return any(ord(char) > 0x24F for char in word if char.isalpha())
+
+
+def said(text: str, tokens: Tokens, spans: Sequence[tuple[int, int]]) -> str:
+    return " … ".join(text[tokens[first].start : tokens[end - 1].end] for first, end in sorted(spans))
+
+
+def left_over(text: str, tokens: Tokens, first: int, end: int) -> ScheduleError:
+    around = text[tokens[max(first - 1, 0)].start : tokens[min(end, len(tokens) - 1)].end]
+    return unclear(f"`{around.strip()}` speaks of time and was not understood,", text)

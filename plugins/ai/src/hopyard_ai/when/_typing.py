@@ -1,0 +1,36 @@
+"""Mistyped words about time: they are suggested, never assumed."""
+
+from __future__ import annotations
+
+from hopyard_ai.when._words import TIMELY, words
+
+_TARGETS = words("""
+    every today tomorrow tonight weekday weekdays weekend weekends minutes morning evening afternoon midnight
+    monthly monday tuesday wednesday thursday friday saturday sunday january february august september october
+    november december mondays tuesdays wednesdays thursdays fridays saturdays sundays
+""")
+_RIGHT = words("very ever event evens minuets sundae sundaes mourning warning toady evenings mornings fridge")
+
+
+def meant(word: str) -> str | None:
+    """The word about time that a mistyped one is near to."""
+    if len(word) < 4 or not word.isalpha() or word in TIMELY or word in _TARGETS or word in _RIGHT:
+        return None
+    for target in sorted(_TARGETS):
+        near = abs(len(word) - len(target)) <= 2 and word[0] == target[0]
+        if near and 0 < _distance(word, target) <= (2 if len(target) >= 8 else 1):
+            return target
+    return None
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters have to be put in, taken out, changed or swapped."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        older, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted)))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                row[j] = min(row[j], older[j - 2] + 1)
+    return row[-1]
