@@ -19,7 +19,8 @@ from hopyard_ai.tasks import act
 if TYPE_CHECKING:
     from hopyard_ai.agent.executor import ToolCall
 
-#: Characters of an approval's id that people are shown, and that an answer has to give at least.
+#: How many characters name an approval: the last ones of a derived id, whose first ones are a time. An answer has
+#: to give four of them at least.
 _SHORT: Final = 8
 _LEAST: Final = 4
 
@@ -34,7 +35,7 @@ def asked(run: Run, calls: Sequence[ToolCall], step: int, seconds: float) -> lis
 
 
 def _id(run: Run, call: str, step: int) -> str:
-    return derived_id(run.id, "approval", call, str(step))[:_SHORT]
+    return derived_id(run.id, "approval", call, str(step))[-_SHORT:]
 
 
 def waiting(request: Request, run: Run) -> list[Approval]:
