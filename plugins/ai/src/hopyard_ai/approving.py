@@ -19,8 +19,8 @@ from hopyard_ai.tasks import act
 if TYPE_CHECKING:
     from hopyard_ai.agent.executor import ToolCall
 
-#: How many characters name an approval: the last ones of a derived id, whose first ones are a time. An answer has
-#: to give four of them at least.
+#: How many characters name an approval: the last ones of a derived id, whose first ones are a time. An
+#: answer has to give four of them at least.
 _SHORT: Final = 8
 _LEAST: Final = 4
 

@@ -84,11 +84,13 @@ def made_fit(answer: Any, messages: Sequence[Any], key: str = "") -> Any:
 
 
 def _call(part: Any, key: str, cut: bool) -> Any:
-    args: dict[str, Any]
     try:
-        args = clean_json(json.loads(_without(json.dumps(part.args_as_dict(raise_if_invalid=True)), key)))
-    except (ValueError, AssertionError, TypeError, RecursionError):
-        args = {UNUSABLE: "they are no JSON object"}
+        written = part.args if isinstance(part.args, str) else json.dumps(part.args or {})
+        args = clean_json(json.loads(_without(written or "{}", key), strict=False))
+    except (ValueError, TypeError, RecursionError):
+        args = None
+    if not isinstance(args, dict):
+        args = {UNUSABLE: "its arguments are no JSON object"}
     if cut:
         args = {UNUSABLE: "your answer was cut off at its length limit; make the call again, with less text"}
     return replace(part, args=args, tool_name=clean(part.tool_name), tool_call_id=clean(part.tool_call_id))

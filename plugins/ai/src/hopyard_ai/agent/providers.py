@@ -191,16 +191,21 @@ def _unreached(error: Any) -> TaskError:
         causes.append(cause)
     if any("Timeout" in type(one).__name__ for one in causes) or "timed out" in str(error).lower():
         return TimeLimitExceeded(f"the model did not answer in time: {_reason(causes)}")
-    wrong = (ssl.SSLCertVerificationError, socket.gaierror)
-    if any(isinstance(one, wrong) for one in causes) and "Temporary failure" not in _reason(causes):
+    wrong = [one for one in causes if isinstance(one, ssl.SSLError | socket.gaierror)]
+    passing = any(isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError) for one in wrong)
+    if wrong and not passing and "Temporary failure" not in _reason(causes):
         return InvalidInput(f"the model cannot be reached as it is set up: {_reason(causes)}")
     return TransientError(f"the model cannot be reached: {_reason(causes)}")
 
 
 def _reason(causes: Sequence[BaseException]) -> str:
     """Return the words of the failure that began it."""
+    import os
+
     words = [str(one) for one in reversed(causes) if str(one)]
-    return redact(words[0])[:300] if words else type(causes[0]).__name__
+    codes = [one.errno for one in causes if isinstance(one, OSError) and one.errno and one.errno > 0]
+    meaning = f"{os.strerror(codes[-1])}: " if codes and os.strerror(codes[-1]) not in words[0] else ""
+    return meaning + redact(words[0])[:300] if words else type(causes[0]).__name__
 
 
 def _http(error: Any) -> TaskError:
@@ -208,7 +213,7 @@ def _http(error: Any) -> TaskError:
     after = None if error.retry_after is None else min(error.retry_after, _LONGEST_WAIT)
     if after is not None and after < error.retry_after:
         said += f" (it asks to wait {error.retry_after:g} s; asked again after {after:g} s)"
-    if _DECLINED.search(said) and error.status_code < 500:
+    if _DECLINED.search(f"{said} {error.body}") and error.status_code < 500:
         return InvalidInput(DECLINED)
     if error.status_code == 402 or (error.status_code == 429 and _USED_UP.search(said)):
         return AuthenticationError(f"the account's quota is used up: {said}")
