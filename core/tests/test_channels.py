@@ -231,3 +231,29 @@ def test_built_in_kinds() -> None:
 )
 def test_mask_hides_what_may_be_a_credential(address: str, masked: str) -> None:
     assert mask(address) == masked
+
+
+@pytest.mark.parametrize("format_", ["", "&format=html"])
+async def test_what_somebody_wrote_is_sent_as_text(monkeypatch: pytest.MonkeyPatch, format_: str) -> None:
+    import smtplib
+
+    sent: list[str] = []
+
+    class Mail:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            """Connects to nothing."""
+
+        def sendmail(self, sender: str, to: Any, message: str, *_: Any, **__: Any) -> dict[str, Any]:
+            sent.append(message)
+            return {}
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_, **__: None
+
+    monkeypatch.setattr(smtplib, "SMTP", Mail)
+    message = Message(id="1", person="ada", title="T", body="<img src=https://evil.example/x>", data={})
+    mail = f"mailto://127.0.0.1:2525/?from=a@example.org&to=b@example.org{format_}"
+    await deliver(mail, message, {}, Egress(["127.0.0.1:2525"]))
+    assert len(sent) == 1
+    assert "text/html" not in sent[0]
+    assert "text/plain" in sent[0]

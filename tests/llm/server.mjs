@@ -16,6 +16,8 @@ const names = (request) => (request.tools ?? []).map((tool) => tool.function.nam
 const prompt = (request) => textOf(request.messages.findLast((message) => message.role === "user")?.content);
 const wish = (request) => /^Request: (.*)$/m.exec(prompt(request))?.[1] ?? "";
 
+const decides = (request) => Boolean(request.response_format) || names(request).includes("final_result");
+
 function decide(request) {
   const now = /^Local time now: (\S+)$/m.exec(prompt(request))?.[1];
   const before = /not before (\d\d:\d\d:\d\d)/.exec(wish(request))?.[1];
@@ -24,6 +26,7 @@ function decide(request) {
     until && Date.parse(until) > Date.parse(now)
       ? { action: "postpone", until, reason: "the request says so" }
       : { action: "act", reason: "it is due" };
+  if (request.response_format) return { content: JSON.stringify(decision) };
   return { toolCalls: [{ name: "final_result", arguments: JSON.stringify(decision) }] };
 }
 
@@ -39,7 +42,7 @@ function act(request) {
 
 const chaos = { rateLimitRate: Number(process.env.RATE_LIMITED ?? "0") };
 const server = new LLMock({ host: "127.0.0.1", port: 0, chaos, journalMaxEntries: 0 });
-server.on({ predicate: () => true }, (request) => (names(request).includes("final_result") ? decide(request) : act(request)));
+server.on({ predicate: () => true }, (request) => (decides(request) ? decide(request) : act(request)));
 await server.start();
 console.log(JSON.stringify({ url: server.url }));
 process.stdin.on("end", () => server.stop().then(() => process.exit(0)));

@@ -287,15 +287,35 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Marks a task as a tool for LLMs. With `approval`, a person must agree before each call."""
+    """Marks a task as a tool for LLMs, and says what a call does, as the Model Context Protocol does.
+
+    read_only    it changes nothing; whoever may look may call it
+    destructive  what it changes may be lost by it
+    idempotent   a second call with the same arguments changes nothing more
+    approval     a person must agree before each call
+    """
 
     approval: bool = False
     description: str | None = None
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
 
     def __post_init__(self) -> None:
-        checks.flag("tool: approval", self.approval)
+        for name in ("approval", "read_only", "destructive", "idempotent"):
+            checks.flag(f"tool: {name}", getattr(self, name))
+        if self.read_only and self.destructive:
+            checks.refuse("tool: destructive", True, "False, because the tool is read_only")
         if self.description is not None:
             checks.text("tool: description", self.description, 10_000)
+
+    @property
+    def effect(self) -> str:
+        """What a call does, in a few words: `only reads`, `changes something` or `may destroy something`."""
+        if self.read_only:
+            return "only reads"
+        words = "may destroy something" if self.destructive else "changes something"
+        return f"{words}, the same when it is repeated" if self.idempotent else words
 
 
 def tool_name(task: str) -> str:

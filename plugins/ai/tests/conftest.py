@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -45,6 +45,19 @@ async def open_door(which: str) -> str:
     return f"{which} is open"
 
 
+@task("site.pay", tool=Tool(destructive=True), retry=RetryPolicy(max_retries=0))
+async def pay(amount: int) -> str:
+    """Pay money."""
+    DONE.append(f"pay {amount}")
+    return f"paid {amount}"
+
+
+@task("site.echo", tool=Tool(read_only=True, idempotent=True))
+async def echo(context: str, self: str = "") -> str:
+    """Say it again."""
+    return context + self
+
+
 @task("site.broken", tool=True, retry=RetryPolicy(max_retries=0))
 async def broken() -> None:
     """Never works."""
@@ -63,16 +76,20 @@ class Site(Plugin[PluginSettings]):
 
     @hookimpl
     def register_tasks(self):
-        return [broken, open_door, secret, weather]
+        return [broken, echo, open_door, pay, secret, weather]
 
     @hookimpl
     def register_tools(self):
         async def add(args):
             return args["a"] + args["b"]
 
+        async def odd(args):
+            return {"half": "\\ud800", "nul": "\\0"} if args else {(1, 2): "a tuple"}
+
         numbers = {"a": {"type": "integer"}, "b": {"type": "integer"}}
         schema = {"type": "object", "properties": numbers, "required": ["a", "b"]}
-        return [AITool("add", "Adds two numbers.", schema, add)]
+        anything = {"type": "object", "properties": {"text": {"type": "string"}}}
+        return [AITool("add", "Adds two numbers.", schema, add), AITool("odd", "Odd.", anything, odd)]
 '''
 
 CONFIG = """
@@ -306,3 +323,15 @@ def done(hopyard: Hopyard) -> list[str]:
     found: list[str] = hopyard.task("site.weather").function.__globals__["DONE"]
     found.clear()
     return found
+
+
+@pytest.fixture
+def setting(hopyard: Hopyard, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change settings of the plugin for one test: `setting(daily_runs=2)`."""
+    from hopyard_ai import AI
+
+    def change(**values: Any) -> None:
+        own = AI.current()
+        monkeypatch.setattr(own, "settings", type(own.settings)(**(own.settings.model_dump() | values)))
+
+    return change

@@ -11,7 +11,7 @@ from hopyard.errors import AuthenticationError, InvalidInput, TransientError
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import utcnow
 from hopyard.specs import State
-from hopyard_ai import manager, store
+from hopyard_ai import approving, manager, store
 from hopyard_ai.models import Request, Run
 
 DUE = datetime(2027, 3, 28, 6, 0, tzinfo=UTC)
@@ -29,6 +29,13 @@ async def once(text: str = "tell me the weather in Rome") -> Request:
     rule = '{"at": "2026-01-01T00:00:00+00:00", "zone": "UTC"}'
     await storage.execute("UPDATE ai_request SET rule = $2 WHERE id = $1", request.id, rule)
     return request
+
+
+async def approve(request: Request, *, yes: bool) -> str:
+    """Answer the only call of a request that waits; return the job that goes on."""
+    job = (await approving.approve(request.id, person="alice", yes=yes)).job
+    assert job is not None
+    return job
 
 
 async def only_run(request: Request) -> Run:
@@ -134,7 +141,7 @@ async def test_a_worker_that_dies_behind_the_notification_does_not_tell_twice(
 async def test_a_one_off_is_completed_but_not_by_a_run_before_its_time(floor: Any, script: Any) -> None:
     request = (await manager.create("in 20 minutes call Bob", person="alice")).request
     script.then(script.ACT, "Called.")
-    early = await manager.run_now(request.id)
+    early = await manager.run_now(request.id, person="alice")
     assert await floor.run(early) is State.SUCCEEDED
     assert await state(request) == "active"
     due = await once()
@@ -199,10 +206,14 @@ async def test_a_question_is_asked_answered_and_then_acted_on(floor: Any, script
     run = await only_run(request)
     assert (run.state, run.answer) == ("asking", "Which Rome?")
     (question,) = await floor.told()
-    assert (question["body"], question["data"]["state"]) == ("Which Rome?", "asking")
-    job = await manager.answer(request.id, "The one in Italy")
+    assert question["data"]["state"] == "asking"
+    assert question["body"].splitlines() == [
+        "Which Rome?",
+        f"To answer: hopyard ai answer {run.id} --user alice YOUR ANSWER",
+    ]
+    job = (await manager.answer(request.id, "The one in Italy", person="alice")).job
     with pytest.raises(InvalidInput, match="does not wait for an answer"):
-        await manager.answer(request.id, "twice")
+        await manager.answer(request.id, "twice", person="alice")
     script.then(script.ACT, "Sunny.")
     await floor.run(job)
     assert "The person answered: The one in Italy" in script.prompts[-1]
@@ -228,9 +239,9 @@ async def test_a_call_that_needs_approval_waits_for_it(
     (asked,) = await floor.told()
     assert 'site.open_door({"which": "north"})' in asked["body"]
 
-    goes_on = await manager.approve(request.id, yes=yes)
+    goes_on = await approve(request, yes=yes)
     with pytest.raises(InvalidInput, match="does not wait"):
-        await manager.approve(request.id, yes=not yes)
+        await approve(request, yes=not yes)
     script.then(script.results)
     assert await floor.run(goes_on) is State.SUCCEEDED
     run = await only_run(request)
@@ -247,7 +258,7 @@ async def test_an_approved_call_survives_the_death_of_its_worker(
     request = await hourly("open the north door")
     script.then(script.ACT, script.calls(DOOR))
     await floor.run(await floor.fire(request.id, DUE))
-    goes_on = await manager.approve(request.id, yes=True)
+    goes_on = await approve(request, yes=True)
     script.then(script.dies)
     await floor.crash(goes_on)
     script.then("It is open.")
@@ -351,7 +362,7 @@ async def test_a_due_time_of_a_request_that_rests_passes(
 ) -> None:
     request = await hourly()
     job = await floor.fire(request.id, DUE)
-    await getattr(manager, change)(request.id)
+    await getattr(manager, change)(request.id, person="alice")
     assert await floor.run(job) is State.SUCCEEDED
     run = await only_run(request)
     assert run.state == "skipped"
@@ -362,8 +373,8 @@ async def test_a_due_time_of_a_request_that_rests_passes(
 
 async def test_a_paused_request_can_still_be_run_by_hand(floor: Any, script: Any) -> None:
     request = await hourly()
-    await manager.pause(request.id)
+    await manager.pause(request.id, person="alice")
     script.then(script.ACT, "Sunny.")
-    assert await floor.run(await manager.run_now(request.id)) is State.SUCCEEDED
+    assert await floor.run(await manager.run_now(request.id, person="alice")) is State.SUCCEEDED
     assert (await only_run(request)).answer == "Sunny."
     assert await state(request) == "paused"

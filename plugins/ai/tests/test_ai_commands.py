@@ -255,3 +255,52 @@ def test_a_model_without_what_it_needs_is_a_fault_of_the_settings(
     assert result.exit_code == 2
     assert f"`{missing}` is set, which the model {model} needs" in result.output
     assert run("ai", "check").exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('api_key = "sk-aaaaaaaaaaaa\\n"', "without spaces, line breaks"),
+        ('base_url = "127.0.0.1:8080/v1"', "such as https://"),
+    ],
+)
+def test_what_no_server_could_take_is_found_by_config_check(folder: Path, line: str, expected: str) -> None:
+    (folder / "hopyard.toml").write_text(f"{CONFIG}[plugins.ai.settings]\n{line}\n")
+    result = run("config", "check")
+    assert result.exit_code == 2
+    assert expected in result.output
+    assert "aaaaaa" not in result.output
+
+
+def test_a_channel_that_is_no_address_is_found_by_config_check(folder: Path) -> None:
+    (folder / "hopyard.toml").write_text(CONFIG.replace("zone =", 'channels = ["justtext"]\nzone ='))
+    result = run("config", "check")
+    assert result.exit_code == 2
+    assert "people.alice.channels" in result.output
+
+
+def test_approvals_are_listed_and_the_answer_echoes_the_call() -> None:
+    id_ = remind()
+    pending = [
+        {
+            "id": f"c{n}",
+            "name": "site.pay",
+            "args": {"amount": n},
+            "ok": None,
+            "result": "",
+            "approval": f"aaaaaaa{n}",
+        }
+        for n in (1, 2)
+    ]
+    waiting(id_, "approval", pending=pending)
+    assert [one["id"] for one in data("approvals")] == ["aaaaaaa1", "aaaaaaa2"]
+    assert data("approvals", "--user", "bob") == []
+    refused = run("ai", "approve", "--user", "alice")
+    assert refused.exit_code != 0
+    assert "aaaaaaa1" in refused.output
+    assert "aaaaaaa2" in refused.output
+    assert run("ai", "approve", "aaaaaaa1", "--user", "bob").exit_code != 0
+    said = ai("approve", "aaaaaaa1", "--user", "alice")
+    assert 'Agreed to site.pay({"amount": 1})' in said
+    assert "1 more of its calls" in said
+    assert sql("SELECT count(*) FROM job_live WHERE task = 'ai.act'") == [(0,)]

@@ -49,7 +49,7 @@ async def test_a_recurring_request_and_its_schedule_are_stored(database: Databas
     assert schedule.next_due == request.next_times[0]
     assert "Tell me the disk usage" in made.sentence
     assert f"{request.next_times[0]:%A %d %B %Y at %H:%M}" in made.sentence
-    assert await store.find_request(request.id[-12:]) == request
+    assert await store.find_request(request.id[-12:], None) == request
 
 
 async def test_a_one_off_request_is_due_once(database: Database) -> None:
@@ -70,10 +70,10 @@ async def test_a_dependent_request_has_no_schedule_of_its_own(database: Database
     then = await create("summarise the figures", after=first.id[:13])
     assert (then.after, then.when, then.next_times) == (first.id, "after “Figures”", [])
     assert await stored(database, then) is None
-    assert [one.id for one in await store.dependents(first.id)] == [then.id]
-    await manager.pause(then.id)
-    assert await store.dependents(first.id) == []
-    assert (await manager.resume(then.id)).state == "active"
+    assert [one.id for one in await store.dependents(first)] == [then.id]
+    await manager.pause(then.id, person="alice")
+    assert await store.dependents(first) == []
+    assert (await manager.resume(then.id, person="alice")).state == "active"
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ async def test_request_and_schedule_are_stored_in_one_transaction(
 
 async def test_pausing_and_resuming_keep_the_schedule_in_step(database: Database) -> None:
     request = await create("every hour tell me the disk usage")
-    paused = await manager.pause(request.id)
+    paused = await manager.pause(request.id, person="alice")
     assert (paused.state, paused.next_times) == ("paused", [])
     schedule = await stored(database, request)
     assert schedule is not None
     assert (schedule.schedule.enabled, schedule.next_due) == (False, None)
-    resumed = await manager.resume(request.id)
+    resumed = await manager.resume(request.id, person="alice")
     assert resumed.state == "active"
     schedule = await stored(database, request)
     assert schedule is not None
@@ -125,23 +125,23 @@ async def test_pausing_and_resuming_keep_the_schedule_in_step(database: Database
 
 async def test_a_one_off_whose_time_passed_while_it_was_paused_cannot_be_resumed(database: Database) -> None:
     request = await create("in 20 minutes call Bob")
-    await manager.pause(request.id)
+    await manager.pause(request.id, person="alice")
     rule = json.dumps({"at": "2020-01-01T00:00:00+00:00", "zone": "UTC"})
     await database.execute("UPDATE schedule SET rule = $1", rule)
     with pytest.raises(InvalidInput, match=r"update .* --when"):
-        await manager.resume(request.id)
+        await manager.resume(request.id, person="alice")
     assert (await store.get_request(request.id)).state == "paused"
 
 
 async def test_completing_ends_the_due_times_and_deleting_removes_the_schedule(database: Database) -> None:
     request = await create("every hour tell me the disk usage")
-    assert (await manager.complete(request.id)).state == "completed"
+    assert (await manager.complete(request.id, person="alice")).state == "completed"
     schedule = await stored(database, request)
     assert schedule is not None
     assert schedule.next_due is None
     assert await store.requests() == []
     assert [one.id for one in await store.requests(states=("completed",))] == [request.id]
-    await manager.delete(request.id)
+    await manager.delete(request.id, person="alice")
     assert await stored(database, request) is None
     with pytest.raises(InvalidInput, match="no request"):
         await store.get_request(request.id)
@@ -149,41 +149,41 @@ async def test_completing_ends_the_due_times_and_deleting_removes_the_schedule(d
 
 async def test_an_update_of_the_time_moves_the_schedule(database: Database) -> None:
     request = await create("every day at 9:00 tell me the disk usage")
-    updated = await manager.update(request.id, when="every weekday at 17:30", title="Disk")
+    updated = await manager.update(request.id, person="alice", when="every weekday at 17:30", title="Disk")
     assert (updated.title, updated.instruction) == ("Disk", request.instruction)
     assert {(at.hour, at.minute) for at in updated.next_times} == {(17, 30)}
     schedule = await stored(database, request)
     assert schedule is not None
     assert schedule.next_due == updated.next_times[0]
-    changed = await manager.update(request.id, instruction="Tell me the load")
+    changed = await manager.update(request.id, person="alice", instruction="Tell me the load")
     assert (changed.instruction, changed.when) == ("Tell me the load", updated.when)
     with pytest.raises(InvalidInput, match="nothing to change"):
-        await manager.update(request.id)
+        await manager.update(request.id, person="alice")
     with pytest.raises(ScheduleError):
-        await manager.update(request.id, when="at 10:00 on 1 January 2020")
+        await manager.update(request.id, person="alice", when="at 10:00 on 1 January 2020")
     assert (await store.get_request(request.id)).when == updated.when
 
 
 async def test_a_new_time_decides_whether_it_recurs_and_what_it_waits_for(database: Database) -> None:
     request = await create("in 20 minutes tell me the disk usage")
-    assert (await manager.update(request.id, when="every hour")).kind == "periodic"
-    assert (await manager.update(request.id, when="in 3 hours")).kind == "automated"
+    assert (await manager.update(request.id, person="alice", when="every hour")).kind == "periodic"
+    assert (await manager.update(request.id, person="alice", when="in 3 hours")).kind == "automated"
     then = await create("tell me the load", after=request.id)
-    freed = await manager.update(then.id, when="every hour")
+    freed = await manager.update(then.id, person="alice", when="every hour")
     assert (freed.after, freed.kind) == (None, "periodic")
-    assert await store.dependents(request.id) == []
+    assert await store.dependents(request) == []
     assert await stored(database, then) is not None
 
 
 async def test_a_new_time_does_not_wake_a_paused_request_but_a_completed_one(database: Database) -> None:
     request = await create("every hour tell me the disk usage")
-    await manager.pause(request.id)
-    assert (await manager.update(request.id, when="every 2 hours")).state == "paused"
+    await manager.pause(request.id, person="alice")
+    assert (await manager.update(request.id, person="alice", when="every 2 hours")).state == "paused"
     schedule = await stored(database, request)
     assert schedule is not None
     assert schedule.next_due is None
-    await manager.complete(request.id)
-    assert (await manager.update(request.id, when="every 3 hours")).state == "active"
+    await manager.complete(request.id, person="alice")
+    assert (await manager.update(request.id, person="alice", when="every 3 hours")).state == "active"
     schedule = await stored(database, request)
     assert schedule is not None
     assert schedule.next_due is not None
@@ -210,7 +210,7 @@ async def test_requests_are_listed_newest_first_by_person_and_found_by_a_part_of
     assert [one.id for one in await store.requests(person="alice")] == [first.id]
     assert [one.id for one in await store.requests(limit=1)] == [second.id]
     with pytest.raises(InvalidInput, match="more than one"):
-        await store.find_request(first.id[:1])
+        await store.find_request(first.id[:1], None)
     with pytest.raises(InvalidInput, match="no request"):
         await store.get_request(new_id())
 
@@ -219,7 +219,7 @@ async def test_requests_are_listed_newest_first_by_person_and_found_by_a_part_of
 async def test_a_part_of_an_id_is_no_pattern(part: str) -> None:
     await create("every hour a")
     with pytest.raises(InvalidInput):
-        await store.find_request(part)
+        await store.find_request(part, None)
 
 
 async def test_the_task_creates_for_the_jobs_person(hopyard: Hopyard, floor: Any) -> None:

@@ -36,7 +36,7 @@ async def test_with_nothing_to_repair_nothing_changes(database: Database) -> Non
 
 async def test_a_missing_schedule_is_put_back(database: Database) -> None:
     lost, paused = await hourly(), await hourly()
-    await manager.pause(paused)
+    await manager.pause(paused, person="alice")
     await database.execute("DELETE FROM schedule")
     found = await repair(100)
     assert (found.checked, found.schedules_repaired) == (1, 1)

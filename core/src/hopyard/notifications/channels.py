@@ -118,6 +118,7 @@ def _service(address: str) -> Any:
     service = apprise.Apprise.instantiate(address, suppress_exceptions=True)
     if service is None:
         raise NotifyError(f"found {mask(address)}, expected an address that Apprise knows, or https://…")
+    service.notify_format = apprise.NotifyFormat.TEXT  # what somebody wrote is never markup
     return service
 
 

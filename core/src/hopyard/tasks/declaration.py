@@ -157,7 +157,7 @@ class Task(Generic[P, R]):
             session=session,
         )
 
-    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+    async def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Validate the arguments, store the job and send its message. Durable when it returns.
 
         Raises `PayloadError` before anything is stored, `LedgerUnavailable` if nothing was.
@@ -218,7 +218,7 @@ class Call(Generic[P, R]):
         """The same calls for plain code."""
         return TaskSync(self)
 
-    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+    async def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """As `Task.submit`."""
         job = self.job(args, kwargs)
         if self.session is not None:

@@ -11,9 +11,10 @@ import click
 from hopyard.cli import emit, json_option, load_settings, say, table, with_hopyard
 
 if TYPE_CHECKING:
-    from hopyard_ai.models import Connection, Reminder, Request, Run
+    from hopyard_ai.models import Answered, Approval, Connection, Reminder, Request, Run
 
 T = TypeVar("T")
+_OUTCOMES = {True: "", False: " (failed)", None: " (not ended)"}
 
 
 def _do(work: Callable[[], Awaitable[T]]) -> T:
@@ -25,6 +26,10 @@ def _user(value: str | None) -> str:
 
 
 user_option = click.option("--user", "-u", help="Whom it is for; the name of the account unless given.")
+
+
+whose_option = click.option("--user", "-u", help="Whose requests; everybody's unless given.")
+asked_option = click.option("--user", "-u", help="Who answers; the name of the account unless given.")
 
 
 @click.command("remind")
@@ -121,7 +126,7 @@ def _render_preview(found: dict[str, Any]) -> None:
 
 
 @click.command("list")
-@user_option
+@whose_option
 @click.option("--all", "everything", is_flag=True, help="Completed ones too.")
 @json_option
 def list_(user: str | None, everything: bool, as_json: bool) -> None:
@@ -153,13 +158,14 @@ def _render_list(found: list[Request]) -> None:
 
 @click.command("show")
 @click.argument("id")
+@whose_option
 @json_option
-def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
+def show(id: str, user: str | None, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
     """Show a request and its latest runs: decision, tool calls, answer, cost."""
     from hopyard_ai import store
 
     async def work() -> tuple[Request, list[Run]]:
-        request = await store.find_request(id)
+        request = await store.find_request(id, user)
         return request, await store.runs(request.id)
 
     request, runs = _do(work)
@@ -181,7 +187,7 @@ def _render_show(request: Request, runs: list[Run]) -> None:
                 f"{run.due:%Y-%m-%d %H:%M:%S}",
                 run.state,
                 f"{run.decision['action']}: {run.decision['reason']}" if run.decision else "",
-                ", ".join(f"{call['name']}{'' if call['ok'] else ' (failed)'}" for call in run.calls),
+                ", ".join(f"{call['name']}{_OUTCOMES[call['ok']]}" for call in run.calls),
                 run.answer,
                 run.tokens,
                 run.job,
@@ -194,11 +200,12 @@ def _render_show(request: Request, runs: list[Run]) -> None:
 def _changes(name: str, help_text: str, verb: str) -> click.Command:
     @click.command(name, help=help_text)
     @click.argument("id")
+    @whose_option
     @json_option
-    def command(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
+    def command(id: str, user: str | None, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
         from hopyard_ai import manager
 
-        request: Request = _do(lambda: getattr(manager, verb)(id))
+        request: Request = _do(lambda: getattr(manager, verb)(id, person=user))
         emit(request.model_dump(mode="json"), as_json, lambda _: _render_list([request]))
 
     return command
@@ -214,54 +221,107 @@ complete = _changes("complete", "Say that a request is done for good.", "complet
 @click.option("--title")
 @click.option("--what", help="What is to be done.")
 @click.option("--when", "when_", help='When, in plain English: "every weekday at 9".')
+@whose_option
 @json_option
-def update(id: str, title: str | None, what: str | None, when_: str | None, as_json: bool) -> None:  # noqa: A002
+def update(
+    id: str,  # noqa: A002
+    title: str | None,
+    what: str | None,
+    when_: str | None,
+    user: str | None,
+    as_json: bool,
+) -> None:
     """Change a request."""
     from hopyard_ai import manager
 
-    request = _do(lambda: manager.update(id, title=title, instruction=what, when=when_))
+    request = _do(lambda: manager.update(id, person=user, title=title, instruction=what, when=when_))
     emit(request.model_dump(mode="json"), as_json, lambda _: _render_list([request]))
 
 
 @click.command("delete")
 @click.argument("id")
-def delete(id: str) -> None:  # noqa: A002
+@whose_option
+def delete(id: str, user: str | None) -> None:  # noqa: A002
     """Remove a request; its runs stay for the record."""
     from hopyard_ai import manager
 
-    _do(lambda: manager.delete(id))
+    _do(lambda: manager.delete(id, person=user))
 
 
 @click.command("run")
 @click.argument("id")
+@whose_option
 @json_option
-def run_now(id: str, as_json: bool) -> None:  # noqa: A002
+def run_now(id: str, user: str | None, as_json: bool) -> None:  # noqa: A002
     """Act on a request now, beside its schedule."""
     from hopyard_ai import manager
 
-    _tell_job(_do(lambda: manager.run_now(id)), as_json)
+    _tell_job(_do(lambda: manager.run_now(id, person=user)), as_json)
 
 
 @click.command("answer")
 @click.argument("id")
 @click.argument("text", nargs=-1, required=True)
+@asked_option
 @json_option
-def answer(id: str, text: tuple[str, ...], as_json: bool) -> None:  # noqa: A002
-    """Answer a question that was asked about a request."""
+def answer(id: str, text: tuple[str, ...], user: str | None, as_json: bool) -> None:  # noqa: A002
+    """Answer a question that was asked about a request; ID is the request's or the run's."""
     from hopyard_ai import manager
 
-    _tell_job(_do(lambda: manager.answer(id, " ".join(text))), as_json)
+    _tell_answered(_do(lambda: manager.answer(id, " ".join(text), person=_user(user))), as_json)
 
 
 @click.command("approve")
-@click.argument("id")
+@click.argument("id", required=False)
 @click.option("--deny", is_flag=True, help="Refuse instead.")
+@asked_option
 @json_option
-def approve(id: str, deny: bool, as_json: bool) -> None:  # noqa: A002
-    """Agree to the tool calls that a request waits with."""
-    from hopyard_ai import manager
+def approve(id: str | None, deny: bool, user: str | None, as_json: bool) -> None:  # noqa: A002
+    """Agree to one tool call that waits; ID is in the message that asked. Without it, to the only one."""
+    from hopyard_ai import approving
 
-    _tell_job(_do(lambda: manager.approve(id, yes=not deny)), as_json)
+    _tell_answered(_do(lambda: approving.approve(id, person=_user(user), yes=not deny)), as_json)
+
+
+@click.command("approvals")
+@whose_option
+@json_option
+def approvals(user: str | None, as_json: bool) -> None:
+    """List the tool calls that wait for somebody's approval."""
+    from hopyard_ai import approving
+
+    found = _do(lambda: approving.open_approvals(user))
+    emit([one.model_dump(mode="json") for one in found], as_json, lambda _: _render_approvals(found))
+
+
+def _render_approvals(found: list[Approval]) -> None:
+    from hopyard_ai.approving import call_text
+
+    table(
+        "Approvals",
+        ("id", "person", "call", "it", "request", "until"),
+        [
+            (
+                one.id,
+                one.person,
+                call_text(one.tool, one.args),
+                one.effect,
+                one.title,
+                f"{one.expires:%Y-%m-%d %H:%M %Z}" if one.expires else "",
+            )
+            for one in found
+        ],
+    )
+
+
+def _tell_answered(answered: Answered, as_json: bool) -> None:
+    emit(answered.model_dump(), as_json, lambda _: _render_answered(answered))
+
+
+def _render_answered(answered: Answered) -> None:
+    say(answered.sentence)
+    if answered.job is not None:
+        say(f"job {answered.job}: `hopyard jobs show {answered.job}`")
 
 
 def _tell_job(id_: str, as_json: bool) -> None:
@@ -335,6 +395,7 @@ COMMANDS = (
     run_now,
     answer,
     approve,
+    approvals,
     inbox,
     check,
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from hopyard import hookspec
+from hopyard import Tool, hookspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class AITool:
     parameters: Mapping[str, Any]
     """JSON schema of the arguments."""
     call: Callable[[dict[str, Any]], Awaitable[Any]]
+    marks: Tool = field(default_factory=Tool)
+    """What a call does, and whether a person must agree to it."""
 
 
 class AIHooks:

@@ -1,4 +1,8 @@
-"""Making and changing requests. Each owns one schedule of the core's, kept in step in one transaction."""
+"""Making and changing requests. Each owns one schedule of the core's, kept in step in one transaction.
+
+Each function takes `person`: whose requests there are for the caller. Another's request is answered as one
+that does not exist. None is the operator of the installation, for whom there are everybody's.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,10 @@ from hopyard.people import person as known_person
 from hopyard.schedules import zone_of
 from hopyard.storage import derived_id, new_id, utcnow
 
-from hopyard_ai import store
+from hopyard_ai import budget, store
+from hopyard_ai.agent.answers import clean
 from hopyard_ai.interpreting import Understood, understand, understand_time
-from hopyard_ai.models import Kind, Reminder, Request
+from hopyard_ai.models import Answered, Kind, Reminder, Request, Run
 from hopyard_ai.tasks import act
 
 
@@ -29,12 +34,13 @@ async def create(
     now: datetime | None = None,
     id_: str | None = None,
 ) -> Reminder:
-    """Store a request in plain English and schedule it; `after` is the id of a request that it waits for.
+    """Store a request in plain English and schedule it; `after` is the id of another one, which it follows.
 
     With an `id_` that was stored before it stores nothing, and returns what was stored then.
-    Raises `InvalidInput` for an empty text or person or a wrong zone, `ScheduleError` if no time can be
-    understood, or it has passed.
+    Raises `InvalidInput` for an empty text or person, a wrong zone, or too many open requests,
+    `ScheduleError` if no time can be understood, it has passed, or comes again too soon.
     """
+    text = clean(text)
     if id_ is not None and (before := await store.stored_request(id_)) is not None:
         return Reminder(request=before, sentence=sentence(before))
     if not person.strip():
@@ -43,16 +49,18 @@ async def create(
         raise InvalidInput("what is to be done? the request is empty")
     own_zone = _zone(zone) if zone else known_person(person).zone
     if after:
-        parent = await store.find_request(after)
+        parent = await store.find_request(after, person)
         understood = Understood.at_once(text, f"after “{parent.title}”")
         after = parent.id
     else:
         understood = await understand(text, now=now or utcnow(), zone=own_zone)
+    budget.check_interval(understood.rule)
+    await budget.check_open(person)
     request = Request(
         id=id_ or new_id(),
         person=person,
         kind=kind or _kind(understood),
-        title=(title or understood.title).strip()[:200],
+        title=clean(title or understood.title).strip()[:200],
         instruction=understood.instruction,
         when=understood.phrase,
         zone=own_zone,
@@ -102,20 +110,26 @@ def sentence(request: Request) -> str:
 
 
 async def update(
-    id_: str, *, title: str | None = None, instruction: str | None = None, when: str | None = None
+    id_: str,
+    *,
+    person: str | None,
+    title: str | None = None,
+    instruction: str | None = None,
+    when: str | None = None,
 ) -> Request:
     """Change a request's title, what is to be done, or (in plain English) when. Raises as `create`."""
-    request = await store.find_request(id_)
+    request = await store.find_request(id_, person)
     changes: dict[str, Any] = {}
     rule = None
     state = request.state
     if title:
-        changes["title"] = title[:200]
+        changes["title"] = clean(title)[:200]
     if instruction:
-        changes["instruction"] = instruction
+        changes["instruction"] = clean(instruction)
     if when:
         understood = await understand_time(when, now=utcnow(), zone=request.zone)
         rule = understood.rule
+        budget.check_interval(rule)
         state = "active" if state == "completed" else state
         changes |= {"phrase": understood.phrase, "rule": _json(rule), "after_id": None, "state": state}
         changes["kind"] = _kind(understood, request.kind)
@@ -141,23 +155,23 @@ def _json(rule: Rule | None) -> str | None:
     return json.dumps(schedules.rule_to_json(rule)) if rule else None
 
 
-async def pause(id_: str) -> Request:
+async def pause(id_: str, *, person: str | None) -> Request:
     """Let a request rest; its due times pass."""
-    return await _set_state(id_, "paused", enabled=False)
+    return await _set_state(id_, person, "paused", enabled=False)
 
 
-async def resume(id_: str) -> Request:
+async def resume(id_: str, *, person: str | None) -> Request:
     """Let a paused request go on, from now. Raises `InvalidInput` if its only time has passed."""
-    return await _set_state(id_, "active", enabled=True)
+    return await _set_state(id_, person, "active", enabled=True)
 
 
-async def complete(id_: str) -> Request:
+async def complete(id_: str, *, person: str | None) -> Request:
     """Say that a request is done for good."""
-    return await _set_state(id_, "completed", enabled=False)
+    return await _set_state(id_, person, "completed", enabled=False)
 
 
-async def _set_state(id_: str, state: str, *, enabled: bool) -> Request:
-    request = await store.find_request(id_)
+async def _set_state(id_: str, person: str | None, state: str, *, enabled: bool) -> Request:
+    request = await store.find_request(id_, person)
     async with storage.transaction() as tx:
         await store.update_request(tx, request.id, state=state)
         if not request.after:
@@ -173,51 +187,55 @@ async def _set_state(id_: str, state: str, *, enabled: bool) -> Request:
     return await store.get_request(request.id)
 
 
-async def delete(id_: str) -> None:
+async def delete(id_: str, *, person: str | None) -> None:
     """Remove a request; its runs stay for the record."""
-    request = await store.find_request(id_)
+    request = await store.find_request(id_, person)
     async with storage.transaction() as tx:
         await store.update_request(tx, request.id, state="deleted")
         await schedules.delete(store.schedule_name(request.id), missing_ok=True, tx=tx)
 
 
-async def run_now(id_: str) -> str:
+async def run_now(id_: str, *, person: str | None) -> str:
     """Act on a request now, beside its schedule; return the job's id."""
-    request = await store.find_request(id_)
+    request = await store.find_request(id_, person)
     handle = await act.options(person=request.person).submit(request=request.id, due=utcnow())
     return handle.id
 
 
-async def answer(id_: str, text: str) -> str:
-    """Answer a question that was asked about a request, which is then acted on; return the job's id."""
+async def answer(id_: str, text: str, *, person: str) -> Answered:
+    """Answer a question about a request, which is then acted on; `id_` is the request's, or its run's.
+
+    Raises `InvalidInput` where the person was not asked, or it is not clear which question is meant.
+    """
     import json
 
-    request = await store.find_request(id_)
-    run = await store.waiting_run(request.id, "asking")
-    said = [*await store.answers(request.id), text]
+    request, run = await _question(id_, person)
+    said = [*await store.answers(request.id), clean(text)]
     again = act.options(person=request.person, id=derived_id(run.id, "answer", str(len(said))))
     async with storage.transaction() as tx:
         await store.update_request(tx, request.id, answers=json.dumps(said))
         job = await tx.submit(again, request=request.id, due=run.due)
         await store.write_run(tx, run.id, state="running", job_id=job.id)
-    return job.id
+    return Answered(job=job.id, sentence=f"Answered “{run.answer}”, for “{request.title}”.")
 
 
-async def approve(id_: str, *, yes: bool) -> str:
-    """Agree, or not, to the tool calls that a request waits with; return the job's id that goes on."""
-    request = await store.find_request(id_)
-    run = await store.waiting_run(request.id, "approval")
-    agreed = {str(call["id"]): yes for call in run.pending}
-    again = act.options(person=request.person, id=derived_id(run.id, "approval", *sorted(agreed)))
-    async with storage.transaction() as tx:
-        job = await tx.submit(again, request=request.id, due=run.due, approvals=agreed)
-        await store.write_run(tx, run.id, state="running", job_id=job.id)
-    return job.id
+async def _question(id_: str, person: str) -> tuple[Request, Run]:
+    part = id_.strip().lower()
+    open_ = await store.waiting_runs(person, "asking")
+    found = [pair for pair in open_ if pair[1].id == part]
+    if not found:
+        request = await store.find_request(id_, person)
+        found = [pair for pair in open_ if pair[0].id == request.id]
+    if not found:
+        raise InvalidInput(f"request {id_} does not wait for an answer")
+    if len(found) > 1:
+        listed = "\n".join(f"  {run.id}  {run.answer}" for _, run in found)
+        raise InvalidInput(f"several questions wait about this request: name one of them\n{listed}")
+    return found[0]
 
 
 __all__ = [
     "answer",
-    "approve",
     "complete",
     "create",
     "delete",

@@ -56,6 +56,29 @@ class Run(BaseModel):
     finished: datetime | None = None
 
 
+class Approval(BaseModel):
+    """A tool call that waits for a person: who, what, until when, and the id to answer by."""
+
+    id: str
+    person: str
+    request: str
+    title: str
+    run: str
+    due: datetime
+    tool: str
+    args: dict[str, Any]
+    effect: str = ""
+    """What the tool says of itself, such as `changes something`."""
+    expires: datetime | None = None
+
+
+class Answered(BaseModel):
+    """What became of an answer. `job` goes on with the run; None while other calls of it wait."""
+
+    job: str | None
+    sentence: str
+
+
 class Due(BaseModel):
     """What the repairing tick found: requests whose schedule was missing, due times that nobody fired."""
 

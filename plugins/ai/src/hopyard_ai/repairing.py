@@ -8,11 +8,12 @@ from typing import Final
 from hopyard import State, jobs, schedules, storage
 from hopyard.storage import Row, derived_id, utcnow
 
-from hopyard_ai import store
-from hopyard_ai.acting import fail
+from hopyard_ai import approving, store
+from hopyard_ai.acting import expire
 from hopyard_ai.manager import schedule
 from hopyard_ai.models import Due
 from hopyard_ai.tasks import act
+from hopyard_ai.telling import fail
 
 #: Rows that one query looks at.
 _PAGE: Final = 500
@@ -20,7 +21,7 @@ _FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 
 async def repair(limit: int) -> Due:
-    """Look at up to `limit` requests without a schedule, and as many runs without an end."""
+    """Look at up to `limit` requests without a schedule, as many runs without an end, and at approvals."""
     missing = await _missing_schedules(limit)
     submitted = 0
     for row in missing:
@@ -37,7 +38,7 @@ async def repair(limit: int) -> Due:
         checked=len(missing),
         schedules_repaired=len(missing) - submitted,
         submitted=submitted,
-        failed=await _end_dead_runs(limit),
+        failed=await _end_dead_runs(limit) + await _end_expired(),
     )
 
 
@@ -82,3 +83,13 @@ async def _end_dead_runs(limit: int) -> int:
             break
         last = str(rows[-1]["id"])
     return failed
+
+
+async def _end_expired() -> int:
+    """End the runs whose approvals nobody gave in time, and tell their people."""
+    ended = 0
+    for request, run in await store.waiting_runs(None, "approval"):
+        if not approving.agreed_in_time(run, utcnow()):
+            await expire(request, run)
+            ended += 1
+    return ended

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from hopyard import PluginSettings
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+#: What a person may use where the settings do not say and a model costs money.
+_LEAST_INTERVAL: Final = 60.0
+_DAILY_RUNS: Final = 500
 
 
 class AISettings(PluginSettings):
@@ -33,8 +39,32 @@ class AISettings(PluginSettings):
     )
     max_seconds: float = Field(240.0, gt=0)
     max_postponements: int = Field(20, ge=0)
+    longest_postponement: float = Field(
+        7 * 86_400.0, gt=0, description="Seconds; a decision to wait longer is cut to it, and told."
+    )
     tools: tuple[str, ...] = Field(
         ("*",), description="Names or patterns of tasks that may be tools; `!name` takes one out."
+    )
+    approval: Literal["marked", "changes", "all"] = Field(
+        "marked",
+        description="Which calls a person must agree to: those of tools that are marked so, of all tools "
+        "that may change something, or all.",
+    )
+    approval_expires: float = Field(86_400.0, gt=0, description="Seconds in which a person can agree.")
+    least_interval: float | None = Field(
+        None,
+        gt=0,
+        description="Least seconds between two due times; 60 unless given, 1 with the offline model.",
+    )
+    max_requests: int = Field(100, gt=0, description="Open requests of one person.")
+    daily_runs: int | None = Field(
+        None,
+        gt=0,
+        description="Runs a day for one person; 500 unless given, any number with the offline model.",
+    )
+    daily_tokens: int | None = Field(None, gt=0, description="Tokens of one person's runs a day.")
+    daily_cost: Decimal | None = Field(
+        None, gt=0, description="US dollars of one person's runs a day, where prices are known."
     )
     quiet_hours: dict[str, str] = Field(
         default_factory=dict, description="By person, as 22:00-07:00 in their zone."
@@ -56,6 +86,51 @@ class AISettings(PluginSettings):
             if not value and info.field_name in needs(model):
                 raise ValueError(f"`{info.field_name}` is set, which the model {model} needs")
         return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("expected a key without spaces, line breaks and letters beyond ASCII")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            right = False
+        if not right or re.search(r"\s", value):
+            raise ValueError("expected an address such as https://models.example.com/v1")
+        return value
+
+    @field_validator("tools")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not pattern.removeprefix("!").strip() for pattern in value):
+            raise ValueError("expected names or patterns of tasks, such as site.* or !site.open_door")
+        return value
+
+    @property
+    def offline(self) -> bool:
+        """Whether the model is the offline one, which costs nothing."""
+        from hopyard_ai.agent.providers import OFFLINE
+
+        return self.model == OFFLINE
+
+    @property
+    def interval(self) -> float:
+        """The least number of seconds between two due times of a request."""
+        return self.least_interval or (1.0 if self.offline else _LEAST_INTERVAL)
+
+    @property
+    def runs_a_day(self) -> int | None:
+        """How many runs one person may have a day; None for any number."""
+        return self.daily_runs or (None if self.offline else _DAILY_RUNS)
 
     @field_validator("quiet_hours")
     @classmethod

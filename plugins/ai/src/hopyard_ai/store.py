@@ -10,11 +10,14 @@ from typing import Any
 
 from hopyard import Rule, schedules, storage
 from hopyard.errors import InvalidInput
-from hopyard.storage import Row, Transaction, moment
+from hopyard.storage import Row, Transaction, derived_id, moment
 
 from hopyard_ai.models import Request, Run
 
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+#: Runs that wait for one person and are looked through.
+_MOST_WAITING = 200
+_NAMED = "(CAST(id AS text) LIKE $1 || '%' OR CAST(id AS text) LIKE '%' || $1)"
 _REQUEST = "id, person, kind, title, instruction, rule, zone, phrase, state, after_id, answers, created"
 _RUN = (
     "id, request_id, due, job_id, state, postponed, decision, answer, calls, pending, model, steps, tokens, "
@@ -98,20 +101,21 @@ async def stored_request(id_: str) -> Request | None:
     return _request(rows[0]) if rows else None
 
 
-async def find_request(part: str) -> Request:
+async def find_request(part: str, person: str | None) -> Request:
     """Return a request as people name it: by its id, or the unmistakable beginning or end of it.
 
-    Looks through all requests where it is not the whole id. Raises `InvalidInput`.
+    A person's requests are all that there are for them; for None, the operator, everybody's are. Looks
+    through all requests where it is not the whole id. Raises `InvalidInput`.
     """
     wanted = part.strip().lower()
-    if _ID.fullmatch(wanted):
-        return await get_request(wanted)
     rows: Sequence[Row] = ()
     if re.fullmatch(r"[0-9a-f-]{1,36}", wanted):
+        named = "id = $1" if _ID.fullmatch(wanted) else _NAMED
+        own = "" if person is None else " AND person = $2"
         rows = await storage.fetch(
-            f"SELECT {_REQUEST} FROM ai_request WHERE state <> 'deleted' AND "
-            "(CAST(id AS text) LIKE $1 || '%' OR CAST(id AS text) LIKE '%' || $1) LIMIT 2",
+            f"SELECT {_REQUEST} FROM ai_request WHERE state <> 'deleted' AND {named}{own} LIMIT 2",
             wanted,
+            *([] if person is None else [person]),
         )
     if len(rows) != 1:
         raise InvalidInput(
@@ -139,10 +143,32 @@ async def requests(
     return [_request(row) for row in rows]
 
 
-async def dependents(id_: str) -> list[Request]:
-    """Return the active requests that run after this one."""
+async def count_open(person: str) -> int:
+    """Return how many requests of a person are active or paused."""
     rows = await storage.fetch(
-        f"SELECT {_REQUEST} FROM ai_request WHERE after_id = $1 AND state = 'active'", id_
+        "SELECT count(*) AS n FROM ai_request WHERE person = $1 AND state IN ('active', 'paused')", person
+    )
+    return int(rows[0]["n"])
+
+
+async def spent(person: str, since: datetime) -> tuple[int, int, float]:
+    """Return how many runs of a person's requests asked a model since then, their tokens, and their cost."""
+    rows = await storage.fetch(
+        "SELECT count(*) AS runs, coalesce(sum(r.tokens), 0) AS tokens, coalesce(sum(r.cost), 0) AS cost "
+        "FROM ai_run r JOIN ai_request q ON q.id = r.request_id "
+        "WHERE q.person = $1 AND r.started >= $2 AND r.tokens IS NOT NULL",
+        person,
+        since,
+    )
+    return int(rows[0]["runs"]), int(rows[0]["tokens"]), float(rows[0]["cost"])
+
+
+async def dependents(request: Request) -> list[Request]:
+    """Return the active requests of the same person that run after this one."""
+    rows = await storage.fetch(
+        f"SELECT {_REQUEST} FROM ai_request WHERE after_id = $1 AND state = 'active' AND person = $2",
+        request.id,
+        request.person,
     )
     return [_request(row) for row in rows]
 
@@ -166,6 +192,11 @@ def _run(row: Row) -> Run:
         started=_at(row["started"]),
         finished=moment(row["finished"]),
     )
+
+
+def run_id(request: str, due: datetime) -> str:
+    """Return the id of the run of a due time."""
+    return derived_id("ai.run", request, due.isoformat())
 
 
 async def begin_run(id_: str, request: str, due: datetime, job: str) -> Run:
@@ -197,7 +228,7 @@ async def get_run(id_: str) -> Run:
 
 
 async def messages(id_: str) -> str | None:
-    """Return the messages of a run that waits for approvals."""
+    """Return the conversation that the last job of a run left behind; None where it had none."""
     rows = await storage.fetch("SELECT messages FROM ai_run WHERE id = $1", id_)
     return rows[0]["messages"] if rows else None
 
@@ -225,11 +256,25 @@ async def runs(request: str, limit: int = 10) -> list[Run]:
     return [_run(row) for row in rows]
 
 
-async def waiting_run(request: str, state: str) -> Run:
-    """Return the latest run of a request that waits for its person. Raises `InvalidInput`."""
-    for run in await runs(request, 20):
-        if run.state == state:
-            return run
-    raise InvalidInput(
-        f"request {request} does not wait for {'an approval' if state == 'approval' else 'an answer'}"
+async def waiting_runs(person: str | None, state: str) -> list[tuple[Request, Run]]:
+    """Return the runs that wait for a person (None: for anybody), with their requests, the oldest first."""
+    own = "" if person is None else " AND q.person = $2"
+    rows = await storage.fetch(
+        "SELECT r.id, r.request_id FROM ai_run r JOIN ai_request q ON q.id = r.request_id "
+        f"WHERE r.state = $1 AND q.state <> 'deleted'{own} ORDER BY r.due, r.id LIMIT {_MOST_WAITING}",
+        state,
+        *([] if person is None else [person]),
     )
+    return [(await get_request(str(row["request_id"])), await get_run(str(row["id"]))) for row in rows]
+
+
+async def change_pending(tx: Transaction, run: Run, pending: list[dict[str, Any]]) -> None:
+    """Replace the calls that a run waits with. Raises `InvalidInput` where somebody else has done so."""
+    changed = await tx.execute(
+        "UPDATE ai_run SET pending = $2 WHERE id = $1 AND state = 'approval' AND pending = $3",
+        run.id,
+        json.dumps(pending, default=str),
+        json.dumps(run.pending, default=str),
+    )
+    if changed != 1:
+        raise InvalidInput("somebody has just answered this: look again")

@@ -6,7 +6,7 @@ import base64
 import secrets
 from datetime import datetime
 
-from hopyard import Job, RetryPolicy, task
+from hopyard import Job, RetryPolicy, Tool, task
 from pydantic import BaseModel
 
 _RETRY = RetryPolicy(max_retries=1, backoff=10)
@@ -65,7 +65,7 @@ def new_reference() -> str:
     return "R-" + base64.b32encode(secrets.token_bytes(5)).decode()[:6]
 
 
-@task("maintenance.system_health_check", retry=_RETRY, time_limit=120, tool=True)
+@task("maintenance.system_health_check", retry=_RETRY, time_limit=120, tool=Tool(read_only=True))
 async def system_health_check(job: Job) -> HealthReport:
     """Check the health of the system: database, broker, workers, scheduler and every plugin's own checks."""
     from hopyard_maintenance.health import check_all
@@ -73,7 +73,7 @@ async def system_health_check(job: Job) -> HealthReport:
     return await check_all(job)
 
 
-@task("maintenance.monitor_resource_usage", retry=_RETRY, time_limit=60, tool=True)
+@task("maintenance.monitor_resource_usage", retry=_RETRY, time_limit=60, tool=Tool(read_only=True))
 async def monitor_resource_usage() -> ResourceUsage:
     """Measure this machine's resource usage: CPU, memory (RAM), disk space usage, jobs that wait."""
     from hopyard_maintenance.usage import sample

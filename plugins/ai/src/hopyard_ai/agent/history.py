@@ -34,6 +34,10 @@ class History:
         results = self._results()
         return {id_: (call, *results[id_]) for id_, call in self._calls().items() if id_ in results}
 
+    def begun_calls(self) -> dict[str, ToolCallPart]:
+        """Return by id the calls that have no result yet."""
+        return {id_: call for id_, call in self._calls().items() if id_ in self.open_calls()}
+
     def usage(self) -> RunUsage:
         """Return what the earlier tries have used, so that limits hold for all of them together."""
         from pydantic_ai.messages import ModelResponse

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
-from hopyard.errors import RateLimited, TransientError
-from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
-from pydantic_ai.models import ModelRequestParameters
+from hopyard.errors import RateLimited, TaskError, TimeLimitExceeded, TransientError
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
+from hopyard_ai.agent.answers import made_fit
 from hopyard_ai.agent.providers import classify
 
 log = logging.getLogger("hopyard.task.ai")
@@ -21,13 +20,16 @@ log = logging.getLogger("hopyard.task.ai")
 _TRIES: Final = 5
 #: A longer wait than this is not worth holding a running job for.
 _LONGEST: Final = 10.0
+#: What unreadable answers of servers raise inside their clients.
+_UNREADABLE: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
 
 
-class Patient(WrapperModel):
-    """Raises the task errors of `classify`, after up to five tries for what passes by itself.
+class Fit(WrapperModel):
+    """A model whose answers can be stored and acted on (see `made_fit`). `key` is masked in them."""
 
-    Each call in its answers has an id that no earlier one has.
-    """
+    def __init__(self, wrapped: Model, key: str = "") -> None:
+        super().__init__(wrapped)
+        self._key = key
 
     async def request(
         self,
@@ -37,15 +39,45 @@ class Patient(WrapperModel):
         **options: Any,
     ) -> ModelResponse:
         """One request to the model."""
+        answer = await super().request(messages, model_settings, model_request_parameters, **options)
+        fit: ModelResponse = made_fit(answer, messages, self._key)
+        return fit
+
+
+def fit(model: Model) -> Model:
+    """Return a model whose answers can be stored and acted on."""
+    return model if isinstance(model, Fit) else Fit(model)
+
+
+class Patient(Fit):
+    """Raises the task errors of `classify`, after up to five tries for what passes by itself.
+
+    One request takes at most `seconds`, however slowly its answer drips in.
+    """
+
+    def __init__(self, wrapped: Model, *, key: str = "", seconds: float = 60.0) -> None:
+        super().__init__(wrapped, key)
+        self._seconds = seconds
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        **options: Any,
+    ) -> ModelResponse:
+        """One request to the model, tried again where that helps."""
         for attempt in range(1, _TRIES + 1):
             try:
-                answer = await super().request(messages, model_settings, model_request_parameters, **options)
-                return distinct(answer, messages)
+                async with asyncio.timeout(self._seconds):
+                    return await super().request(
+                        messages, model_settings, model_request_parameters, **options
+                    )
             except Exception as error:
-                known = classify(error)
+                known = self._known(error)
                 if known is None:
                     raise
-                wait = 0.2 * 2**attempt if getattr(known, "retry_after", None) is None else known.retry_after  # type: ignore[attr-defined]
+                wait = max(0.2 * 2**attempt, getattr(known, "retry_after", None) or 0.0)
                 passing = isinstance(known, RateLimited | TransientError)
                 if not passing or attempt == _TRIES or wait > _LONGEST:
                     raise known from error
@@ -53,17 +85,11 @@ class Patient(WrapperModel):
             await asyncio.sleep(wait)
         raise TransientError("the model was not asked")
 
-
-def distinct(answer: ModelResponse, messages: Sequence[ModelMessage]) -> ModelResponse:
-    """Give calls whose ids an earlier answer used already ids of their own: a call is known by its id."""
-    used = {p.tool_call_id for message in messages for p in message.parts if isinstance(p, ToolCallPart)}
-    if not any(isinstance(part, ToolCallPart) and part.tool_call_id in used for part in answer.parts):
-        return answer
-    step = sum(isinstance(message, ModelResponse) for message in messages)
-    parts = [
-        replace(part, tool_call_id=f"{part.tool_call_id}-{step}")
-        if isinstance(part, ToolCallPart) and part.tool_call_id in used
-        else part
-        for part in answer.parts
-    ]
-    return replace(answer, parts=parts)
+    def _known(self, error: Exception) -> TaskError | None:
+        if isinstance(error, TaskError):
+            return error
+        if isinstance(error, TimeoutError):
+            return TimeLimitExceeded(f"the model did not answer within {self._seconds:g} s")
+        if isinstance(error, _UNREADABLE):
+            return TransientError(f"the model's answer cannot be read: {type(error).__name__}")
+        return classify(error)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import re
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import redact
 from hopyard.errors import (
     AuthenticationError,
+    HopyardError,
     InvalidInput,
     RateLimited,
     TaskError,
@@ -18,8 +21,50 @@ from hopyard.errors import (
 )
 from pydantic import SecretStr
 
+from hopyard_ai.agent.answers import DECLINED
+
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
+
+#: Servers may ask for any time; in seconds, more is not waited for.
+_LONGEST_WAIT: Final = 3600.0
+_DECLINED: Final = re.compile(r"content[_ ](?:filter|management policy)|responsible ?ai", re.IGNORECASE)
+_USED_UP: Final = re.compile(r"quota|billing|credit", re.IGNORECASE)
+#: What a server says that will not do this at any time, although its status says that it failed.
+_UNABLE: Final = re.compile(
+    r"requires? |unsupported|not support|not implemented|does not exist", re.IGNORECASE
+)
+#: Of which kind an error is, words in it, and what its person is told.
+_SENTENCES: Final = (
+    (
+        AuthenticationError,
+        "quota is used up",
+        "The account of the model is used up. Whoever runs this has to fill it up.",
+    ),
+    (
+        AuthenticationError,
+        "key is refused",
+        "The model's server refused the key. Whoever runs this has to mend it.",
+    ),
+    (RateLimited, "the model's server", "The model is too busy at the moment."),
+    (TransientError, "the model cannot be reached", "The model could not be reached."),
+    (
+        InvalidInput,
+        "the model cannot be reached",
+        "The model could not be reached: its address is set up wrongly.",
+    ),
+    (TransientError, "the model's answer", "The model gave no answer that could be used."),
+    (HopyardError, "the model's server answered", "The model's server could not do it."),
+    (TimeLimitExceeded, "the model did not answer", "The model did not answer in time."),
+    (
+        InvalidInput,
+        "more than its limits allow",
+        "It needed more steps, calls or tokens than one run may have.",
+    ),
+)
+
+#: With this begins the error of an answer that arrived and cannot be used.
+UNUSABLE_ANSWER: Final = "the model's answer"
 
 OFFLINE: Final = "local:extractive"
 
@@ -80,7 +125,8 @@ def resolve_model(name: str, endpoint: Endpoint) -> Model:
         return offline_model()
     from hopyard_ai.agent.patience import Patient
 
-    return Patient(_remote(provider, model, endpoint))
+    key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
+    return Patient(_remote(provider, model, endpoint), key=key, seconds=endpoint.timeout)
 
 
 def _remote(provider: str, model: str, endpoint: Endpoint) -> Model:
@@ -127,27 +173,77 @@ def classify(error: BaseException) -> TaskError | None:
         return _http(error)
     if isinstance(error, exceptions.UsageLimitExceeded):
         return InvalidInput(f"the request needs more than its limits allow: {error}")
+    if isinstance(error, exceptions.ContentFilterError):
+        return InvalidInput(DECLINED)
     if isinstance(error, exceptions.UnexpectedModelBehavior):
-        return TransientError(f"the model's answer cannot be used: {error}")
+        return TransientError(f"the model's answer cannot be used: {error.message}")
     if isinstance(error, exceptions.ModelAPIError):
-        cause = type(error.__cause__).__name__ if error.__cause__ else ""
-        if "Timeout" in cause or "timed out" in str(error).lower():
-            return TimeLimitExceeded(f"the model did not answer in time: {error.message}")
-        return TransientError(f"the model cannot be reached: {error.message}")
+        return _unreached(error)
     return None
 
 
+def _unreached(error: Any) -> TaskError:
+    import socket
+    import ssl
+
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    if any("Timeout" in type(one).__name__ for one in causes) or "timed out" in str(error).lower():
+        return TimeLimitExceeded(f"the model did not answer in time: {_reason(causes)}")
+    wrong = [one for one in causes if isinstance(one, ssl.SSLError | socket.gaierror)]
+    passing = any(isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError) for one in wrong)
+    if wrong and not passing and "Temporary failure" not in _reason(causes):
+        return InvalidInput(f"the model cannot be reached as it is set up: {_reason(causes)}")
+    return TransientError(f"the model cannot be reached: {_reason(causes)}")
+
+
+def _reason(causes: Sequence[BaseException]) -> str:
+    """Return the words of the failure that began it."""
+    import os
+
+    words = [str(one) for one in reversed(causes) if str(one)]
+    codes = [one.errno for one in causes if isinstance(one, OSError) and one.errno and one.errno > 0]
+    meaning = f"{os.strerror(codes[-1])}: " if codes and os.strerror(codes[-1]) not in words[0] else ""
+    return meaning + redact(words[0])[:300] if words else type(causes[0]).__name__
+
+
 def _http(error: Any) -> TaskError:
-    said = f"the model's server answered {error.status_code} for {error.model_name}"
-    if error.status_code == 429:
-        return RateLimited(said, retry_after=error.retry_after)
+    said = f"the model's server answered {error.status_code} for {error.model_name}: {_words(error.body)}"
+    after = None if error.retry_after is None else min(error.retry_after, _LONGEST_WAIT)
+    if after is not None and after < error.retry_after:
+        said += f" (it asks to wait {error.retry_after:g} s; asked again after {after:g} s)"
+    if _DECLINED.search(f"{said} {error.body}") and error.status_code < 500:
+        return InvalidInput(DECLINED)
+    if error.status_code == 402 or (error.status_code == 429 and _USED_UP.search(said)):
+        return AuthenticationError(f"the account's quota is used up: {said}")
     if error.status_code in (401, 403):
-        return AuthenticationError(f"{said}: the key is refused")
+        return AuthenticationError(f"the key is refused: {said}")
+    if error.status_code == 429 or (error.status_code >= 500 and after):
+        return RateLimited(said, retry_after=after)
     if error.status_code == 408:
         return TimeLimitExceeded(said)
-    if error.status_code >= 500:
+    if error.status_code >= 500 and error.status_code != 501 and not _UNABLE.search(said):
         return TransientError(said)
-    return InvalidInput(f"{said}: {redact(str(error.body))[:300]}")
+    return InvalidInput(said)
+
+
+def _words(body: Any) -> str:
+    """Return a server's own reason out of the body of its refusal."""
+    found = body
+    for name in ("error", "message"):
+        if isinstance(found, Mapping) and name in found:
+            found = found[name]
+    return redact(str(found or "no reason given"))[:300]
+
+
+def explained(error: BaseException) -> str:
+    """Return why a run failed in words for its person; a server's own words are in the job's error."""
+    text = str(error)
+    for kind, words, sentence in _SENTENCES:
+        if isinstance(error, kind) and words in text:
+            return sentence
+    return text
 
 
 async def check(model: Model, seconds: float) -> tuple[bool, float, str]:

@@ -1,0 +1,42 @@
+"""What is wrong in the plugin's settings is found by `config check`, with what would be right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hopyard_ai.settings import AISettings
+from pydantic import SecretStr, ValidationError
+
+COMPATIBLE = {"model": "compatible:tiny", "base_url": "http://127.0.0.1:8080/v1"}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"base_url": "127.0.0.1:8080/v1"}, "such as https://"),
+        ({"base_url": "models.example.com"}, "such as https://"),
+        ({"base_url": "ftp://models.example.com"}, "such as https://"),
+        ({"base_url": "http://"}, "such as https://"),
+        ({"base_url": "http://a b/v1"}, "such as https://"),
+        ({"base_url": "http://host:port/v1"}, "such as https://"),
+        ({"api_key": "sk-a\n"}, "without spaces, line breaks"),
+        ({"api_key": "sk a"}, "without spaces, line breaks"),
+        ({"api_key": "schlüssel"}, "beyond ASCII"),
+        ({"tools": ["!"]}, "names or patterns of tasks"),
+        ({"tools": [""]}, "names or patterns of tasks"),
+        ({"approval": "never"}, "changes"),
+        ({"least_interval": 0}, "greater than 0"),
+    ],
+)
+def test_what_is_wrong_is_found_with_what_was_expected(values: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected):
+        AISettings(**(COMPATIBLE | values))
+
+
+def test_limits_of_people_follow_from_what_the_model_costs() -> None:
+    offline, paid = AISettings(), AISettings(model="openai:gpt-5-mini", api_key=SecretStr("sk-a"))
+    assert (offline.interval, offline.runs_a_day) == (1.0, None)
+    assert (paid.interval, paid.runs_a_day) == (60.0, 500)
+    assert AISettings(least_interval=5, daily_runs=7).interval == 5
+    assert AISettings(least_interval=5, daily_runs=7).runs_a_day == 7
