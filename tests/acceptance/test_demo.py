@@ -96,6 +96,18 @@ def test_one_is_postponed_and_done_later(demo: dict[str, Any]) -> None:
     assert (second["state"], second["postponed"]) == ("done", 1)
 
 
+def test_a_call_is_approved_and_made(demo: dict[str, Any]) -> None:
+    asked, done = told(demo, "approved")
+    assert "hopyard ai approve" in asked["body"]
+    assert done["body"] == "The gate is open for visitors."
+    [job] = [job for job in demo["jobs"] if job["task"] == "site.open_gate"]
+    assert job["state"] == "succeeded"
+
+
+def test_one_is_refused_with_its_reason(demo: dict[str, Any]) -> None:
+    assert "31" in demo["refused"]
+
+
 def test_the_failing_tool_is_retried(demo: dict[str, Any]) -> None:
     [job] = [job for job in demo["jobs"] if job["task"] == "site.exchange_rate"]
     assert (job["state"], job["attempt"]) == ("succeeded", 2)

@@ -7,6 +7,7 @@ import { LLMock } from "@copilotkit/aimock";
 const TOOLS = [
   [/system health/i, "maintenance__system_health_check", () => ({})],
   [/resource usage|disk usage/i, "maintenance__monitor_resource_usage", () => ({})],
+  [/site\.open_gate/i, "site__open_gate", (text) => ({ who: /for (\w+)/.exec(text)[1] })],
   [/exchange rate/i, "site__exchange_rate", (text) => ({ currency: /\b([A-Z]{3})\b/.exec(text)[1] })],
 ];
 

@@ -315,7 +315,7 @@ class Tool:
         if self.read_only:
             return "only reads"
         words = "may destroy something" if self.destructive else "changes something"
-        return f"{words}, the same when it is repeated" if self.idempotent else words
+        return f"{words}, no more when it is repeated" if self.idempotent else words
 
 
 def tool_name(task: str) -> str:

@@ -210,7 +210,8 @@ async def _wait_for_approval(request: Request, run: Run, outcome: Outcome) -> Ru
 
 
 async def _finish(request: Request, run: Run, outcome: Outcome) -> Run:
-    await tell(request, run, request.title, outcome.answer, "done")
+    title = "Reminder" if request.kind == "reminder" else request.title
+    await tell(request, run, title, outcome.answer, "done")
     dependents = await store.dependents(request)
     # In one transaction: who waits for this result must not run before it is there.
     async with storage.transaction() as tx:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from hopyard.cli import emit, json_option, load_settings, say, table, with_hopyard
+from hopyard.cli import emit, json_option, say, table, with_hopyard
+
+from hopyard_ai.preview_command import account, preview, user_option
 
 if TYPE_CHECKING:
     from hopyard_ai.models import Answered, Approval, Connection, Reminder, Request, Run
@@ -19,13 +19,6 @@ _OUTCOMES = {True: "", False: " (failed)", None: " (not ended)"}
 
 def _do(work: Callable[[], Awaitable[T]]) -> T:
     return with_hopyard(lambda hopyard: work())
-
-
-def _user(value: str | None) -> str:
-    return value or getpass.getuser()
-
-
-user_option = click.option("--user", "-u", help="Whom it is for; the name of the account unless given.")
 
 
 whose_option = click.option("--user", "-u", help="Whose requests; everybody's unless given.")
@@ -53,7 +46,7 @@ def remind(
     from hopyard_ai import manager
 
     made = _do(
-        lambda: manager.create(" ".join(text), person=_user(user), title=title, zone=zone, after=after)
+        lambda: manager.create(" ".join(text), person=account(user), title=title, zone=zone, after=after)
     )
     emit(made, as_json, _render_reminder)
 
@@ -65,64 +58,6 @@ def _render_reminder(made: Reminder) -> None:
     say(f"  what  {made.request.instruction}")
     for n, at in enumerate(made.request.next_times):
         say(f"  {'next' if n == 0 else '    '}  {at:%a %Y-%m-%d %H:%M:%S %Z} ({at:%z})")
-
-
-@click.command("preview")
-@click.argument("text", nargs=-1)
-@user_option
-@click.option(
-    "--now", metavar="ISO", help="When it is said, such as 2027-02-09T14:20:00+01:00; now unless given."
-)
-@click.option("--zone", help="IANA time zone; the person's unless given.")
-@click.option(
-    "--batch", is_flag=True, help='Read a JSON object {"text", "now", "zone"} a line, answer a line each.'
-)
-@json_option
-@click.pass_context
-def preview(
-    context: click.Context,
-    text: tuple[str, ...],
-    user: str | None,
-    now: str | None,
-    zone: str | None,
-    batch: bool,
-    as_json: bool,
-) -> None:
-    """Show what a sentence would become; store nothing. The exit status is 1 where it is refused."""
-    from datetime import UTC, datetime
-
-    from hopyard_ai import previewing
-
-    if batch:
-        for line in previewing.previews(sys.stdin):
-            click.echo(line)
-        return
-    try:
-        moment = previewing.moment(now) if now else datetime.now(UTC)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--now") from error
-    found = previewing.preview(" ".join(text), moment, zone or _zone(_user(user)))
-    refused = found.get("refused")
-    if as_json or refused is None:
-        emit(found, as_json, _render_preview)
-    else:
-        click.echo(refused, err=True)
-    context.exit(1 if refused is not None else 0)
-
-
-def _zone(user: str) -> str:
-    settings = load_settings()
-    known = settings.people.get(user)
-    return (known.zone if known is not None else None) or settings.time_zone
-
-
-def _render_preview(found: dict[str, Any]) -> None:
-    say(f"{found['kind']}: {found['instruction'] or '(nothing is left to do)'}")
-    say(f"  when  {found['when']}")
-    for n, at in enumerate(found["next"]):
-        say(f"  {'next' if n == 0 else '    '}  {at}")
-    if found["last"] and len(found["next"]) > 1:
-        say(f"  last  {found['last']}")
 
 
 @click.command("list")
@@ -268,7 +203,7 @@ def answer(id: str, text: tuple[str, ...], user: str | None, as_json: bool) -> N
     """Answer a question that was asked about a request; ID is the request's or the run's."""
     from hopyard_ai import manager
 
-    _tell_answered(_do(lambda: manager.answer(id, " ".join(text), person=_user(user))), as_json)
+    _tell_answered(_do(lambda: manager.answer(id, " ".join(text), person=account(user))), as_json)
 
 
 @click.command("approve")
@@ -280,7 +215,7 @@ def approve(id: str | None, deny: bool, user: str | None, as_json: bool) -> None
     """Agree to one tool call that waits; ID is in the message that asked. Without it, to the only one."""
     from hopyard_ai import approving
 
-    _tell_answered(_do(lambda: approving.approve(id, person=_user(user), yes=not deny)), as_json)
+    _tell_answered(_do(lambda: approving.approve(id, person=account(user), yes=not deny)), as_json)
 
 
 @click.command("approvals")

@@ -7,7 +7,7 @@ import secrets
 from datetime import datetime
 
 from hopyard import Job, RetryPolicy, Tool, task
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 
 _RETRY = RetryPolicy(max_retries=1, backoff=10)
 
@@ -31,6 +31,15 @@ class HealthReport(BaseModel):
     checks: list[Check]
     checked_at: datetime
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def summary(self) -> str:
+        """The report in a sentence."""
+        wrong = [f"{one.plugin}.{one.name} ({one.detail})" for one in self.checks if not one.ok]
+        if not wrong:
+            return f"All {len(self.checks)} health checks are in order."
+        return f"{len(wrong)} of {len(self.checks)} health checks fail: {', '.join(wrong)}."
+
 
 class Disk(BaseModel):
     """One file system, sizes in bytes."""
@@ -40,6 +49,15 @@ class Disk(BaseModel):
     used: int
     free: int
     percent: float
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def summary(self) -> str:
+        """The disk in a sentence."""
+        return (
+            f"The disk {self.path} is {self.percent:g} % full: {_gigabytes(self.used)} GB used, "
+            f"{_gigabytes(self.free)} GB free."
+        )
 
 
 class ResourceUsage(BaseModel):
@@ -58,6 +76,20 @@ class ResourceUsage(BaseModel):
     queues: dict[str, int]
     """Live jobs by queue."""
     warnings: list[str]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def summary(self) -> str:
+        """The machine in a sentence or two."""
+        disks = "".join(f", the disk {disk.path} is {disk.percent:g} % full" for disk in self.disks)
+        return (
+            f"CPU is at {self.cpu_percent:g} %, memory at {self.memory_percent:g} % "
+            f"({_gigabytes(self.memory_used)} of {_gigabytes(self.memory_total)} GB){disks}."
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f}"
 
 
 def new_reference() -> str:

@@ -1,4 +1,4 @@
-"""The demo's own plugin: a hopfile beside the settings, with one tool that asks an unreliable service."""
+"""The demo's own plugin: a hopfile beside the settings, with a tool that fails at first and one that asks."""
 
 import os
 import secrets
@@ -7,7 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hopyard import Hopyard, Plugin, PluginSettings, RetryPolicy, Task, hookimpl, task
+from hopyard import Hopyard, Plugin, PluginSettings, RetryPolicy, Task, Tool, hookimpl, task
+
+READS = Tool(read_only=True)
+ASKS = Tool(approval=True, idempotent=True)
 
 
 class Rate(BaseModel):
@@ -16,16 +19,24 @@ class Rate(BaseModel):
     currency: str
     dollars: float
     reference: str
+    summary: str
 
 
-@task("site.exchange_rate", queue="maintenance", retry=RetryPolicy(max_retries=4, backoff=1), tool=True)
+@task("site.exchange_rate", queue="maintenance", retry=RetryPolicy(max_retries=4, backoff=1), tool=READS)
 async def exchange_rate(currency: str) -> Rate:
     """Look up the exchange rate of a currency, for example EUR, GBP or NOK."""
     address = os.environ["HOPYARD_INTERNAL_DEMO"]
     answer = await Hopyard.current().egress.request("GET", f"{address}/rates/{currency}")
-    return Rate(
-        currency=currency, dollars=answer.json()["dollars"], reference="X-" + secrets.token_hex(3).upper()
-    )
+    dollars = answer.json()["dollars"]
+    summary = f"1 {currency} costs {dollars} US dollars."
+    reference = "X-" + secrets.token_hex(3).upper()
+    return Rate(currency=currency, dollars=dollars, reference=reference, summary=summary)
+
+
+@task("site.open_gate", queue="maintenance", tool=ASKS)
+async def open_gate(who: str) -> str:
+    """Open the gate for somebody."""
+    return f"The gate is open for {who}."
 
 
 class Site(Plugin[PluginSettings]):
@@ -33,4 +44,4 @@ class Site(Plugin[PluginSettings]):
 
     @hookimpl
     def register_tasks(self) -> Iterable[Task[..., Any]]:
-        return [exchange_rate]
+        return [exchange_rate, open_gate]

@@ -14,7 +14,8 @@ _RATES = {"EUR": 1.09, "GBP": 1.27, "NOK": 0.094}
 class Listener:
     """A real HTTP server on loopback."""
 
-    def __init__(self, on_message: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], on_message: Callable[[dict[str, Any]], None]) -> None:
+        self.tell = tell
         self.messages: list[dict[str, Any]] = []
         self.refused = 0
         self._on_message = on_message

@@ -1,8 +1,9 @@
-"""Playing the demo: a stack of its own in an empty directory, five requests, and what comes of them."""
+"""Playing the demo: a stack of its own in an empty directory, six requests, and what comes of them."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,12 +19,14 @@ from zoneinfo import ZoneInfo
 
 from hopyard.app import Hopyard
 from hopyard.cli.demo.listener import Listener
-from hopyard.errors import HopyardError, MigrationMissing
+from hopyard.errors import HopyardError, JobFailed, LedgerError
 from hopyard.ledger import readers
 from hopyard.supervise import die_with_parent
 
 _DEADLINE: Final = 150.0
 _START_SECONDS: Final = 60.0
+_REFUSED: Final = "on 31 February at 9 call Bob"
+_WORKERS: Final = "SELECT count(*) AS n FROM worker WHERE stopped IS NULL"
 _ZONES: Final = {"alice": "Europe/Berlin", "bob": "America/New_York"}
 
 _SETTINGS: Final = """\
@@ -42,6 +45,9 @@ allow = ["127.0.0.1"]   # where the demo's people and services live
 
 [log]
 format = "text"
+
+[plugins.ai.settings]
+least_interval = 1   # seconds: a demo is short
 """
 
 Tell = Callable[[str], None]
@@ -54,7 +60,7 @@ def play(*, keep: bool, tell: Tell) -> dict[str, Any]:
     """
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="hopyard-demo-"))
-    listener = Listener(lambda message: tell(_received(message)))
+    listener = Listener(tell, lambda message: tell(_received(message)))
     # The demo is its own installation: only the choice of the model comes from outside.
     for name in [name for name in os.environ if name.startswith("HOPYARD_")]:
         if not name.startswith(("HOPYARD_AI__", "HOPYARD_INTERNAL_")):
@@ -93,19 +99,11 @@ class _Stack:
 
     def __init__(self, config: Path, folder: Path) -> None:
         self._log = folder / "up.log"
+        self._command = [sys.executable, "-P", "-m", "hopyard.cli"]
+        self._command += ["--config", str(config), "--data", str(folder / "data")]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "hopyard.cli",
-                    "--config",
-                    str(config),
-                    "--data",
-                    str(folder / "data"),
-                    "up",
-                ],
+                [*self._command, "up"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -117,6 +115,16 @@ class _Stack:
         """Raise `HopyardError` with what the stack said last if it has ended."""
         if self._process.poll() is not None:
             raise HopyardError(f"the stack did not stay up:\n{self._log.read_text()[-2000:]}")
+
+    async def command(self, *arguments: str) -> str:
+        """Run a command of the demo's installation; return the first line of what it says."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise HopyardError(f"hopyard {' '.join(arguments)}: {said.decode()[-1000:]}")
+        return said.decode().partition("\n")[0]
 
     def stop(self) -> None:
         """Stop it, and wait until all its processes are gone."""
@@ -134,13 +142,39 @@ async def _requests(hopyard: Hopyard, listener: Listener, stack: _Stack, tell: T
     asked: dict[str, str] = {}
     try:
         for what, (person, text) in _texts().items():
-            handle = await hopyard.task("ai.create_ai_reminder").submit(text=text, person=person)
-            made = await hopyard.handle(handle.id).result(timeout=30)
+            made = await _ask(hopyard, person, text)
             asked[what] = made["request"]["id"]
             tell(f"  {person}: “{text}”\n      {made['sentence']}")
-        return await _watch(hopyard, listener, stack, asked)
+        refused = await _refusal(hopyard)
+        tell(f"  alice: “{_REFUSED}”\n      Refused: {refused}")
+        report = await _watch(hopyard, listener, stack, asked)
+        return report | {"refused": refused}
     finally:
         await hopyard.close()
+
+
+async def _ask(hopyard: Hopyard, person: str, text: str) -> Any:
+    handle = await hopyard.task("ai.create_ai_reminder").submit(text=text, person=person)
+    return await hopyard.handle(handle.id).result(timeout=30)
+
+
+async def _refusal(hopyard: Hopyard) -> str:
+    """Ask for something without a time; return why it was refused."""
+    try:
+        made = await _ask(hopyard, "alice", _REFUSED)
+    except JobFailed as error:
+        return str(error).partition(": ")[2] or str(error)
+    raise HopyardError(f"“{_REFUSED}” should have been refused, and became: {made['sentence']}")
+
+
+async def _approve(stack: _Stack, listener: Listener, answered: set[str]) -> None:
+    """Answer each message that asks for an approval with the command that it names, as its person would."""
+    for message in list(listener.messages):
+        for approval in message["data"].get("approvals", ()):
+            if approval not in answered:
+                answered.add(approval)
+                said = await stack.command("ai", "approve", approval, "--user", message["person"])
+                listener.tell(f"\n← {message['person']} answers: hopyard ai approve {approval}\n    {said}")
 
 
 def _texts() -> dict[str, tuple[str, str]]:
@@ -149,6 +183,7 @@ def _texts() -> dict[str, tuple[str, str]]:
     return {
         "one-off": ("alice", "in 3 seconds remind me to call Bob about the invoice"),
         "recurring": ("alice", "every 5 seconds tell me the disk usage"),
+        "approved": ("bob", "in 4 seconds run site.open_gate for visitors"),
         "two tools": (
             "bob",
             "in 4 seconds check the system health and measure the resource usage of this machine",
@@ -162,14 +197,12 @@ async def _until_up(hopyard: Hopyard, stack: _Stack) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         stack.check()
-        try:
-            await hopyard.check_migrations()
-        except MigrationMissing:
-            await asyncio.sleep(0.1)
-            continue
-        rows = await hopyard.client().database.fetch("SELECT count(*) AS n FROM worker WHERE stopped IS NULL")
-        if rows[0]["n"] >= 3:
-            return
+        # Workers come once all tables are there; looked at before, a plugin without its tables is withdrawn.
+        with contextlib.suppress(LedgerError):
+            rows = await hopyard.client().database.fetch(_WORKERS)
+            if rows[0]["n"] >= 3:
+                await hopyard.check_migrations()
+                return
         await asyncio.sleep(0.1)
     raise HopyardError(f"the stack was not up within {_START_SECONDS:g} s")
 
@@ -178,8 +211,10 @@ async def _watch(
     hopyard: Hopyard, listener: Listener, stack: _Stack, asked: dict[str, str]
 ) -> dict[str, Any]:
     deadline = time.monotonic() + _DEADLINE
+    answered: set[str] = set()
     while True:
         stack.check()
+        await _approve(stack, listener, answered)
         jobs = await readers.jobs(hopyard.client().database, limit=500)
         missing = _missing(asked, jobs, listener)
         if not missing or time.monotonic() > deadline:
@@ -216,6 +251,10 @@ def _missing(asked: dict[str, str], jobs: list[dict[str, Any]], listener: Listen
         and any(r["postponed"] for r in done["postponed"]),
         "a tool failed and was retried": bool(done["retried"])
         and any(job["task"] == "site.exchange_rate" and job["attempt"] > 1 for job in jobs),
+        "a call was approved, then made": any(
+            job["task"] == "site.open_gate" and job["state"] == "succeeded" for job in jobs
+        )
+        and bool(done["approved"]),
         "every answer contains what the tools returned": all(
             _quotes(r) for found in done.values() for r in found
         ),
@@ -232,7 +271,8 @@ def _quotes(run: dict[str, Any]) -> bool:
     """Say whether an answer has the fresh reference of each tool result."""
     import json
 
-    references = [json.loads(call["result"]).get("reference", "") for call in run["calls"] if call["ok"]]
+    results = [json.loads(call["result"]) for call in run["calls"] if call["ok"]]
+    references = [result.get("reference", "") for result in results if isinstance(result, dict)]
     return all(reference in run["answer"] for reference in references)
 
 

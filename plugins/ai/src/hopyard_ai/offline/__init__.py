@@ -1,4 +1,4 @@
-"""The offline model `local:extractive`: tools chosen and called by words alone."""
+"""The offline model `local:extractive`: calls tools that a request plainly means, else says so."""
 
 from __future__ import annotations
 

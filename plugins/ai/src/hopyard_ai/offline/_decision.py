@@ -9,8 +9,7 @@ from typing import Any
 
 from hopyard.errors import ScheduleError
 
-from hopyard_ai.offline._clauses import asked
-from hopyard_ai.offline._words import words_of
+from hopyard_ai.offline._request import asked, words_of
 from hopyard_ai.when import not_before
 
 _QUIET = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\s*(?:-|–|to|until)\s*([01]?[0-9]|2[0-4]):([0-5][0-9])")
@@ -31,11 +30,10 @@ def decide(prompt: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decision(prompt: str) -> dict[str, Any]:
     request = asked(prompt)
-    written = _request(prompt)
-    if not any(word.kind != "mark" for word in words_of(written)) and not request.answers:
+    if not any(word.kind != "mark" for word in words_of(request.request)):
         return {"action": "ask", "question": "What should be done?", "reason": "the request is empty"}
     try:
-        held = not_before(written, request.now, request.zone)
+        held = not_before(request.request, request.now, request.zone)
     except ScheduleError as error:
         question = "Not before when should this be done?"
         return {"action": "ask", "question": question, "reason": f"a time in the request is unclear: {error}"}
@@ -49,14 +47,8 @@ def _decision(prompt: str) -> dict[str, Any]:
     return {"action": "act", "reason": "the request is due"}
 
 
-def _request(prompt: str) -> str:
-    """The request with its clauses about waiting, which `asked` leaves out."""
-    match = re.search(r"^Request: *", prompt, re.MULTILINE)
-    return prompt[match.end() :] if match is not None else prompt
-
-
 def quiet_until(quiet_hours: str | None, now: datetime) -> datetime | None:
-    """When the quiet hours (`22:00-07:00`, local) that hold at `now` end; None if none do."""
+    """Return when the quiet hours (`22:00-07:00`, local) that hold at `now` end; None if none do."""
     match = _QUIET.search(quiet_hours or "")
     if match is None:
         return None
