@@ -245,3 +245,17 @@ def test_a_retry_after_is_at_most_a_day_and_none_where_it_is_no_time(
 def test_no_retry_after_is_too_much(value: Any) -> None:
     seconds = seconds_to_wait(value)
     assert seconds is None or 0 <= seconds <= 86400
+
+
+def test_a_tool_says_what_it_does() -> None:
+    from hopyard import Tool
+    from hopyard.errors import SpecError
+
+    assert Tool().effect == "changes something"
+    assert Tool(read_only=True).effect == "only reads"
+    assert Tool(destructive=True).effect == "may destroy something"
+    assert Tool(idempotent=True).effect == "changes something, no more when it is repeated"
+    with pytest.raises(SpecError, match="tool: destructive"):
+        Tool(read_only=True, destructive=True)
+    with pytest.raises(SpecError, match="tool: read_only"):
+        Tool(read_only="yes")  # type: ignore[arg-type]

@@ -304,3 +304,20 @@ def test_approvals_are_listed_and_the_answer_echoes_the_call() -> None:
     assert 'Agreed to site.pay({"amount": 1})' in said
     assert "1 more of its calls" in said
     assert sql("SELECT count(*) FROM job_live WHERE task = 'ai.act'") == [(0,)]
+
+
+def test_tasks_shows_what_tools_do(folder: Path) -> None:
+    (folder / "hopyard.toml").write_text(CONFIG.replace('allow = ["ai"]', 'allow = ["ai", "maintenance"]'))
+    assert run("db", "upgrade").exit_code == 0
+    rows = {row["name"]: row for row in json.loads(run("tasks", "--json").stdout)}
+    health = rows["maintenance.system_health_check"]
+    assert health["tool"] is True
+    assert health["annotations"] == {
+        "read_only": True,
+        "destructive": False,
+        "idempotent": False,
+        "approval": False,
+        "effect": "only reads",
+    }
+    assert rows["ai.act"]["annotations"] is None
+    assert "only reads" in run("tasks").stdout

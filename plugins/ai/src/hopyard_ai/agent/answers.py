@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,35 +23,23 @@ def clean(text: str) -> str:
     return text if text.isascii() and "\0" not in text else text.translate(_HALVES)
 
 
-def clean_json(value: Any) -> Any:
-    """Return JSON-like data with clean texts and names."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {
-            clean(name) if isinstance(name, str) else name: clean_json(one) for name, one in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [clean_json(one) for one in value]
-    return value
-
-
 def encoded(value: Any) -> str:
     """Return a result as JSON text, secrets masked and texts clean. Raises `TypeError`, `ValueError`.
 
     The texts are masked before they are encoded: masked afterwards it might be no JSON any more.
     """
     plain = json.loads(json.dumps(value, default=str))
-    return json.dumps(clean_json(_masked(plain)), ensure_ascii=False)
+    return json.dumps(_each(plain, lambda text: clean(redact(text))), ensure_ascii=False)
 
 
-def _masked(value: Any) -> Any:
+def _each(value: Any, change: Callable[[str], str]) -> Any:
+    """Return JSON-like data with all its texts and names changed."""
     if isinstance(value, str):
-        return redact(value)
+        return change(value)
     if isinstance(value, dict):
-        return {redact(name): _masked(one) for name, one in value.items()}
+        return {change(name): _each(one, change) for name, one in value.items()}
     if isinstance(value, list):
-        return [_masked(one) for one in value]
+        return [_each(one, change) for one in value]
     return value
 
 
@@ -86,7 +74,7 @@ def made_fit(answer: Any, messages: Sequence[Any], key: str = "") -> Any:
 def _call(part: Any, key: str, cut: bool) -> Any:
     try:
         written = part.args if isinstance(part.args, str) else json.dumps(part.args or {})
-        args = clean_json(json.loads(_without(written or "{}", key), strict=False))
+        args = _each(json.loads(written or "{}", strict=False), lambda text: clean(_without(text, key)))
     except (ValueError, TypeError, RecursionError):
         args = None
     if not isinstance(args, dict):
