@@ -245,6 +245,40 @@ async def test_another_job_that_takes_a_failed_run_up_repeats_no_call(
     assert [call["name"] for call in run.calls] == ["site.pay"]
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3, 4, 5])
+async def test_a_worker_that_dies_at_any_saved_step_pays_once_and_tells_once(
+    floor: Any, script: Any, done: list[str], monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    from hopyard.ledger.crashes import take_back
+    from hopyard_ai.acting import _Attempt
+
+    real, saves = _Attempt._save, 0
+
+    async def save(self: _Attempt, messages: str) -> None:
+        nonlocal saves
+        saves += 1
+        await real(self, messages)
+        if saves == nth:
+            raise script.CRASH
+
+    async def run(job: str) -> None:
+        try:
+            await floor.run(job)
+        except script.CRASH:
+            async with floor.database.transaction() as tx:
+                await take_back(tx, floor.database.dialect, floor._worker, "floor")
+            await floor.run(job)
+
+    monkeypatch.setattr(_Attempt, "_save", save)
+    request = await create()
+    script.then(script.ACT, *(script.calls(one) for one in (pay(1), pay(2), door("north"))), "All done.")
+    await run(await floor.fire(request.id, DUE))
+    await run((await approve(None)).job)
+    assert sorted(done) == ["open north", "pay 1", "pay 2"]
+    assert [one["data"]["state"] for one in await floor.told()] == ["done", "approval"]
+    assert (await only_run(request)).answer == "All done."
+
+
 async def test_what_was_done_is_recorded_while_the_job_is_tried_again(floor: Any, script: Any) -> None:
     def away(messages: Any) -> str:
         raise TransientError("the model is away")
