@@ -163,7 +163,7 @@ async def _refusal(hopyard: Hopyard) -> str:
     try:
         made = await _ask(hopyard, "alice", _REFUSED)
     except JobFailed as error:
-        return str(error).partition(": ")[2] or str(error)
+        return str(error).partition(f"{error.kind}: ")[2] or str(error)
     raise HopyardError(f"“{_REFUSED}” should have been refused, and became: {made['sentence']}")
 
 
