@@ -74,11 +74,11 @@ async def test_a_job_behind_others_says_how_many_and_how_old(ledger: Any) -> Non
     assert "0 wait before it" in await reasons(ledger, urgent)
 
 
-async def test_a_job_that_nobody_rang_for_says_so(ledger: Any) -> None:
+async def test_a_job_whose_message_was_not_sent_says_so(ledger: Any) -> None:
     await ledger.worker(queue="a", plugins={"site": "1"})
     id_ = await ledger.job(queue="a")
     told = await reasons(ledger, id_)
-    assert "nobody has rung for it yet" in told
+    assert "its message was not sent yet" in told
     assert "no worker leads the reconciling" in told
     await leader.lead(ledger.database, "reconcile", "somebody", 60)
     assert "leads" not in await reasons(ledger, id_)

@@ -24,7 +24,7 @@ async def test_live_and_history_are_one_list_newest_first(ledger: Any) -> None:
     second = await ended(ledger, State.SUCCEEDED, worker)
     found = await readers.jobs(ledger.database)
     assert {job["id"] for job in found} == {first, second}
-    assert [job["id"] for job in found] == sorted((first, second), reverse=True)
+    assert [job["id"] for job in found] == [second, first]
     assert {job["id"]: job["state"] for job in found} == {first: "queued", second: "succeeded"}
 
 
