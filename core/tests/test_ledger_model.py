@@ -384,7 +384,7 @@ class Machine(RuleBasedStateMachine):
         """The broker has got messages of jobs, which may have been handed back since."""
         entries = [self.stored[id_] for id_ in self.ids(picks) if id_ in self.stored]
         self.run(self.database.drop_sent(entries))
-        self.model.drop_sent([id_ for id_, _ in entries])
+        self.model.heard([id_ for id_, _ in entries])
 
     def pause(self, picks: list[int]) -> None:
         queue = QUEUES[picks[0] % 2]
