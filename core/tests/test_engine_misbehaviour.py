@@ -351,3 +351,24 @@ async def test_a_coroutine_that_blocks_the_loop_beyond_its_limit_ends_the_proces
     row = await lab.row(neighbour)
     assert (row["state"], row["attempt"], row["crashes"]) == (State.QUEUED, 0, 0)
     gate.open()
+
+
+async def test_a_log_handler_that_raises_leaves_no_job_running(lab: Lab, worker: Worker) -> None:
+    import logging
+
+    class Raises(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise SystemExit(6)
+
+    handler = Raises(level=logging.ERROR)
+
+    async def leaves_it(job: Any) -> None:
+        logging.getLogger("hopyard.engine").addHandler(handler)
+        raise ValueError("as planned")
+
+    lab.calls["bad"], lab.calls["good"] = leaves_it, fine
+    try:
+        await lab.ends(await lab.submit("site.call", name="bad"), DEAD)
+        await lab.ends(await lab.submit("site.call", name="good"))
+    finally:
+        logging.getLogger("hopyard.engine").removeHandler(handler)

@@ -78,10 +78,16 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     while True:
         try:
             loop.run_forever()
+            _say("a task stopped the event loop: it goes on")
         except (SystemExit, KeyboardInterrupt) as error:
-            log.error("a task tried to end the process: %r", error)
-        else:
-            log.error("a task stopped the event loop: it goes on")
+            _say(f"a task tried to end the process: {type(error).__name__}")
+
+
+def _say(what: str) -> None:
+    try:
+        log.error("%s", what)
+    except BaseException:  # noqa: BLE001 - a log handler that a task has left here must not end the loop
+        os.write(2, f"{what}; the log cannot be written\n".encode())
 
 
 def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

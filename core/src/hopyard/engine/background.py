@@ -67,9 +67,10 @@ class Background:
 
 def end_process(why: str, error: BaseException | None = None) -> None:
     """Have the worker end, which lost a part that it cannot be without; its supervisor starts another."""
-    log.critical("%s; the worker ends", why, exc_info=error)
     worker_state.should_terminate = 1
-    # Celery's thread may hang in the broker's connection: what cannot end is ended.
+    # Celery's thread may hang in the broker's connection: what cannot end is ended. First of all: a task may
+    # have left a log handler that raises.
     timer = threading.Timer(_HANGING_SECONDS, os._exit, (1,))
     timer.daemon = True
     timer.start()
+    log.critical("%s; the worker ends", why, exc_info=error)

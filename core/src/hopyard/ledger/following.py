@@ -164,6 +164,18 @@ async def given_up(tx: Connection, database: Database, ids: Sequence[str]) -> se
     return {str(row["id"]) for row in rows}
 
 
+async def without_live(tx: Connection, database: Database, jobs: Sequence[NewJob]) -> list[NewJob]:
+    """Return the jobs whose ids no live job has: a signature may carry the id of somebody else's job."""
+    if not jobs:
+        return []
+    rows = await tx.fetch(
+        f"SELECT id FROM job_live WHERE id {database.dialect.ids('$1')}",
+        database.list([job.id for job in jobs]),
+    )
+    live = {str(row["id"]) for row in rows}
+    return [job for job in jobs if job.id not in live]
+
+
 async def give_up(tx: Connection, d: Dialect, jobs: Sequence[NewJob]) -> None:
     """Store jobs that will not run as cancelled, with their `reason`, so that nobody waits for them."""
     places = ", ".join(f"${n}" for n in range(1, len(NewJob._fields) + 1))

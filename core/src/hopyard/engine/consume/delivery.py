@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from hopyard.broker.envelope import EMBED
+from hopyard.checks import MAX_BYTES
 from hopyard.engine.consume.encoding import Unreadable, body_text
 from hopyard.ledger.values import MARK, is_job_id, job_id
 
@@ -144,9 +145,12 @@ def _foreign(headers: dict[str, Any], part: _Part) -> Foreign:
         raise Unfit("its arguments are no list and object")
     original = headers["id"]
     kept = {name: value for name, value in headers.items() if name not in _NOT_KEPT}
+    written = _json(kept | {"id": job_id(original)})
+    if len(written) > MAX_BYTES:
+        raise Unfit(f"its headers have more than {MAX_BYTES:,} bytes")
     return Foreign(
         text,
-        _json(kept | {"id": job_id(original)}),
+        written,
         _time(headers, "eta"),
         _time(headers, "expires"),
         _reference(headers, "parent_id"),

@@ -9,6 +9,10 @@ from typing import Any, Final
 from hopyard.broker.packing import unpack
 from hopyard.tasks.payload import MAX_BYTES
 
+#: Encodings that decode in linear time; JSON comes in these.
+_ENCODINGS: Final = frozenset(
+    {"utf-8", "utf8", "us-ascii", "ascii", "latin-1", "latin1", "iso-8859-1", "binary"}
+)
 _JSON: Final = frozenset({"application/json", "json"})
 
 
@@ -55,9 +59,14 @@ def _unpacked(raw: bytes, compression: Any) -> bytes:
 
 
 def _decoded(raw: bytes, encoding: Any) -> str:
+    name = "utf-8" if encoding is None else encoding
+    if not isinstance(name, str) or name.lower() not in _ENCODINGS:
+        raise Unreadable(f"its encoding is {str(name)[:80]!r}, expected utf-8")
+    if len(raw) > MAX_BYTES:
+        raise _too_large()
     try:
-        return raw.decode(encoding if isinstance(encoding, str) and encoding != "binary" else "utf-8")
-    except (LookupError, UnicodeError, ValueError) as error:
+        return raw.decode("utf-8" if name == "binary" else name)
+    except UnicodeError as error:
         raise Unreadable(f"its body is no text: {error}"[:300]) from None
 
 

@@ -83,7 +83,8 @@ class FollowUps:
             for job in await following.take(tx, self._database, ids):
                 await expansion.add(job)
             await following.open_groups(tx, self._database.dialect, expansion.sizes, expansion.shapes)
-            await following.give_up(tx, self._database.dialect, expansion.given_up)
+            given_up = await following.without_live(tx, self._database, expansion.given_up)
+            await following.give_up(tx, self._database.dialect, given_up)
             await set_aside.add(tx, self._database.dialect.now, expansion.set_aside)
             jobs = signals.before_publish(await self._with_free_ids(tx, expansion.jobs))
             new = await tx.insert_jobs(jobs) if jobs else set()

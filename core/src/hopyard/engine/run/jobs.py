@@ -80,8 +80,10 @@ class Jobs:
             log.warning("job %s was taken from this worker: %s", running.claim.id, error)
             self._look_again(running.claim.id)
         except BaseException as error:
+            outcome = failed_here(
+                running.claim, error
+            )  # first: a task may have left a log handler that raises
             log.exception("job %s: the engine failed", running.claim.id)
-            outcome = failed_here(running.claim, error)
         finally:
             self._end(running, outcome)
 
