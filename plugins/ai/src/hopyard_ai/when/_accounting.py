@@ -180,7 +180,7 @@ def _plural(word: str) -> bool:
 
 _FURTHER = words("march may half time")
 _JOINING = words("and or to - – & / plus")
-_WHOLE = words("all whole entire same any")
+_WHOLE = words("all whole entire same any some")
 
 
 def _explained(tokens: Tokens, index: int, taken: set[int]) -> bool:
