@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from hopyard.engine.duties import Duty
 from hopyard.errors import BrokerError, HopyardError
-from hopyard.ledger import leader, retention, waiting, workers
+from hopyard.ledger import leader, retention, set_aside, waiting, workers
 from hopyard.ledger.values import new_id, utcnow
 
 if TYPE_CHECKING:
@@ -208,4 +208,5 @@ class Reconciler:
         gone = await retention.prune(
             self._database, progress_days=days.progress_days, results_days=days.results_days
         )
-        return max(gone.values()) >= retention.BATCH
+        forgotten = await set_aside.prune(self._database, days.results_days, retention.BATCH)
+        return max(forgotten, *gone.values()) >= retention.BATCH

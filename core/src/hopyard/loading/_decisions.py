@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,15 +14,15 @@ from hopyard.specs import Effect, Queue, Reconciled, Verdict
 logger = logging.getLogger("hopyard.loading")
 
 
-class Decisions:
+class Decisions(ABC):
     """What plugins decide. An error, a wrong answer or none in time counts as no answer and is logged."""
 
     callers: Callers
 
     @property
+    @abstractmethod
     def queues(self) -> Mapping[str, Queue]:
         """Effective queues by name."""
-        raise NotImplementedError
 
     def decide(self, hook: str, **arguments: Any) -> Any:
         """The first answer that is not None; an error counts as no opinion and is logged."""

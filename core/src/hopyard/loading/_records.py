@@ -26,8 +26,6 @@ class PluginState(StrEnum):
     """Its settings are wrong."""
     QUARANTINED = "quarantined"
     """It broke its contract."""
-    DRAINING = "draining"
-    """It finishes what it has and takes nothing new."""
 
 
 FAILED = frozenset(

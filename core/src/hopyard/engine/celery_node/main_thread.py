@@ -43,8 +43,3 @@ class MainThread:
                 call()
             except Exception:
                 log.exception("a call into the broker's thread failed")
-
-    def close(self) -> None:
-        """Close the pipe."""
-        os.close(self._read)
-        os.close(self._write)

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from celery.exceptions import InvalidTaskError
-
 
 def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., None]:
     """Return what handles the messages of one task."""
     engine = consumer.controller.hopyard_engine
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **extra: Any) -> None:
-        try:
-            engine.receive(message)
-        except ValueError as error:  # Celery logs it and throws the message away
-            raise InvalidTaskError(str(error)) from error
+        engine.receive(message)
 
     return handle
