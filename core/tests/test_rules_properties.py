@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from dateutil.rrule import rrulestr
 from hopyard.errors import ScheduleError
-from hopyard.rules import between, next_after
+from hopyard.rules import between, last, next_after
 from hopyard.specs import Rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,6 +161,107 @@ def test_rrule_found_near_is_rrule_counted_from_its_start(
         if truth is None:
             break
         after = truth
+
+
+def numbers(*values: int) -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(values), min_size=1, max_size=4).map(
+        lambda chosen: ",".join(map(str, chosen))
+    )
+
+
+BY = {
+    "BYSECOND": numbers(0, 1, 2, 7, 30, 59),
+    "BYMINUTE": numbers(0, 1, 2, 7, 30, 59),
+    "BYHOUR": numbers(0, 1, 2, 3, 12, 23),
+    "BYDAY": st.sampled_from(["MO", "SU,SA", "MO,TU,WE,TH,FR"]),
+    "BYMONTH": numbers(1, 2, 6, 12),
+    "BYMONTHDAY": numbers(-1, 1, 2, 15, 28),
+    "BYYEARDAY": numbers(-1, 1, 100, 366),
+    "BYWEEKNO": numbers(1, 20, 52),
+    "BYSETPOS": numbers(-2, -1, 1, 2, 3),
+}
+frequencies = st.sampled_from(["DAILY", "HOURLY", "MINUTELY", "SECONDLY"])
+intervals = st.sampled_from([1, 1, 2, 3, 7, 25, 60, 1441])
+
+
+@st.composite
+def within_a_day(draw: st.DrawFn) -> dict[str, str]:
+    """A rule whose periods are days or shorter, with any parts, most of which allow little or nothing."""
+    frequency = draw(frequencies)
+    chosen = draw(st.lists(st.sampled_from([*BY]), unique=True, max_size=4))
+    if frequency == "SECONDLY" and "BYMINUTE" not in chosen:  # for the one who counts
+        chosen.append("BYMINUTE")
+    return {"FREQ": frequency, "INTERVAL": str(draw(intervals)), **{name: draw(BY[name]) for name in chosen}}
+
+
+@settings(max_examples=25, deadline=None)
+@given(within_a_day(), anchors, st.integers(0, 86400))
+def test_periods_of_a_day_or_less_are_as_defined(
+    parts: dict[str, str], anchor: datetime, passed: int
+) -> None:
+    """What is looked up is what the definition says, for two days; what never comes true is refused."""
+    low = anchor + timedelta(seconds=passed)
+    until = low + timedelta(days=2)
+    truth = [due.replace(tzinfo=UTC) for due in defined(parts, anchor, until) if due > low]
+    text = ";".join("=".join(part) for part in parts.items())
+    try:
+        rule = Rule(rrule=text, anchor=anchor.replace(tzinfo=UTC))
+    except ScheduleError:
+        assert truth == []
+        return
+    assert between(rule, low.replace(tzinfo=UTC), until.replace(tzinfo=UTC), 50) == truth[:50]
+
+
+def defined(parts: dict[str, str], anchor: datetime, until: datetime) -> list[datetime]:
+    """All times of all days that the parts allow; of those, whole intervals; of each, the positions."""
+    size = {"DAILY": 86400, "HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}[parts["FREQ"]]
+    times = {
+        "BYHOUR": str(anchor.hour) if size > 3600 else ",".join(map(str, range(24))),
+        "BYMINUTE": str(anchor.minute) if size > 60 else ",".join(map(str, range(60))),
+        "BYSECOND": str(anchor.second) if size > 1 else ",".join(map(str, range(60))),
+    }
+    times |= {name: value for name, value in parts.items() if name in BY and name != "BYSETPOS"}
+    text = ";".join("=".join(part) for part in [("FREQ", "DAILY"), *times.items()])
+    midnight = anchor.replace(hour=0, minute=0, second=0)
+    begun = (anchor - midnight).seconds // size
+    periods: dict[int, list[datetime]] = {}
+    for wall in rrulestr(f"{text};UNTIL={until:%Y%m%dT%H%M%S}", dtstart=midnight):
+        number = int((wall - midnight).total_seconds()) // size - begun
+        if number % int(parts["INTERVAL"]) == 0:
+            periods.setdefault(number, []).append(wall)
+    found = []
+    for walls in periods.values():
+        places = [int(place) for place in parts.get("BYSETPOS", "").split(",") if place]
+        right = {place - 1 if place > 0 else len(walls) + place for place in places}
+        found += [wall for n, wall in enumerate(walls) if not places or n in right]
+    return [wall for wall in found if wall >= anchor]
+
+
+@pytest.mark.timeout(60)  # each of them took from half a minute to many hours
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FREQ=SECONDLY;BYSETPOS=2",
+        "FREQ=MINUTELY;BYSECOND=1,2;BYSETPOS=3,-3",
+        "FREQ=SECONDLY;INTERVAL=2;BYSECOND=1,3,5;BYDAY=MO",
+        "FREQ=SECONDLY;INTERVAL=7;BYMONTH=2;BYMONTHDAY=30;BYHOUR=3;BYMINUTE=5;BYSECOND=7",
+        "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30;BYHOUR=23;BYMINUTE=59;BYSECOND=59",
+        "FREQ=DAILY;BYHOUR=1,2,3,4;BYMINUTE=0,5;BYMONTH=2;BYMONTHDAY=30;BYSETPOS="
+        + ",".join(map(str, range(1, 32))),
+    ],
+)
+def test_a_rule_that_cannot_come_true_is_refused_after_a_bounded_search(text: str) -> None:
+    with pytest.raises(ScheduleError, match="never falls due"):
+        Rule(rrule=text)
+
+
+@pytest.mark.timeout(60)
+def test_counting_twenty_thousand_costs_no_more_than_the_days_between() -> None:
+    rule = Rule(
+        rrule="FREQ=SECONDLY;BYHOUR=5;BYMINUTE=6;BYSECOND=7;COUNT=20000",
+        anchor=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    assert last(rule) == datetime(2026, 1, 1, 5, 6, 7, tzinfo=UTC) + timedelta(days=19_999)
 
 
 @calm

@@ -209,18 +209,18 @@ class Hopyard:
         `LedgerUnavailable` if the database cannot be reached, `PluginError` where the settings want a
         refusal.
         """
-        refused: HopyardError | None = None
-        for name, error in (await self._migration_faults(self.histories)).items():
-            if name == migrations.CORE:
-                raise error
-            if name not in self.plugins.names:  # withdrawn with another one that it requires
-                continue
+        faults = await self._migration_faults(self.histories)
+        refused: HopyardError | None = faults.pop(migrations.CORE, None)
+        for name, error in faults.items():
             mend = isinstance(error, MigrationMissing)
+            # Not one withdrawn with another that it requires; without the core's tables nobody has any.
+            if name not in self.plugins.names or (mend and refused is not None):
+                continue
             hint = "run `hopyard db upgrade`" if mend else "mend its migrations, or install another release"
             try:
                 self.plugins.withdraw(name, str(error), hint=hint, stage=MIGRATIONS)
             except (ConfigError, PluginError) as refusal:  # raised once all of them have their reasons
-                refused = refusal
+                refused = refused or refusal
         if refused is not None:
             raise refused
 

@@ -17,9 +17,11 @@ from hopyard.errors import (
     ConfigError,
     Fault,
     HopyardError,
+    InvalidInput,
     PayloadError,
     PluginError,
     ScheduleError,
+    UnknownJob,
     UnknownTask,
 )
 
@@ -27,6 +29,9 @@ FAILED: Final = 1
 UNUSABLE: Final = 2
 BUG: Final = 70
 _LONGEST: Final = 1_000  # characters of a line: what was typed may be of any length
+
+#: What was typed or set cannot be used, whatever is tried.
+_TYPED: Final = (ConfigError, InvalidInput, PayloadError, ScheduleError, UnknownJob, UnknownTask)
 
 _log = logging.getLogger("hopyard.cli")
 
@@ -54,8 +59,7 @@ def tell(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, HopyardError):
         say("\n".join(map(cut, message(error).splitlines())), err=True)
-        typed = isinstance(error, ConfigError | PayloadError | ScheduleError | UnknownTask)
-        return UNUSABLE if typed else FAILED
+        return UNUSABLE if isinstance(error, _TYPED) else FAILED
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         say(f"Error: {cut(f'{where}{error.strerror or error}')}", err=True)

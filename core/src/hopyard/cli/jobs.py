@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hopyard.cli._names import check_queue, check_task
 from hopyard.cli._options import ListingGroup
 from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._session import with_core
@@ -49,7 +50,7 @@ def list_(
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.ledger import readers
 
-        return await readers.jobs(
+        found = await readers.jobs(
             hopyard.client().database,
             states=[State[label.upper()] for label in states],
             task=task,
@@ -57,8 +58,17 @@ def list_(
             person=person,
             limit=limit,
         )
+        if not found:
+            await _check_names(hopyard, task, queue)
+        return found
 
     emit(masked(with_core(work)), as_json, _render_list)
+
+
+async def _check_names(hopyard: Hopyard, task: str | None, queue: str | None) -> None:
+    """Raise UsageError where nothing was found, since nobody knows the task or the queue."""
+    await check_task(hopyard, task)
+    await check_queue(hopyard, queue)
 
 
 def _render_list(rows: list[dict[str, Any]]) -> None:
@@ -196,6 +206,8 @@ def replay(
             batch = replace(chosen, after=max(jobs))
             if len(jobs) < deadletters.BATCH:
                 break
+        if not rows:
+            await _check_names(hopyard, task, queue)
         return rows
 
     emit(
@@ -229,6 +241,8 @@ def discard(
         while gone == deadletters.BATCH:
             gone = await deadletters.discard(database, chosen)
             total += gone
+        if not total:
+            await _check_names(hopyard, task, queue)
         return {"discarded": total}
 
     emit(with_core(work), as_json, lambda answer: say(f"{answer['discarded']} discarded"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import getpass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hopyard.cli._names import check_queue
 from hopyard.cli._options import ListingGroup
 from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._session import with_core, with_hopyard
@@ -61,23 +61,10 @@ def pause(queue: str, reason: str | None) -> None:
         from hopyard.ledger import queues
 
         by = f"{getpass.getuser()} ({reason})" if reason else getpass.getuser()
-        await _check_name(hopyard, queue)
+        await check_queue(hopyard, queue)
         return await queues.pause(hopyard.client().database, queue, by)
 
     say(f"{queue} is paused" if with_core(work) else f"{queue} was paused before")
-
-
-async def _check_name(hopyard: Hopyard, name: str) -> None:
-    """Raise UsageError for a queue of which neither the ledger nor a plugin knows."""
-    from hopyard.ledger import queues
-
-    names = [row["queue"] for row in await queues.overview(hopyard.client().database, ())]
-    if name in names or name in hopyard.plugins.queues:
-        return
-    names = sorted({*names, *hopyard.plugins.queues})
-    close = get_close_matches(name, names, 1)
-    hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(names)}"
-    raise click.UsageError(f"there is no queue `{name}`: {hint}")
 
 
 @command.command("resume")
@@ -88,6 +75,7 @@ def resume(queue: str) -> None:
     async def work(hopyard: Hopyard) -> int:
         from hopyard.ledger import queues
 
+        await check_queue(hopyard, queue)
         return await queues.resume(hopyard.client().database, queue)
 
     say(f"{queue} goes on, {with_core(work)} jobs are brought to the workers again")

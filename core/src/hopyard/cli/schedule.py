@@ -92,13 +92,15 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic from clic
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds. Fails for what is no duration above 0."""
+        """Return the seconds. Fails for what is no interval of a schedule."""
+        from hopyard.rules import check_every
         from hopyard.settings import duration
 
         try:
             seconds = duration(value)
-            if not seconds:
-                raise ValueError("an interval is longer than nothing")
+            check_every(seconds)
+        except ScheduleError as error:
+            self.fail(f"{str(value)[:40]!r} is not {error.expected}", param, ctx)
         except (ValueError, OverflowError) as error:
             self.fail(f"{str(value)[:40]!r} is {error}", param, ctx)
         return seconds

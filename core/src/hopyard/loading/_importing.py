@@ -16,6 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from hopyard import files
 from hopyard.errors import PluginError
 from hopyard.loading._discovery import Candidate
 from hopyard.loading._records import Failure
@@ -39,6 +40,11 @@ def import_class(candidate: Candidate) -> type[Plugin[Any]]:
             f"`{candidate.value or target!r}` is no subclass of hopyard.plugin.Plugin",
             f'let the entry point name the plugin\'s class: {candidate.name} = "package:Class"',
         )
+    return _checked(target)
+
+
+def _checked(target: type[Plugin[Any]]) -> type[Plugin[Any]]:
+    """Return a plugin's class. Raises Failure where what it says of itself is of another type."""
     for attribute in ("requires", "after"):
         names = getattr(target, attribute)
         if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
@@ -66,7 +72,8 @@ def import_site(path: Path) -> type[Plugin[Any]]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[SITE_MODULE] = module
     try:
-        exec(loader.source_to_code(path.read_bytes(), str(path)), vars(module))  # noqa: S102 - what an import does
+        code = loader.source_to_code(files.read(path, files.MAX_SOURCE), str(path))
+        exec(code, vars(module))  # noqa: S102 - what an import does
     except BaseException as error:
         del sys.modules[SITE_MODULE]
         pass_interrupt(error)
@@ -83,7 +90,7 @@ def import_site(path: Path) -> type[Plugin[Any]]:
             f"{path} has {len(found)} plugin classes ({names}), expected one",
             "write one class in it that subclasses hopyard.plugin.Plugin",
         )
-    return found[0]
+    return _checked(found[0])
 
 
 def pass_interrupt(error: BaseException) -> None:

@@ -171,11 +171,19 @@ class _Loader:
         for name, key in places.items():
             if name not in self.loaded.records:
                 self._open_record(Candidate(name))
-                self._attempt(name, partial(self._missing, name, key, installed))
+                meant = nearest(name, [one for one in installed if one not in places])
+                self._attempt(name, partial(self._missing, name, key, installed, meant))
 
-    def _missing(self, name: str, key: tuple[str | int, ...], installed: list[str]) -> None:
-        self._check_allowed(name)
-        close = nearest(name, installed)
+    def _missing(
+        self, name: str, key: tuple[str | int, ...], installed: list[str], meant: str | None
+    ) -> None:
+        """Raise Failure. A plugin that is not wanted may be missing, unless another one seems to be meant.
+
+        One that the settings name as well is not meant: so says an operator that both names are right.
+        """
+        if meant is None:
+            self._check_allowed(name)
+        close = meant or nearest(name, installed)
         there = ", ".join(installed) or "none"
         source = self.settings.nearest_source(*key)
         fault = Fault(source, dotted(key), f'"{name}"', f"an installed plugin ({there})", close, name)

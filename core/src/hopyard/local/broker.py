@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, unquote, urlsplit
 
+from hopyard import files
 from hopyard.errors import BrokerError
 from hopyard.local.directory import prepare, take_lock, write_private
 from hopyard.supervise import ChildSpec, die_with_parent
@@ -227,7 +228,7 @@ def _endpoint(path: Path) -> tuple[int, str]:
 
 def _read_endpoint(file: Path) -> tuple[int, str]:
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(files.read_text(file, files.MAX_VALUE))
         return int(found["port"]), str(found["password"])
     except (ValueError, KeyError, TypeError) as error:
         raise BrokerError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hopyard import files
 from hopyard.errors import HopyardError
 from hopyard.local.directory import prepare, take_lock, write_private
 
@@ -60,7 +61,7 @@ class StackFile:
         self._data = prepare(self._data)
         lock = take_lock(self._data / _LOCK)
         if lock is None:
-            pid = (self._data / _LOCK).read_text().strip() or "unknown"
+            pid = files.read_text(self._data / _LOCK, files.MAX_VALUE).strip() or "unknown"
             raise HopyardError(
                 f"a stack already runs in {self._data} (pid {pid}): stop it first, or choose another "
                 "directory with --data"
@@ -116,7 +117,7 @@ def find(data: Path) -> StackInfo | None:
     """
     file = Path(data) / _FILE
     try:
-        text = file.read_text()
+        text = files.read_text(file, files.MAX_VALUE)
     except (FileNotFoundError, NotADirectoryError):
         return None
     info = _parsed(file, text)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["built_in", "deliver", "mask"]
 
+_KNOWN = "an address that Apprise knows, or https://…"
+_NEEDS_APPRISE = "Apprise to be installed (hopyard[notify]), or the address of a web hook (https://…)"
 _DEFAULT_PORTS = {True: 443, False: 80}
 
 
@@ -62,7 +64,7 @@ def fault(address: str, kinds: Collection[str]) -> str | None:
     except SpecError as error:
         return error.expected
     except NotifyError as error:
-        return str(error)
+        return _NEEDS_APPRISE if isinstance(error.__cause__, ImportError) else _KNOWN
     return None
 
 
@@ -112,12 +114,10 @@ def _service(address: str) -> Any:
     try:
         import apprise
     except ImportError as error:
-        raise NotifyError(
-            f"{mask(address)} needs Apprise: install hopyard[notify], or use a web hook (https://…)"
-        ) from error
+        raise NotifyError(f"found {mask(address)}, expected {_NEEDS_APPRISE}") from error
     service = apprise.Apprise.instantiate(address, suppress_exceptions=True)
     if service is None:
-        raise NotifyError(f"found {mask(address)}, expected an address that Apprise knows, or https://…")
+        raise NotifyError(f"found {mask(address)}, expected {_KNOWN}")
     service.notify_format = apprise.NotifyFormat.TEXT  # what somebody wrote is never markup
     return service
 

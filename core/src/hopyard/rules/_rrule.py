@@ -1,7 +1,8 @@
 """RFC 5545 recurrence rules as wall times, found near the wall time that is asked for.
 
 dateutil counts from DTSTART one period at a time. Here DTSTART is moved by whole intervals, so that the
-phase stays and a rule that is years old costs no more than a new one.
+phase stays and a rule that is years old costs no more than a new one. Periods of a day or less are not
+counted at all (`_steps`). So no search is longer than the days of four centuries, whatever the rule.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from hopyard.checks import shown
 from hopyard.errors import ScheduleError
+from hopyard.rules import _steps
 from hopyard.rules._zones import Walls, moment_of
 
 if TYPE_CHECKING:
@@ -26,14 +28,7 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1)
 """Where rules without an anchor start, as wall time."""
 
-_PERIODS = {
-    "WEEKLY": timedelta(weeks=1),
-    "DAILY": timedelta(days=1),
-    "HOURLY": timedelta(hours=1),
-    "MINUTELY": timedelta(minutes=1),
-    "SECONDLY": timedelta(seconds=1),
-}
-_FREQUENCIES = ("YEARLY", "MONTHLY", *_PERIODS)
+_FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", *_steps.SIZES)
 _WITHIN_DAY = ("HOURLY", "MINUTELY", "SECONDLY")
 _NUMBERS = {
     "INTERVAL": (1, 100_000),
@@ -51,6 +46,7 @@ _WEEKDAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 _UNTIL = re.compile(r"[0-9]{8}(T[0-9]{6}Z?)?")
 _DAY_PARTS = {"BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYDAY"}
 _TIMES_A_DAY = 96
+_POSITIONS = 31
 _TEXT_LIMIT = 1000
 
 
@@ -76,7 +72,7 @@ class Recurrence:
     def end(self, start: datetime, zone: ZoneInfo) -> datetime | None:
         """Return the last moment (UTC, inclusive) that UNTIL or COUNT allows; None without an end."""
         if "COUNT" in self.parts:
-            return moment_of(_last_counted(self._core(), int(self.parts["COUNT"]), start), zone)
+            return moment_of(_last_counted(tuple(self.parts.items()), start), zone)
         if "UNTIL" not in self.parts:
             return None
         until = self.parts["UNTIL"]
@@ -87,6 +83,9 @@ class Recurrence:
     def walls(self, start: datetime) -> Walls:
         """Return the function that steps from one wall time of the rule to the next."""
 
+        def within(wall: datetime) -> datetime | None:
+            return next(_steps.walls(self.parts, start, wall, self._days), None)
+
         def following(wall: datetime) -> datetime | None:
             wall = max(wall, start - timedelta(seconds=1))
             near = self._near(start, wall)
@@ -94,7 +93,20 @@ class Recurrence:
             found = _search(self._explicit(start), _moved(near, shift), _moved(wall, shift))
             return _moved(found, -shift) if found is not None else None
 
-        return following
+        return within if self.freq in _steps.SIZES else following
+
+    def _days(self, first: datetime) -> Iterator[datetime]:
+        """Yield the days that the parts allow, from the day `first` on, for four centuries at most."""
+        kept = (f";{name}={self.parts[name]}" for name in _steps.DAY_PARTS if name in self.parts)
+        text, shift = "FREQ=DAILY" + "".join(kept), _late(first)
+        return (_moved(day, -shift) for day in _built(text, _moved(first, shift)))
+
+    def occurrences(self, start: datetime) -> Iterator[datetime]:
+        """Return all wall times of the rule, in order, but for its COUNT and UNTIL."""
+        if self.freq in _steps.SIZES:
+            return _steps.walls(self.parts, start, start - timedelta(seconds=1), self._days)
+        shift = _late(start)
+        return (_moved(found, -shift) for found in _built(self._core(), _moved(start, shift)))
 
     def _core(self) -> str:
         kept = (f"{key}={value}" for key, value in self.parts.items() if key not in ("COUNT", "UNTIL"))
@@ -112,8 +124,8 @@ class Recurrence:
 
     def _near(self, start: datetime, wall: datetime) -> datetime:
         """Return `start` moved by whole intervals to one full interval before that of `wall`."""
-        if self.freq in _PERIODS:
-            step = _PERIODS[self.freq] * self.interval
+        if self.freq == "WEEKLY":
+            step = timedelta(weeks=1) * self.interval
             return start + max((wall - start) // step - 1, 0) * step
         months = self.interval * (12 if self.freq == "YEARLY" else 1)
         passed = (wall.year - start.year) * 12 + wall.month - start.month
@@ -165,8 +177,10 @@ def _check_part(text: str, key: str, value: str) -> None:
     elif key in _NUMBERS:
         low, high = _NUMBERS[key]
         ok = all(_in_range(number, low, high) for number in value.split(","))
-        ok = ok and not (key in ("INTERVAL", "COUNT") and "," in value)
+        most = {"INTERVAL": 1, "COUNT": 1, "BYSETPOS": _POSITIONS}.get(key)  # each position is a calculation
+        ok = ok and not (most and value.count(",") >= most)
         expected = f"whole numbers from {low} to {high}" + (" without 0" if low < 0 else "")
+        expected += f", at most {most}" if most else ""
     else:
         ok, expected = False, "a part of RFC 5545's RRULE: FREQ, WKST, BYDAY, UNTIL, " + ", ".join(_NUMBERS)
     if not ok:
@@ -227,12 +241,12 @@ def _search(text: str, start: datetime, wall: datetime) -> datetime | None:
 
 
 @lru_cache(maxsize=512)
-def _last_counted(text: str, count: int, start: datetime) -> datetime:
-    """Return the wall time of the last of `count` occurrences: COUNT then costs as little as UNTIL."""
-    shift, last = _late(start), start
-    with _possible(text):
-        for found in islice(_built(text, _moved(start, shift)), count):
-            last = _moved(found, -shift)
+def _last_counted(parts: tuple[tuple[str, str], ...], start: datetime) -> datetime:
+    """Return the wall time of the last of COUNT occurrences: COUNT then costs as little as UNTIL."""
+    rule, last = Recurrence(dict(parts)), start
+    with _possible(";".join("=".join(part) for part in parts)):
+        for found in islice(rule.occurrences(start), int(rule.parts["COUNT"])):
+            last = found
     return last
 
 

@@ -16,6 +16,7 @@ from hopyard.rules._zones import zone_of
 KINDS = ("every", "cron", "rrule", "at", "after")
 _FIELDS = (*KINDS, "zone", "anchor")
 _LONGEST = 100 * 366 * 86400.0
+_EVERY = "an interval from 1 second to 100 years"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,10 @@ def check_every(seconds: Any) -> None:
         return
     try:
         checks.number("every", seconds, 1, _LONGEST, " seconds")
-    except SpecError as error:
-        raise ScheduleError(str(error), expected=error.expected) from None
+    except SpecError:
+        raise ScheduleError(
+            f"every: found {checks.shown(seconds)}, expected {_EVERY}", expected=_EVERY
+        ) from None
 
 
 @lru_cache(maxsize=4096)  # rules are read from the ledger again and again

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hopyard import files
 from hopyard.checks import printable, storable
 from hopyard.errors import Fault
 from hopyard.settings._keys import dotted
@@ -16,6 +17,7 @@ from hopyard.settings._model import Key
 #: How deep lists and tables may be within each other: far more than any setting needs.
 _DEEPEST = 30
 _LARGEST = 2**63 - 1
+_TEXT_FILE = f"a readable text file of at most {files.MAX_VALUE:,} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +170,11 @@ class Draft:
             place = printable(str(origin.base / name))
             try:
                 path = origin.base / Path(name).expanduser()
-                return path.read_text(encoding="utf-8").rstrip("\r\n")
+                return files.read_text(path, files.MAX_VALUE).rstrip("\r\n")
             except (OSError, ValueError, RuntimeError) as error:
                 reason = getattr(error, "strerror", None) or "not UTF-8"
                 reason = "no file name" if "null byte" in str(error) else reason
-                found, wanted = f"a reference to the file {place}: {reason}", "a readable text file"
+                found, wanted = f"a reference to the file {place}: {reason}", _TEXT_FILE
         self._fault(key, origin, found, wanted)
         return None
 

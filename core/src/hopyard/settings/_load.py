@@ -142,6 +142,7 @@ class _Check:
 
     def _validate(self) -> Settings:
         """Validate, taking faulty values out until the rest is right."""
+        taken = {key for key, _ in self.draft.faults}
         while True:
             try:
                 return Settings.model_validate(self.draft.values)
@@ -149,9 +150,13 @@ class _Check:
                 found = explain(
                     error, Settings, self.draft.values, source=self.source, masked=self.draft.masked
                 )
-                self.faults += [fault for _, fault in found]
+                for key, fault in found:
+                    # What a table lacks only since a faulty value was taken out of it is no fault of its own.
+                    if not any(known[: len(key)] == key for known in taken):
+                        self.faults.append(fault)
                 for key, _ in found:
                     self._take_out(key)
+                    taken.add(key)
 
     def _take_out(self, key: Key) -> None:
         """Remove a value; an item of a list goes with the whole list."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,8 +19,8 @@ from hopyard.settings._values import (
     Duration,
     EgressHost,
     Interval,
+    JsonLike,
     Name,
-    PositiveDuration,
     QueueName,
     RRule,
     Whole,
@@ -45,10 +46,14 @@ JobPriority = Annotated[Whole, Field(ge=JOB_PRIORITIES[0], le=JOB_PRIORITIES[1])
 Retries = Annotated[Whole, Field(ge=0, le=MAX_RETRIES)]
 Days = Annotated[Whole, Field(ge=1, le=3660)]
 """Up to ten years: a database's dates end somewhere."""
-Lease = Annotated[PositiveDuration, Field(le=3600)]
-"""Up to an hour: so long nobody would notice that a worker has died."""
+Lease = Annotated[Duration, Field(ge=1, le=3600)]
+"""From a second, as no worker can prove that it lives more often, up to an hour: so long nobody would notice
+that one has died."""
+Heartbeat = Annotated[Duration, Field(ge=0.05, le=3600)]
 Grace = Annotated[Duration, Field(le=86400)]
-StartLimit = Annotated[PositiveDuration, Field(le=3600)]
+StartLimit = Annotated[Duration, Field(ge=0.1, le=3600)]
+TimeLimit = Annotated[Duration, Field(ge=0.1)]
+"""In less no job has a chance."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
@@ -114,7 +119,7 @@ class TaskEntry(Section):
 
     queue: QueueName | None = None
     retry: RetryEntry = RetryEntry()
-    time_limit: PositiveDuration | None = None
+    time_limit: TimeLimit | None = None
     priority: JobPriority | None = None
 
 
@@ -130,7 +135,7 @@ class ScheduleEntry(Section):
     enabled: bool | None = None
     misfire: Misfire | None = None
     overlap: Overlap | None = None
-    kwargs: dict[str, Any] | None = None
+    kwargs: dict[str, JsonLike] | None = None
 
     @model_validator(mode="after")
     def _one_rule(self) -> ScheduleEntry:
@@ -158,7 +163,7 @@ class WorkerSection(Section):
     """
 
     lease: Lease = 15.0
-    heartbeat: Lease = Field(default_factory=lambda data: data.get("lease", 15.0) / 3)
+    heartbeat: Heartbeat = Field(default_factory=lambda data: data.get("lease", 15.0) / 3)
     grace: Grace = 10.0
     cancel_grace: Grace = 5.0
     start_limit: StartLimit = 30.0
@@ -242,7 +247,7 @@ class Settings(Section):
         from which the settings were read. None if there is none."""
         place = self._file.parent if self._file else self._directory
         path = place / SITE_FILE if place else None
-        return path if path and path.is_file() else None
+        return path if path and os.path.lexists(path) else None
 
     @property
     def plugin_faults(self) -> Mapping[str, tuple[Fault, ...]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from hopyard import files
 from hopyard.checks import nearest
 from hopyard.errors import Fault
 from hopyard.settings._draft import Draft, Origin
@@ -34,13 +36,13 @@ def find_file(config: Path | None, environ: Mapping[str, str], directory: Path) 
     if environ.get("HOPYARD_CONFIG"):
         return (directory / environ["HOPYARD_CONFIG"]).absolute(), "environment variable HOPYARD_CONFIG"
     path = (directory / FILE_NAME).absolute()
-    return (path if path.exists() else None), ""
+    return (path if os.path.lexists(path) else None), ""
 
 
 def read_file(draft: Draft, path: Path, named_by: str) -> None:
     """Place the file's values, or the fault of a file that cannot be read."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        values = tomllib.loads(files.read_text(path, files.MAX_SOURCE, "utf-8-sig"))
     except OSError as error:
         fault = Fault(
             named_by or str(path), "config", f"{path}: {error.strerror}", "a readable settings file"
@@ -157,7 +159,7 @@ def _located(path: Path, message: str) -> str:
 def line_numbers(path: Path) -> dict[Key, int]:
     """The line of each key in a settings file, as far as a plain search finds it."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = files.read_text(path, files.MAX_SOURCE, "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):  # only decoration: the fault goes without a line number
         return {}
     found: dict[Key, int] = {}

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJson
 from pydantic_core import PydanticCustomError
 
 from hopyard.addresses import AllowedHost, channel_scheme
-from hopyard.checks import YEAR, text
-from hopyard.errors import ScheduleError, SpecError
+from hopyard.checks import YEAR, json_text, text
+from hopyard.errors import PayloadError, ScheduleError, SpecError
 from hopyard.rules import check_cron, check_every, check_rrule, zone_of
 from hopyard.specs import check_queue_name
 
@@ -32,6 +32,8 @@ DATABASE_SCHEMES = ("postgresql+asyncpg", "postgresql", "sqlite", "sqlite+aiosql
 
 DURATION_TEXT = "a duration: seconds, or text such as `90s`, `10m`, `1h30m`, `2d`"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+#: Where the port stands, as SQLAlchemy reads it: a password may have anything but `@` in it.
+_PLACE = re.compile(r"[^:]*://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^/?]*\]|[^/:?]*)(?::(?P<port>[^/?]*))?")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|w)\s*")
 
 
@@ -107,6 +109,15 @@ def _channel(value: SecretStr) -> SecretStr:
     return value
 
 
+def _json_like(value: Any) -> Any:
+    try:
+        json_text(value, "value")
+    except PayloadError as error:
+        reason = str(error).rpartition(": ")[2]
+        raise expected(f"text, finite numbers, true, false, lists and tables ({reason})") from error
+    return value
+
+
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise expected("a whole number")
@@ -118,17 +129,25 @@ def _server(schemes: tuple[str, ...], kind: str, note: str = "") -> AfterValidat
         scheme, separator, _ = url.get_secret_value().partition("://")
         if not separator or scheme.lower() not in schemes:
             raise expected(f"the URL of a {kind}, beginning with {', '.join(schemes)}{note}")
+        # Of several brokers, separated by semicolons, each has a port.
+        if not all(map(_right_port, re.split(r";(?=[a-z+]+://)", url.get_secret_value()))):
+            raise expected(f"the URL of a {kind} whose port is a number from 1 to 65535")
         return url
 
     return AfterValidator(check)
+
+
+def _right_port(url: str) -> bool:
+    port = (_PLACE.match(url) or {"port": None})["port"]
+    return not port or bool(re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536)
 
 
 _DURATION_SCHEMA = WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
 _NOTE = " (Valkey and Dragonfly speak redis://)"
 
 Duration = Annotated[float, Field(le=YEAR), BeforeValidator(_duration_field), _DURATION_SCHEMA]
-PositiveDuration = Annotated[float, Field(gt=0, le=YEAR), BeforeValidator(_duration_field), _DURATION_SCHEMA]
 Interval = Annotated[float, AfterValidator(_interval), BeforeValidator(_duration_field), _DURATION_SCHEMA]
+JsonLike = Annotated[Any, AfterValidator(_json_like)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Zone = Annotated[str, _parsed(zone_of)]
 Cron = Annotated[str, _parsed(check_cron)]
