@@ -1,6 +1,7 @@
 """Reading files that settings, the command line or a data directory name: regular ones, of a limited size.
 
-Whatever else a name may lead to (a device, a named pipe, a directory) would be read without end, or waited for.
+Whatever else a name may lead to (a device, a named pipe, a directory) would be
+read without end, or waited for.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _KINDS: Final = (
 def read(path: Path, limit: int) -> bytes:
     """Return what is in a regular file of at most `limit` bytes; links are followed.
 
-    Raises OSError, whose `strerror` says what stands there, for anything else; ValueError for what is no path.
+    Raises OSError, whose `strerror` says what stands there, for anything else; ValueError for what is no
+    path.
     """
     # Opening a named pipe waits for somebody who writes, unless one says not to.
     try:

@@ -15,6 +15,7 @@ from hopyard.cli._context import load_context
 from hopyard.cli._errors import check_words, tell
 from hopyard.cli._options import add_global_options, global_options, prime
 from hopyard.cli._streams import say
+from hopyard.ending import end_soon
 from hopyard.errors import HopyardError
 
 SITE = "site"
@@ -60,15 +61,21 @@ class HopyardGroup(click.Group):
         """As click's; whatever goes wrong is told in a line or a few on standard error (`_errors`)."""
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        own = args is None  # the process is this command's: it ends with it
         words = sys.argv[1:] if args is None else [*args]
         try:
             check_words(words)
             status = super().main(words, prog_name, standalone_mode=False, **extra)
+            code = status if isinstance(status, int) else 0
+        except SystemExit as end:
+            code = end.code
         except Exception as error:
             if os.environ.get("HOPYARD_INTERNAL_DEBUG") == "1":
                 raise
-            status = tell(error)
-        sys.exit(status if isinstance(status, int) else 0)
+            code = tell(error)
+        if own:
+            end_soon(code)
+        sys.exit(code)
 
     def _from_table(self, name: str) -> click.Command:
         module, _, attribute = self.table[name][0].partition(":")

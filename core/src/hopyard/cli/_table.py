@@ -80,7 +80,8 @@ def _fitting(names: Sequence[str], columns: Sequence[_Column], width: int, drop:
 
 def _shared(columns: Sequence[_Column], width: int) -> list[int]:
     """Return the width of each column: what the words need, and then as much of its lines as there is."""
-    widths = [min(column.least, width) for column in columns]
+    # An id stands whole even where there is no room for it: the terminal breaks it, and it can be copied.
+    widths = [column.least if column.least == column.wide else min(column.least, width) for column in columns]
     left = width - sum(widths) - _GAP * (len(widths) - 1)
     for n in sorted(range(len(columns)), key=lambda n: columns[n].wide - columns[n].least):
         more = max(0, min(columns[n].wide - widths[n], left))

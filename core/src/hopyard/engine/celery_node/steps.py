@@ -6,8 +6,10 @@ import logging
 from typing import Any
 
 from celery import bootsteps
+from celery.signals import worker_shutdown
 
 from hopyard import current
+from hopyard.ending import end_soon
 from hopyard.engine.celery_node import control, options
 
 log = logging.getLogger("hopyard.engine")
@@ -31,11 +33,17 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
         for warning in [*options.without_effect(worker), *worker.app.without_effect()]:
             log.warning("%s", warning)
         worker.hopyard_engine = Engine(hopyard, worker, batches=is_redis(hopyard.broker_url))
+        worker_shutdown.connect(_end, sender=worker, weak=False)
         return worker.hopyard_engine
 
     def terminate(self, worker: Any) -> None:
         if self.obj is not None:
             self.obj.stop(0.0)
+
+
+def _end(sender: Any, **_: Any) -> None:
+    """End the process of a worker that has stopped, whatever threads plugins have left in it."""
+    end_soon(sender.exitcode)
 
 
 class ConsumerStep(bootsteps.StartStopStep):  # type: ignore[misc]

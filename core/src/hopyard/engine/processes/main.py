@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopyard import current, portal
 from hopyard.app import Hopyard
+from hopyard.ending import end_soon
 from hopyard.engine.processes.pool import CANCEL, claim_from
 from hopyard.engine.processes.process import resident
 from hopyard.engine.retry import describe
@@ -207,6 +208,7 @@ def main() -> None:
             host.say(run(hopyard, host, json.loads(order)))
     hopyard.plugins.stop_process("child")
     portal.run(host.close())
+    end_soon(0)
 
 
 if __name__ == "__main__":
