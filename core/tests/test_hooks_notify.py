@@ -204,7 +204,7 @@ async def test_a_hook_that_hangs_costs_only_its_own_events(
 
 
 async def test_what_does_not_fit_is_dropped_and_counted(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(_telling, "ROOM", 3)
     slow = listening(lab, "slow")
@@ -217,6 +217,9 @@ async def test_what_does_not_fit_is_dropped_and_counted(
             await lab.submit()
         assert lab.hopyard.plugins.record("slow").dropped_events == 2
         assert "plugin slow is too slow for its events" in caplog.text
+        # As `hopyard doctor` sees it, from another process.
+        kept = "SELECT target FROM set_aside WHERE kind = 'events'"
+        await lab.until(lambda: worker.database.fetch(kept))
     finally:
         go_on.set()
     await lab.until(lambda: len(slow.events) == 4)

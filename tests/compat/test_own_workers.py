@@ -69,6 +69,10 @@ async def test_doctor_finds_a_stock_worker_on_our_queues(site: Site) -> None:
     (check,) = [one for one in CHECKS if one.name == "stock workers"]
     (before,) = await run_checks([("hopyard", check)])
     assert before.ok, before
+    # A worker that was given up, and lives, stands in the ledger as stopped.
+    await site.hopyard.client().database.execute("UPDATE worker SET name = 'another@test'")
+    (unknown,) = await run_checks([("hopyard", check)])
+    assert unknown.ok, unknown
     (site.folder / "stock_app.py").write_text(STOCK.format(broker=site.broker))
     site.start("celery", "-A", "stock_app", "worker", "-P", "solo", "-n", "stranger@test")
 

@@ -21,7 +21,19 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.to
 
 #: Ground floor first: a room imports from its own line and from those above.
 FLOORS = (
-    ("errors", "checks", "files", "ending", "entrypoints", "rules", "retry", "specs", "addresses", "events", "routing"),
+    (
+        "errors",
+        "checks",
+        "files",
+        "ending",
+        "entrypoints",
+        "rules",
+        "retry",
+        "specs",
+        "addresses",
+        "events",
+        "routing",
+    ),
     ("hookspecs", "redaction", "display", "current", "portal", "settings", "plugin", "egress"),
     ("_egress_http",),
     ("loading",),

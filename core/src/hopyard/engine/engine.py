@@ -128,6 +128,7 @@ class Engine:
             self._progress,
             PluginEvents(hopyard.plugins.teller, self._running, lambda: self.number),
         )
+        hopyard.plugins.teller.overflowed = partial(self._soon, self._events_dropped)
         hopyard.plugins.callers.switched_off = partial(self._soon, self._hook_switched_off)
         host = JobHost(database, self._observers, self._running, self._wake)
         self._processes = ProcessPool(host, hopyard.environment, hopyard.settings.worker.cancel_grace)
@@ -344,6 +345,11 @@ class Engine:
     def _hook_switched_off(self, plugin: str, reason: str) -> None:
         """Have `hopyard doctor` tell of it, which looks from another process."""
         self._background.spawn(set_aside.keep(self._database, [SetAside("hook", plugin, reason)]))
+
+    def _events_dropped(self, plugin: str, dropped: int) -> None:
+        """As `_hook_switched_off`."""
+        reason = f"it is too slow for its events: {dropped:,} were not told in one process"
+        self._background.spawn(set_aside.keep(self._database, [SetAside("events", plugin, reason)]))
 
     async def _hand_back(self, running: Running) -> None:
         claim = running.claim

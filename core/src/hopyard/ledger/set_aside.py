@@ -1,7 +1,7 @@
 """What could not be dealt with and was set aside, so that the rest goes on: kept with its reason.
 
 Kinds: `message` (of no job), `follow-up` (of a job that is over), `schedule`, `duty` (of the reconciler),
-`hook` (of a plugin, switched off in one process).
+`hook` (of a plugin, switched off in one process), `events` (that a plugin was too slow to be told).
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ class EventTeller:
         self._queues: dict[str, _PluginQueue] = {}
         self._process = os.getpid()
         self._lock = threading.Lock()
+        #: Told that events of a plugin were dropped, and how many by now: with the first, then now and then.
+        self.overflowed: Callable[[str, int], None] = lambda plugin, dropped: None
         #: Kinds of task events that somebody wants to know of.
         self.kinds: frozenset[str] = frozenset()
 
@@ -66,7 +68,9 @@ class EventTeller:
             if found is None:
                 if not self._queues:
                     atexit.register(self.close)
-                found = self._queues[plugin] = _PluginQueue(plugin, self._callers, self._dropped)
+                found = self._queues[plugin] = _PluginQueue(
+                    plugin, self._callers, self._dropped, lambda dropped: self.overflowed(plugin, dropped)
+                )
             return found
 
     def close(self, seconds: float = _ENDING_SECONDS) -> None:
@@ -82,8 +86,15 @@ class EventTeller:
 class _PluginQueue:
     """The events that wait for one plugin."""
 
-    def __init__(self, plugin: str, callers: Callers, dropped: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        plugin: str,
+        callers: Callers,
+        dropped: Callable[[str, int], None],
+        overflowed: Callable[[int], None],
+    ) -> None:
         self._plugin = plugin
+        self._overflowed = overflowed
         self._callers = callers
         self._tell_dropped = dropped
         self._events: deque[Event] = deque()
@@ -114,6 +125,7 @@ class _PluginQueue:
                 logger.warning(
                     "plugin %s is too slow for its events: %d were not told", self._plugin, before + lost
                 )
+                self._overflowed(before + lost)
         if calling is not None and time.monotonic() - calling[1] > NOTIFY_SECONDS:
             self._callers.hung(calling[0], NOTIFY_SECONDS)
 

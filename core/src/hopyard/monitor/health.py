@@ -17,6 +17,8 @@ from hopyard import current
 from hopyard.ledger import set_aside
 from hopyard.specs import Health, HealthCheck, State
 
+#: By this key a worker of ours says so in its answers to Celery's `inspect active_queues`.
+MARK: Final = "hopyard"
 #: Celery workers have so long to answer.
 _INSPECT_SECONDS: Final = 1.0
 
@@ -55,7 +57,8 @@ async def _workers() -> Health:
 async def _stock_workers() -> Health:
     """Look for Celery workers that are none of Hopyard's and take messages of its queues.
 
-    They answer Celery's `inspect active_queues` and have no row in the ledger.
+    They answer Celery's `inspect active_queues` without our mark, and have no row in the ledger: the worker
+    of an earlier release has no mark, one that was given up and lives has no row.
     """
     hopyard = current.get()
     answers = await asyncio.to_thread(
@@ -66,7 +69,7 @@ async def _stock_workers() -> Health:
     taken = {
         name: sorted({queue["name"] for queue in queues} & hopyard.plugins.queues.keys())
         for name, queues in answers.items()
-        if name not in ours
+        if name not in ours and not any(MARK in queue for queue in queues)
     }
     found = [f"{name} takes {', '.join(queues)}" for name, queues in sorted(taken.items()) if queues]
     if found:

@@ -15,6 +15,7 @@ from celery.worker.control import Panel, nok
 
 from hopyard.celeryapp import LedgerTask
 from hopyard.engine.running import Running
+from hopyard.monitor.health import MARK
 
 _SLOTS: Final = "jobs run in the slots of their queues: set `slots` in `[queues.NAME]` of hopyard.toml"
 #: Commands that have no meaning here, and what to do instead.
@@ -33,7 +34,8 @@ REFUSED_FOR_JOBS: Final = {
     "rate_limit": "`{task}` takes no rate limit: limit how many run at once by the `slots` of its queue",
     "time_limit": '`{task}` is limited in the settings: set `time_limit` in `[tasks."{task}"]`',
 }
-_stock: Final = {name: Panel.data[name] for name in ("active", "query_task", "rate_limit", "time_limit")}
+_REPLACED: Final = ("active", "active_queues", "query_task", "rate_limit", "time_limit")
+_stock: Final = {name: Panel.data[name] for name in _REPLACED}
 
 
 def install() -> None:
@@ -43,6 +45,7 @@ def install() -> None:
     for name, reason in REFUSED_FOR_JOBS.items():
         Panel.data[name] = partial(_refuse_for_jobs, _stock[name], reason)
     Panel.data["active"] = Panel.data["dump_active"] = _active
+    Panel.data["active_queues"] = _active_queues
     Panel.data["query_task"] = _query_task
 
 
@@ -69,6 +72,11 @@ def _active(worker: Any, safe: bool = False, **kwargs: Any) -> list[dict[str, An
     """As Celery's: the tasks that run, with the ledger's jobs among them."""
     others: list[dict[str, Any]] = _stock["active"](worker, safe=safe, **kwargs)
     return [_info(worker, running, safe) for running in _jobs()] + others
+
+
+def _active_queues(worker: Any, **kwargs: Any) -> list[dict[str, Any]]:
+    """As Celery's; each says that Hopyard takes its messages, whatever the ledger thinks of this worker."""
+    return [{**queue, MARK: True} for queue in _stock["active_queues"](worker, **kwargs)]
 
 
 def _query_task(worker: Any, ids: Any, **kwargs: Any) -> dict[str, Any]:
