@@ -193,6 +193,18 @@ def test_any_argument_of_a_task_may_be_anything(name: str, value: str) -> None:
         ("schedule", "add", "x", "site.echo", "--cron", "61 * * * *"),
         ("schedule", "add", "x", "site.echo", "--every", "1h", "--zone", "Mars/X"),
         ("schedule", "add", "x", "site.echo"),
+        ("schedule", "add", "x", "site.echo", "--every", "0"),
+        ("schedule", "add", "x", "site.ecoh", "--every", "1h"),
+        *(("schedule", verb, "nope") for verb in ("enable", "disable", "delete")),
+        ("schedule", "edit", "nope", "--every", "1h"),
+        ("jobs", "show", "deadbeef"),
+        ("explain", "deadbeef"),
+        ("jobs", "cancel", "01a2243e-d05c-7678-8616-f31395a2a39d"),
+        *(("jobs", verb, "deadbeef") for verb in ("cancel", "replay", "discard")),
+        *(("jobs", verb, "--task", "site.ecoh") for verb in ("list", "replay", "discard")),
+        *(("jobs", verb, "--queue", "sit") for verb in ("list", "replay", "discard")),
+        ("queues", "resume", "sit"),
+        ("set-aside", "discard", "nothing"),
         ("jobs", "cancel", "x", "--reason", "\udcff"),
         ("jobs", "list", "--limit", "9" * 500),
         ("run", "--timeout", "nan", "site.echo"),
@@ -213,3 +225,5 @@ def test_what_cannot_be_used_ends_with_2_and_a_line(words: tuple[str, ...]) -> N
     assert result.stderr.startswith("Error: "), result.stderr
     assert len(result.stderr.splitlines()) <= 2
     assert len(result.stderr) < 1500
+    if {"site.ecoh", "sit"} & {*words}:
+        assert "did you mean `site" in result.stderr

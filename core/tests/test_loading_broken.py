@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hopyard.errors import ConfigError, PluginError
-from hopyard.loading import Plugins, PluginState
+from hopyard.loading import Plugins, PluginState, load_plugins
 from hopyard.settings import Settings
 from plugin_files import GOOD, Install
 
@@ -433,3 +433,46 @@ def test_a_hook_of_an_unreadable_plugin_is_let_pass(
     install("owner", "raise RuntimeError('broken')")
     install("giver", "class Giver(Plugin):\n    @hookimpl\n    def offer_gadgets(self): return []")
     assert load_installed().names == ["giver"]
+
+
+def test_a_name_that_is_near_an_installed_one_is_a_fault_also_where_it_is_disabled(
+    install: Install, load_installed: Callable[..., Plugins]
+) -> None:
+    """Else the plugin that an operator has disabled, or configured, runs as if they had not."""
+    install("maintenance", GOOD.replace("good", "maintenance").replace("Good", "Maintenance"))
+    for plugins in (
+        {"maintenence": {"enabled": False}},
+        {"maintenence": {"settings": {"x": 1}}, "allow": ["other"]},
+        {"maintenence": {}},
+    ):
+        record = load_installed(Settings.model_validate({"plugins": plugins})).record("maintenence")
+        assert record.state is PluginState.MISSING, plugins
+        (fault,) = record.faults
+        assert (fault.key, fault.nearest) == ("plugins.maintenence", "maintenance")
+
+
+def test_a_section_that_is_kept_for_another_machine_is_no_fault(
+    install: Install, load_installed: Callable[..., Plugins]
+) -> None:
+    install("mail", GOOD.replace("good", "mail").replace("Good", "Mail"))
+    plugins: list[dict[str, object]] = [
+        {"media": {"enabled": False}},
+        {"email": {"enabled": False}, "mail": {}},  # both are named: neither is meant for the other
+        {"email": {"settings": {"x": 1}}, "allow": ["mail"]},
+    ]
+    for section in plugins:
+        loaded = load_installed(Settings.model_validate({"plugins": section}))
+        assert [one.name for one in loaded.records if one.failed] == [], section
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [("migrations = 5", "migrations"), ("requires = 'ai'", "requires"), ("after = (1,)", "after")],
+)
+def test_a_hopfile_is_looked_at_as_any_plugin(tmp_path: Path, line: str, reason: str) -> None:
+    (tmp_path / "hopfile.py").write_text(f"from hopyard import Plugin\nclass Site(Plugin):\n    {line}\n")
+    record = load_plugins(Settings(), role="cli", distributions=[], site=tmp_path / "hopfile.py").record(
+        "site"
+    )
+    assert (record.state, record.stage) == (PluginState.QUARANTINED, "class")
+    assert f"Site.{reason}" in record.reason

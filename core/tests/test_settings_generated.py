@@ -211,10 +211,25 @@ def faults(tmp_path: Path) -> Read:
     [
         ("retention.results_days = 36500", "retention.results_days", "at most 3660"),
         ("worker.lease = '2h'", "worker.lease", "at most 3600"),
+        ("worker.lease = 0.001", "worker.lease", "at least 1"),
+        ("worker.heartbeat = 0.001", "worker.heartbeat", "at least 0.05"),
+        ("worker.start_limit = 0", "worker.start_limit", "at least 0.1"),
+        ("worker.grace = '2d'", "worker.grace", "at most 86400"),
+        ("worker.cancel_grace = -1", "worker.cancel_grace", "a duration"),
+        ("tasks.x.time_limit = 0.001", "tasks.x.time_limit", "at least 0.1"),
+        ("tasks.x.retry.backoff = '400d'", "tasks.x.retry.backoff", "at most"),
+        ("broker_url = 'redis://host:99999/0'", "broker_url", "from 1 to 65535"),
+        ("broker_url = 'redis://host:0/0'", "broker_url", "from 1 to 65535"),
+        ("broker_url = 'amqp://a:1;amqp://b:x'", "broker_url", "from 1 to 65535"),
+        ("database_url = 'postgresql+asyncpg://h:0x1/db'", "database_url", "from 1 to 65535"),
+        ("database_url = 'postgresql://u:p@[::1]:66666/db'", "database_url", "from 1 to 65535"),
+        ("schedules.a = {task = 'x', every = 0}", "schedules.a.every", "from 1 second"),
+        ("schedules.a.kwargs = {right = 1, n = nan}", "schedules.a.kwargs.n", "finite"),
+        ("schedules.a.kwargs = {n = [{day = 2026-01-01}]}", "schedules.a.kwargs.n", "date is not JSON"),
         ("queues.ai.slots = 1000000", "queues.ai.slots", "at most 10000"),
         ("tasks.x.retry.max_retries = 100000", "tasks.x.retry.max_retries", "at most 1000"),
         ("tasks.x.time_limit = '9999999d'", "tasks.x.time_limit", "at most"),
-        ("schedules.a.every = '500ms'", "schedules.a.every", "from 1 to"),
+        ("schedules.a.every = '500ms'", "schedules.a.every", "from 1 second to 100 years"),
         ("schedules.a.rrule = 'FREQ=YEARLY;BYEASTER=0'", "schedules.a.rrule", "a part of RFC 5545"),
         ("schedules.a.cron = '*/90 * * * *'", "schedules.a.cron", "a step of at most 60"),
         ("people.ann.channels = ['nourl']", "people.ann.channels[0]", "https://host"),
@@ -254,7 +269,39 @@ def test_bytes_that_are_not_utf8_are_told(faults: Read) -> None:
 def test_right_bounds_are_right(tmp_path: Path) -> None:
     (tmp_path / "hopyard.toml").write_text(
         "[retention]\nresults_days = 3660\n[egress]\nallow = ['*.internal.example', '[::1]:80']\n"
-        "[schedules.a]\nevery = '1s'\n[people.ann]\nchannels = ['https://h/x', 'json://h', 'xyz://foo']\n"
+        "[worker]\nlease = 1\nheartbeat = 0.05\ngrace = 0\n"
+        "[schedules.a]\nevery = '1s'\nkwargs = { a = [1, { b = 'x' }] }\n"
+        "[people.ann]\nchannels = ['https://h/x', 'json://h', 'xyz://foo']\n"
     )
     assert isinstance(load(directory=tmp_path, environ={}), Settings)
     assert json.dumps(load(directory=tmp_path, environ={}).model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://:p%40:#/w@h:6379/0",
+        "redis+socket:///run/x.sock?db=1",
+        "sentinel://a:26379;sentinel://b:26379/0",
+        "amqp://u:p@h:5672//",
+        "memory://",
+        "amqp://[::1]:5672/",
+    ],
+)
+def test_right_addresses_are_right(tmp_path: Path, url: str) -> None:
+    assert load(directory=tmp_path, environ={"HOPYARD_BROKER_URL": url}).broker_url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p#/:w@h:5432/db?x=a:b",
+        "postgresql:///db?host=/run:5432",
+        "postgresql://h:/db",
+        "sqlite:///a:b.db",
+        "postgresql+asyncpg://[::1]:5432/db",
+    ],
+)
+def test_right_databases_are_right(tmp_path: Path, url: str) -> None:
+    assert load(directory=tmp_path, environ={"HOPYARD_DATABASE_URL": url}).database_url
