@@ -135,11 +135,11 @@ class Site:
 
     async def ended(self, id_: str) -> dict[str, Any]:
         """Wait until a job is over; return it as people see it."""
-        from hopyard.ledger import story
+        from hopyard.ledger import details
 
         async def over() -> dict[str, Any] | None:
             try:
-                job = await story.job(self.hopyard.client().database, id_)
+                job = await details.job(self.hopyard.client().database, id_)
             except UnknownJob:  # a stock producer's, still on its way
                 return None
             return job if job["state"] in ("succeeded", "dead", "cancelled") else None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from engines import Gate, Lab, Worker
 from hopyard.errors import TransientError
-from hopyard.ledger import effects, story
+from hopyard.ledger import details, effects
 from hopyard.specs import State
 
 
@@ -21,7 +21,7 @@ async def worker(lab: Lab) -> Worker:
 
 
 async def effect(lab: Lab, id_: str) -> dict[str, Any]:
-    (found,) = (await story.job(lab.ledger.database, id_))["effects"]
+    (found,) = (await details.job(lab.ledger.database, id_))["effects"]
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hopyard.display import to_json
 from hopyard.errors import UnknownJob
-from hopyard.ledger import readers, story
+from hopyard.ledger import details, readers
 from hopyard.ledger.finding import find_job
 from hopyard.ledger.values import Done, derived_id, job_id, new_id
 from hopyard.redaction import masked
@@ -102,7 +102,7 @@ async def test_whatever_stands_in_a_row_it_can_be_shown(ledger: Any, result: str
         None,
     )
     await ledger.database.finish([done], worker)
-    for found in (await readers.jobs(ledger.database), await story.job(ledger.database, claim.id)):
+    for found in (await readers.jobs(ledger.database), await details.job(ledger.database, claim.id)):
         text = to_json(masked(found))
         assert "hunter22" not in text
         text.encode()

@@ -258,7 +258,7 @@ async def test_a_wrapper_that_fails_ten_times_in_a_row_is_switched_off(lab: Lab,
     assert len(calls) == 10
     record = lab.hopyard.plugins.record("other")
     assert record.hook_failures == 10
-    assert "10 times in a row" in record.notes[0]
+    assert "10 times in a row" in record.warnings[0]
 
     async def told() -> bool:
         found = await set_aside.of(lab.ledger.database, "other")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hopyard import current
 from hopyard.errors import HopyardError, LedgerError, LedgerUnavailable, PayloadError, UnknownJob
-from hopyard.ledger import cancelling, deadletters, effects, explaining, notes, readers, retention, story
+from hopyard.ledger import cancelling, deadletters, details, effects, explaining, notes, readers, retention
 from hopyard.ledger.database import Database
 from hopyard.ledger.deadletters import Filter
 from hopyard.ledger.stored import value
@@ -58,7 +58,7 @@ async def test_whatever_is_stored_can_be_read_as_strict_json(ledger: Any, text: 
     found: list[Any] = await readers.jobs(database)
     assert {one["id"] for one in found} == {*ids}
     for id_ in ids:
-        found += [await story.job(database, id_), await explaining.explain(database, id_)]
+        found += [await details.job(database, id_), await explaining.explain(database, id_)]
     json.loads(json.dumps(found, allow_nan=False, ensure_ascii=False).encode())
 
 
@@ -105,7 +105,7 @@ async def test_the_newest_jobs_come_first_whatever_their_ids_are(ledger: Any) ->
 @pytest.mark.parametrize("id_", ["typo", "order-17", "", "x" * 10_000, "ä\ud800", "a\0b"])
 async def test_an_id_that_nobody_has_is_unknown(ledger: Any, id_: str) -> None:
     database = ledger.database
-    for read in (story.job, explaining.explain):
+    for read in (details.job, explaining.explain):
         with pytest.raises(UnknownJob):
             await read(database, id_)
     assert await cancelling.cancel(database, [id_], "why") == {}
@@ -117,7 +117,7 @@ async def test_an_id_that_nobody_has_is_unknown(ledger: Any, id_: str) -> None:
 
 async def test_an_id_of_any_text_finds_its_job(ledger: Any) -> None:
     id_ = await ledger.job(id=job_id("order-17"))
-    assert (await story.job(ledger.database, "order-17"))["id"] == id_
+    assert (await details.job(ledger.database, "order-17"))["id"] == id_
     assert await cancelling.cancel(ledger.database, ["order-17"], "a\0b\ud800") == {id_: State.CANCELLED}
 
 
@@ -242,7 +242,7 @@ async def test_odd_progress_costs_no_other_job_its_own(ledger: Any) -> None:
     claim = await ledger.running(await ledger.worker())
     told = [Progress(claim.id, 1, 2, "a\0b\ud800c ä", utcnow())]
     await notes.write_progress(ledger.database, told)
-    assert (await story.job(ledger.database, claim.id))["progress"]["message"] == "a\ufffdb?c ä"
+    assert (await details.job(ledger.database, claim.id))["progress"]["message"] == "a\ufffdb?c ä"
 
 
 # --- retention

@@ -162,12 +162,12 @@ def test_of_two_notifiers_for_one_kind_the_later_plugins_is_left_out() -> None:
     plugins = load(ai=AI, birds=Birds)
     assert plugins.names == ["ai", "birds"]
     assert set(plugins.notifiers) == {"pigeon", "owl"}
-    (note,) = plugins.record("birds").notes
+    (note,) = plugins.record("birds").warnings
     assert "kind `pigeon` is left out: the plugin `ai` serves these already" in note
-    assert plugins.record("ai").notes == []
+    assert plugins.record("ai").warnings == []
     plugins.withdraw("ai", "its tables are missing")
     assert set(plugins.notifiers) == {"pigeon", "owl"}
-    assert plugins.record("birds").notes == []
+    assert plugins.record("birds").warnings == []
 
 
 def test_declared_options_are_completed_by_the_standard_ones() -> None:

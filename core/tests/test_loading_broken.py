@@ -440,11 +440,12 @@ def test_a_name_that_is_near_an_installed_one_is_a_fault_also_where_it_is_disabl
 ) -> None:
     """Else the plugin that an operator has disabled, or configured, runs as if they had not."""
     install("maintenance", GOOD.replace("good", "maintenance").replace("Good", "Maintenance"))
-    for plugins in (
+    sections: list[dict[str, object]] = [
         {"maintenence": {"enabled": False}},
         {"maintenence": {"settings": {"x": 1}}, "allow": ["other"]},
         {"maintenence": {}},
-    ):
+    ]
+    for plugins in sections:
         record = load_installed(Settings.model_validate({"plugins": plugins})).record("maintenence")
         assert record.state is PluginState.MISSING, plugins
         (fault,) = record.faults

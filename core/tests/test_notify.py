@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from engines import Lab
 from hopyard.errors import TransientError
-from hopyard.ledger import effects, story, workers
+from hopyard.ledger import details, effects, workers
 from hopyard.ledger.values import derived_id, new_id
 from hopyard.notifications import alert, channels, notify, person
 from hopyard.notifications.tasks import deliver
@@ -110,7 +110,7 @@ async def test_a_message_is_delivered_once(lab: Lab, post: Post) -> None:
     assert json.loads((await lab.ends(job))["result"]) == "delivered"
     assert await delivery(lab) == {"state": "delivered", "attempts": 1, "error": None}
     assert post.to(ADDRESS) == [Message(id_, "ada", "Drink", "Water", {"n": 1}, repeat=False)]
-    (effect,) = (await story.job(lab.ledger.database, job))["effects"]
+    (effect,) = (await details.job(lab.ledger.database, job))["effects"]
     assert (effect["name"], effect["state"], effect["outcome"]) == ("delivery", "done", "delivered")
 
 

@@ -173,7 +173,7 @@ def test_killing_the_supervisor_ends_children_and_grandchildren(stack: Stack, tm
     )
     pids = [written(Path(note)) for note in notes]
     everything = stack.descendants()
-    assert len(everything) == 4  # and the guardian
+    assert len(everything) == 4  # and the reaper
     stack.process.kill()
     stack.process.wait()
     for pid in (*pids, *(process.pid for process in everything)):
@@ -186,7 +186,7 @@ def asleep(process: psutil.Process) -> bool:
     return bool(process.status() == psutil.STATUS_SLEEPING)
 
 
-def test_the_guardian_is_started_again_and_still_knows_the_groups(stack: Stack, tmp_path: Path) -> None:
+def test_the_reaper_is_started_again_and_still_knows_the_groups(stack: Stack, tmp_path: Path) -> None:
     note = str(tmp_path / "pid")
     stack.start([{"name": "one", "argv": python(STUBBORN + ANNOUNCE.format(note) + SLEEPER), "grace": 0.2}])
     child = written(Path(note))
@@ -196,7 +196,7 @@ def test_the_guardian_is_started_again_and_still_knows_the_groups(stack: Stack, 
     def second() -> bool:
         """Another one has started, and waits: it was told of the groups as soon as it was there."""
         others = [p for p in stack.descendants() if not gone(p.pid) and p.pid not in (child, first.pid)]
-        return any(p.cmdline()[-1:] and p.cmdline()[-1].endswith("guardian.py") and asleep(p) for p in others)
+        return any(p.cmdline()[-1:] and p.cmdline()[-1].endswith("reaper.py") and asleep(p) for p in others)
 
     until(second)
     stack.process.kill()
@@ -372,12 +372,12 @@ def test_output_goes_to_a_private_log_that_is_turned_over(tmp_path: Path) -> Non
     code = "import sys; print('out', flush=True); print('err', file=sys.stderr, flush=True); " + SLEEPER
     spec = ChildSpec("one", python(code), log=log)
     child = Child(spec)
-    leash, other = os.pipe()
-    child.start(leash)
+    pipe, other = os.pipe()
+    child.start(pipe)
     until(lambda: text(log).split() == ["out", "err"])
     child.kill()
     until(child.reap)
-    os.close(leash)
+    os.close(pipe)
     os.close(other)
     assert log.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "logs" / "one.log.1").stat().st_size > 10 * 1024 * 1024

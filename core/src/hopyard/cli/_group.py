@@ -66,7 +66,7 @@ class HopyardGroup(click.Group):
         try:
             check_words(words)
             status = super().main(words, prog_name, standalone_mode=False, **extra)
-            code = status if isinstance(status, int) else 0
+            code: str | int | None = status if isinstance(status, int) else 0
         except SystemExit as end:
             code = end.code
         except Exception as error:

@@ -14,9 +14,9 @@ from hopyard.cli._roles import await_ledger, begin, ending_for_good
 @click.command("beat")
 def command() -> None:
     """Submit what is scheduled. Several may run: one leads, another takes over when it dies."""
-    from hopyard.supervise.leash import watch_leash
+    from hopyard.supervise.parent import watch_parent
 
-    watch_leash()
+    watch_parent()
     with ending_for_good():
         hopyard = load_hopyard("beat", before=begin)
         await_ledger(hopyard)

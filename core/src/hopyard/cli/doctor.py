@@ -43,8 +43,8 @@ def _plugins(hopyard: Hopyard) -> list[dict[str, Any]]:
     return [
         {
             "check": f"plugin {record.name}",
-            "ok": not record.failed and not record.notes,
-            "detail": " ".join((record.state, record.reason, *record.notes)).strip(),
+            "ok": not record.failed and not record.warnings,
+            "detail": " ".join((record.state, record.reason, *record.warnings)).strip(),
             "hint": record.hint if record.failed else "",
             "seconds": 0.0,
         }

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hopyard.cli._job_details import render
 from hopyard.cli._names import check_queue, check_task
 from hopyard.cli._options import ListingGroup
 from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._session import with_core
-from hopyard.cli._story import render
 from hopyard.errors import UnknownJob
 from hopyard.redaction import masked
 from hopyard.specs import State
@@ -104,11 +104,11 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on
     """Show one job: arguments, result or error, every attempt, effects, progress and checkpoint."""
 
     async def work(hopyard: Hopyard) -> dict[str, Any]:
-        from hopyard.ledger import story
+        from hopyard.ledger import details
         from hopyard.ledger.finding import find_job
 
         database = hopyard.client().database
-        return await story.job(database, await find_job(database, id))
+        return await details.job(database, await find_job(database, id))
 
     emit(masked(with_core(work)), as_json, render)
 

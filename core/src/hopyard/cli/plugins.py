@@ -55,7 +55,7 @@ def _render(records: list[PluginRecord]) -> None:
             record.name,
             record.state,
             record.version,
-            record.reason or "; ".join(record.notes) or record.summary,
+            record.reason or "; ".join(record.warnings) or record.summary,
             record.hint,
         )
         for record in records

@@ -43,9 +43,9 @@ def _work(queues: str | None, name: str) -> None:
     """Be a worker's process."""
     import faulthandler
 
-    from hopyard.supervise import FRESH, watch_leash
+    from hopyard.supervise import FRESH, watch_parent
 
-    watch_leash()
+    watch_parent()
     crashes_to = os.dup(2)  # standard error itself: what a pipe holds is lost with the process
     faulthandler.enable(crashes_to)  # a segfault says where
     try:

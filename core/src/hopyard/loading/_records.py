@@ -59,7 +59,7 @@ class PluginRecord:
     """Events that its notify hooks were not told, since its queue was full."""
 
     @property
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What is wrong with a plugin that is enabled all the same."""
         return [*self.left_out, *dict.fromkeys(f"{why}; switched off" for why in self.switched_off.values())]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from hopyard.supervise.death import die_with_parent
-from hopyard.supervise.leash import LEASH
+from hopyard.supervise.parent import PARENT_PIPE
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
@@ -97,19 +97,19 @@ class Child:
             self.spec.name, self.pid or None, started, self.restarts, self.returncode, self.memory
         )
 
-    def start(self, leash: int) -> None:
+    def start(self, pipe: int) -> None:
         """Start the process in a session of its own. Raises OSError."""
         spec = self.spec
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(_opened(spec.log)) if spec.log is not None else None
             self._process = subprocess.Popen(
                 list(spec.argv),
-                env={**os.environ, **spec.env, LEASH: str(leash), FRESH: "" if self._started else "1"},
+                env={**os.environ, **spec.env, PARENT_PIPE: str(pipe), FRESH: "" if self._started else "1"},
                 cwd=spec.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(leash, *spec.fds),
+                pass_fds=(pipe, *spec.fds),
                 start_new_session=True,
                 preexec_fn=die_with_parent(spec.stop_signal),
             )

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from hopyard.errors import HopyardError
-from hopyard.supervise import guardian
+from hopyard.supervise import reaper
 from hopyard.supervise.child import Child, ChildSpec, ChildStatus
 
 _log = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ class Supervisor:
         self._stops = 0
         self._asked = False
         self._wake_read, self._wake_write = -1, -1
-        self._leash = -1
-        self._guardian = _Guardian()
+        self._parent_pipe = -1
+        self._reaper = _Reaper()
 
     def status(self) -> list[ChildStatus]:
         """Return what is known of each child, in the order of starting."""
@@ -90,7 +90,7 @@ class Supervisor:
         """
         if threading.current_thread() is not threading.main_thread():
             raise HopyardError("a supervisor runs in the main thread: signals and the kernel's watch need it")
-        with self._pipes(), self._signals(), self._guardian:
+        with self._pipes(), self._signals(), self._reaper:
             try:
                 self._start_all()
                 while not self._stops and not all(child.given_up for child in self._children):
@@ -121,7 +121,7 @@ class Supervisor:
             self._wait(_READY_PAUSE)
 
     def _tick(self) -> None:
-        self._guardian.check()
+        self._reaper.check()
         for child in self._children:
             self._reap(child)
             if child.running or self._stops or child.due > time.monotonic():
@@ -134,8 +134,8 @@ class Supervisor:
                 _log.error("%s cannot be started: %s; next try in %.1f s", child.spec.name, error, pause)
 
     def _start(self, child: Child) -> None:
-        child.start(self._leash)
-        self._guardian.watch(child.pid, child.grace)
+        child.start(self._parent_pipe)
+        self._reaper.watch(child.pid, child.grace)
         self._changed()
 
     def _reap(self, child: Child) -> bool:
@@ -143,7 +143,7 @@ class Supervisor:
         pid = child.pid
         if not child.reap():
             return False
-        self._guardian.forget(pid)
+        self._reaper.forget(pid)
         name, returncode = child.spec.name, child.returncode or 0
         pause = child.postpone()
         if not self._stops and not (child.given_up and len(self._children) == 1):
@@ -193,12 +193,12 @@ class Supervisor:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
-        self._leash, held = os.pipe()
+        self._parent_pipe, held = os.pipe()
         try:
             yield
         finally:
-            fds = (self._wake_read, self._wake_write, self._leash, held)
-            self._wake_read = self._wake_write = self._leash = -1
+            fds = (self._wake_read, self._wake_write, self._parent_pipe, held)
+            self._wake_read = self._wake_write = self._parent_pipe = -1
             for fd in fds:
                 os.close(fd)
 
@@ -227,8 +227,8 @@ def _how(returncode: int) -> str:
     return f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
 
 
-class _Guardian:
-    """The process of `guardian.py`, told of each group; started again should it be killed."""
+class _Reaper:
+    """The process of `reaper.py`, told of each group; started again should it be killed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -255,7 +255,7 @@ class _Guardian:
 
     def _begin(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", guardian.__file__],
+            [sys.executable, "-I", "-S", reaper.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

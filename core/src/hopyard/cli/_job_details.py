@@ -12,7 +12,7 @@ _MEGABYTE = 1_000_000
 
 
 def render(found: dict[str, Any]) -> None:
-    """Print what `ledger.story.job` returned."""
+    """Print what `ledger.details.job` returned."""
     error = found["error"] or {}
     facts = [(name, _cell(value)) for name, value in found.items() if name not in _APART]
     facts.append(("error", _what(error)))

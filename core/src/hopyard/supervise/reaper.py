@@ -1,6 +1,6 @@
 """A small process that outlives a killed supervisor and ends what it left behind.
 
-The kernel and the leash reach the supervisor's children. What those have started, and what ignores signals,
+The kernel and the pipe reach the supervisor's children. What those have started, and what ignores signals,
 is ended here: this script reads from its standard input which process groups there are (`+GROUP SECONDS` and
 `-GROUP`, one a line). When the input ends, each group is killed once its leader is gone, and at the latest
 after its SECONDS.

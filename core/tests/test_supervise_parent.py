@@ -1,4 +1,4 @@
-"""The leash: a Python child ends when the pipe that its supervisor holds is closed."""
+"""The parent's pipe: a Python child ends when the pipe that its supervisor holds is closed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 from hopyard.errors import HopyardError
-from hopyard.supervise import LEASH, die_with_parent, watch_leash
+from hopyard.supervise import PARENT_PIPE, die_with_parent, watch_parent
 
 IGNORE = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-WATCH = "from hopyard.supervise import watch_leash; watch_leash(grace=0.2); print('watching', flush=True)\n"
+WATCH = "from hopyard.supervise import watch_parent; watch_parent(grace=0.2); print('watching', flush=True)\n"
 # Not `signal.pause()`: a signal that comes just before it is handled only after the next one.
 PAUSE = "import time\nwhile True: time.sleep(0.02)\n"
 
@@ -30,7 +30,7 @@ def pipe() -> Iterator[list[int]]:
 def watching(code: str, pipe: list[int], *, own_session: bool) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, LEASH: str(pipe[0])},
+        env={**os.environ, PARENT_PIPE: str(pipe[0])},
         pass_fds=(pipe[0],),
         start_new_session=own_session,
         stdout=subprocess.PIPE,
@@ -70,13 +70,13 @@ def test_a_child_that_goes_on_is_killed_with_its_group(pipe: list[int]) -> None:
 
 
 def test_without_a_supervisor_there_is_no_leash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(LEASH, raising=False)
-    assert watch_leash() is None
+    monkeypatch.delenv(PARENT_PIPE, raising=False)
+    assert watch_parent() is None
 
 
 def test_the_leash_is_not_handed_on(pipe: list[int]) -> None:
     """A process that the child starts must not take the number for a pipe of its own."""
-    show = f"import os; print(os.environ.get({LEASH!r}), os.get_inheritable({pipe[0]}), flush=True)\n"
+    show = f"import os; print(os.environ.get({PARENT_PIPE!r}), os.get_inheritable({pipe[0]}), flush=True)\n"
     process = watching(WATCH + show + PAUSE, pipe, own_session=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "None False\n"
@@ -85,9 +85,9 @@ def test_the_leash_is_not_handed_on(pipe: list[int]) -> None:
 
 @pytest.mark.parametrize("value", ["pipe", "99999", ""])
 def test_a_leash_that_is_no_pipe_is_an_error(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv(LEASH, value)
+    monkeypatch.setenv(PARENT_PIPE, value)
     with pytest.raises(HopyardError, match="open pipe"):
-        watch_leash()
+        watch_parent()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a promise of the Linux kernel")

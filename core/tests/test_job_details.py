@@ -1,4 +1,4 @@
-"""A job's whole story, while it lives and afterwards, on both databases."""
+"""All that is known of a job, while it lives and afterwards, on both databases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hopyard.cli._story import render
+from hopyard.cli._job_details import render
 from hopyard.errors import UnknownJob
-from hopyard.ledger import cancelling, crashes, deadletters, effects, notes, story, waiting, workers
+from hopyard.ledger import cancelling, crashes, deadletters, details, effects, notes, waiting, workers
 from hopyard.ledger.keys import submit_unique
 from hopyard.ledger.values import Again, Claim, Done, Progress, new_id, utcnow
 from hopyard.specs import State, Unique
@@ -42,7 +42,7 @@ async def test_one_job_is_told_with_all_that_is_known(ledger: Any) -> None:
     child = await ledger.job(parent=claim.id)
     await notes.write_progress(database, [Progress(claim.id, 1, 2, "half", utcnow())])
     await notes.write_checkpoint(database, claim.id, (worker, claim.claim), {"page": 1})
-    job = await story.job(database, claim.id)
+    job = await details.job(database, claim.id)
     assert (job["state"], job["attempt"], job["worker"]) == ("running", 1, worker)
     assert (job["arguments"], job["due"], job["finished"]) == ({"n": 1}, due.isoformat(), None)
     assert (job["progress"]["current"], job["progress"]["message"]) == (1, "half")
@@ -50,7 +50,7 @@ async def test_one_job_is_told_with_all_that_is_known(ledger: Any) -> None:
     assert job["children"] == [{"id": child, "task": "site.echo", "state": "queued"}]
     assert [one["outcome"] for one in job["attempts"]] == ["running"]
     await database.finish([Done(claim.id, claim.claim, State.SUCCEEDED, '{"a": 1}', None, None)], worker)
-    job = await story.job(database, claim.id)
+    job = await details.job(database, claim.id)
     assert (job["state"], job["result"], job["error"]) == ("succeeded", {"a": 1}, None)
     assert job["seconds"] >= 0
     assert job["group"] is None
@@ -73,7 +73,7 @@ async def test_every_attempt_is_told_with_its_worker(ledger: Any, capsys: pytest
     last = await ledger.worker("last@here")
     (claim,) = await ledger.claim(last, id_)
     await database.finish([Done(id_, claim.claim, State.SUCCEEDED, "1", None, None)], last)
-    job = await story.job(database, id_)
+    job = await details.job(database, id_)
     assert [(one["attempt"], one["outcome"], one["name"]) for one in job["attempts"]] == [
         (1, "failed", "first@here"),
         (2, "handed back", "first@here"),
@@ -97,7 +97,7 @@ async def test_the_end_of_a_dead_job_is_told_once(ledger: Any) -> None:
         claim = await ledger.running(worker)
         kept = failed(claim, worker) if entry else None
         await database.finish([Done(claim.id, claim.claim, State.DEAD, None, error, kept)], worker)
-        (one,) = (await story.job(database, claim.id))["attempts"]
+        (one,) = (await details.job(database, claim.id))["attempts"]
         assert (one["attempt"], one["outcome"], one["kind"], one["worker"]) == (1, "failed", "Boom", worker)
 
 
@@ -109,7 +109,7 @@ async def test_effects_tell_what_is_known_of_them(ledger: Any) -> None:
         await effects.begin(database, claim.id, fence, name, {"to": "ada"})
         await effects.end(database, claim.id, fence, name, state, {"receipt": 1})  # type: ignore[arg-type]
     await effects.begin(database, claim.id, fence, "fax", {"to": "ada"})
-    told = {one["name"]: one for one in (await story.job(database, claim.id))["effects"]}
+    told = {one["name"]: one for one in (await details.job(database, claim.id))["effects"]}
     assert {name: one["state"] for name, one in told.items()} == {
         "mail": "done",
         "sms": "failed",
@@ -118,7 +118,7 @@ async def test_effects_tell_what_is_known_of_them(ledger: Any) -> None:
     assert (told["mail"]["intent"], told["mail"]["outcome"]) == ({"to": "ada"}, {"receipt": 1})
     assert all(one["attempt"] == 1 and one["began"] and one["at"] for one in told.values())
     await lose(ledger, worker)
-    told = {one["name"]: one for one in (await story.job(database, claim.id))["effects"]}
+    told = {one["name"]: one for one in (await details.job(database, claim.id))["effects"]}
     assert told["fax"]["state"] == "unknown"
 
 
@@ -127,15 +127,15 @@ async def test_who_cancelled_a_job_is_told(ledger: Any) -> None:
     waits, runs = await ledger.job(), await ledger.running(worker)
     await cancelling.cancel(database, [waits, runs.id], "enough, by ada")
     for id_ in (waits, runs.id):
-        told = (await story.job(database, id_))["cancel"]
+        told = (await details.job(database, id_))["cancel"]
         assert told["reason"] == "enough, by ada"
         assert told["at"]
-    assert (await story.job(database, waits))["attempts"] == []
+    assert (await details.job(database, waits))["attempts"] == []
     await lose(ledger, worker)  # another worker takes it, and finds that it was cancelled
     other = await ledger.worker()
     (claim,) = await ledger.claim(other, runs.id)
     await database.finish([Done(runs.id, claim.claim, State.CANCELLED, None, None, None)], other)
-    job = await story.job(database, runs.id)
+    job = await details.job(database, runs.id)
     assert job["cancel"]["reason"] == job["reason"] == "enough, by ada"
     assert [one["outcome"] for one in job["attempts"]] == ["lost", "cancelled"]
 
@@ -144,19 +144,21 @@ async def test_replays_and_keys_lead_to_each_other(ledger: Any) -> None:
     database, worker = ledger.database, await ledger.worker()
     made = ledger.new()
     await submit_unique(database, made, Unique("report:ada"))
-    assert [key["key"] for key in (await story.job(database, made.id))["keys"]] == [f"{made.task}:report:ada"]
+    assert [key["key"] for key in (await details.job(database, made.id))["keys"]] == [
+        f"{made.task}:report:ada"
+    ]
     (claim,) = await ledger.claim(worker, made.id)
     await database.finish([Done(made.id, claim.claim, State.DEAD, None, "{}", None)], worker)
-    assert (await story.job(database, made.id))["replayed_as"] is None
+    assert (await details.job(database, made.id))["replayed_as"] is None
     replay = (await deadletters.replay(database, deadletters.Filter([made.id])))[made.id].id
-    assert (await story.job(database, made.id))["replayed_as"] == replay
-    assert (await story.job(database, replay))["replay_of"] == made.id
+    assert (await details.job(database, made.id))["replayed_as"] == replay
+    assert (await details.job(database, replay))["replay_of"] == made.id
 
 
 async def test_a_job_that_is_not_there_is_named(ledger: Any) -> None:
     id_ = new_id()
     with pytest.raises(UnknownJob, match=id_):
-        await story.job(ledger.database, id_)
+        await details.job(ledger.database, id_)
 
 
 async def test_a_death_that_was_seen_is_told(ledger: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +170,7 @@ async def test_a_death_that_was_seen_is_told(ledger: Any, capsys: pytest.Capture
     assert await crashes.witness(database, os.getpid(), seen)
     await lose(ledger, worker)
     assert not await crashes.witness(database, os.getpid(), seen), "it is not alive any more"
-    job = await story.job(database, claim.id)
+    job = await details.job(database, claim.id)
     (one,) = job["attempts"]
     assert one["message"] == "the worker was lost (killed by SIGSEGV)"
     assert one["evidence"]["memory"] == 123_000_000

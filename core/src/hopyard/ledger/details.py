@@ -1,4 +1,4 @@
-"""A job's whole story: every attempt, who made it and how it ended, and what stands around the job."""
+"""All that is known of a job: every attempt, who made it and how it ended, and what stands around the job."""
 
 from __future__ import annotations
 
