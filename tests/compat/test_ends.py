@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from sites import DEADLINE, Site
 
 
@@ -55,6 +56,18 @@ async def test_a_shutdown_by_remote_control_finishes_what_it_can(site: Site, tmp
     gate.touch()
     assert await asyncio.to_thread(worker.wait, DEADLINE) == 0
     assert (await site.ended(handle.id))["attempt"] == 1
+
+
+@pytest.mark.parametrize("stock", [True, False])
+async def test_a_thread_of_a_plugin_that_never_ends_keeps_no_worker(site: Site, stock: bool) -> None:
+    hopfile = site.folder / "hopfile.py"
+    thread = "import threading\nthreading.Thread(target=threading.Event().wait, name='for ever').start()\n"
+    head, future, rest = hopfile.read_text().partition("from __future__ import annotations\n")
+    hopfile.write_text(head + future + thread + rest if future else thread + head)
+    worker = await site.worker(stock=stock)
+    os.kill(worker.pid, signal.SIGTERM)
+    assert await asyncio.to_thread(worker.wait, DEADLINE) == 0
+    assert "without the threads that do not end: for ever" in site.logs()
 
 
 async def test_a_job_that_kills_its_workers_ends_dead(site: Site, tmp_path: Path) -> None:
