@@ -204,7 +204,7 @@ async def test_a_hook_that_hangs_costs_only_its_own_events(
 
 
 async def test_what_does_not_fit_is_dropped_and_counted(
-    lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(_telling, "ROOM", 3)
     slow = listening(lab, "slow")
@@ -217,12 +217,27 @@ async def test_what_does_not_fit_is_dropped_and_counted(
             await lab.submit()
         assert lab.hopyard.plugins.record("slow").dropped_events == 2
         assert "plugin slow is too slow for its events" in caplog.text
-        # As `hopyard doctor` sees it, from another process.
-        kept = "SELECT target FROM set_aside WHERE kind = 'events'"
-        await lab.until(lambda: worker.database.fetch(kept))
     finally:
         go_on.set()
     await lab.until(lambda: len(slow.events) == 4)
+
+
+async def test_what_is_dropped_in_a_worker_is_seen_from_other_processes(
+    lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by `hopyard doctor`, which tells of all that was set aside lately."""
+    monkeypatch.setattr(_telling, "ROOM", 3)
+    slow, go_on = listening(lab, "slow"), threading.Event()
+    slow.before = go_on.wait
+    lab.calls["call"] = good
+    try:
+        for _ in range(5):
+            await lab.ends(await lab.submit())
+        kept = "SELECT target, reason FROM set_aside WHERE kind = 'events'"
+        (row,) = await lab.until(lambda: lab.ledger.database.fetch(kept))
+        assert (row["target"], "were not told" in row["reason"]) == ("slow", True)
+    finally:
+        go_on.set()
 
 
 async def test_an_observer_that_raises_costs_nobody_else(lab: Lab, worker: Worker) -> None:
