@@ -77,7 +77,9 @@ def command(
     except KeyboardInterrupt:
         if follow.id is None:
             raise
-        say(f"\njob {follow.id} {_goes_on(follow.id)}", err=True)
+        # Lines that a narrow terminal does not break, so that each can be copied.
+        say(f"\n{follow.id} goes on:", err=True)
+        say(f"  hopyard jobs show {follow.id}\n  hopyard jobs cancel {follow.id}", err=True)
         context.exit(_INTERRUPTED)
     emit(masked(answer), as_json, _render)
 
