@@ -17,7 +17,7 @@ DEADLINE = 60.0
 #: Names of modules that Python, Celery or Hopyard import; the file says so when it is.
 NAMES = (
     *("queue.py", "token.py", "redis.py", "types.py", "logging.py", "celery.py", "json.py", "random.py"),
-    *("asyncio/__init__.py", "hopyard/__init__.py", "hopyard.py"),
+    *("asyncio/__init__.py", "hopyard/__init__.py", "hopyard.py", "pluggy.py", "pydantic.py", "secrets.py"),
 )
 SHADOW = """
 import os
@@ -42,7 +42,7 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A working directory in which ten modules stand in the way."""
+    """A working directory in which modules stand in the way."""
     place = tmp_path / "site"
     for name in NAMES:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
