@@ -16,7 +16,7 @@ CONSTRAINED := $(BIN)/uv pip install --python $(BIN)/python --quiet -c constrain
 PACKAGES    := -e "core[notify]" -e plugins/ai -e plugins/maintenance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test-servers demo test lint format types check test-installed chaos chaos-smoke bench clean
+.PHONY: help setup setup-test-servers demo test coverage lint format types check test-installed chaos chaos-smoke bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ demo: $(VENV)/.installed ## Install what is needed to run, and show what Hopyard
 
 test: $(VENV)/.developed ## Run all tests
 	$(BIN)/pytest -n 3 --dist loadfile
+
+coverage: $(VENV)/.developed ## Which branches the packages' own tests reach in their process, about twice as long; ONLY=core/tests/test_x.py
+	$(BIN)/pytest -n 3 --dist loadfile $(or $(ONLY),core/tests plugins) --cov --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.developed ## Check style and format
 	$(BIN)/ruff check .

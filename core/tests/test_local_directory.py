@@ -80,3 +80,13 @@ async def test_a_ledger_in_a_directory_with_links_is_not_opened(tmp_path: Path) 
             hopyard.open_database()
     finally:
         current.set_instance(None)
+
+
+def test_a_file_in_its_place_is_refused_before_a_ledger_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(HopyardError, match="a file where a directory is needed"):
+        Hopyard.load(data=tmp_path / "file").open_database()
+    current.set_instance(None)

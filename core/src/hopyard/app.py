@@ -179,15 +179,15 @@ class Hopyard:
         if url.startswith("sqlite"):
             from hopyard.ledger.database import sqlite_path
 
+            if self.settings.database_url is None and self.settings.data.exists():
+                from hopyard.local.directory import check_own
+
+                check_own(self.settings.data)
             if not os.path.exists(sqlite_path(url)):
                 raise MigrationMissing(
                     f"there is no ledger at {sqlite_path(url)}: start `hopyard up` in this directory, "
                     "or run `hopyard db upgrade`"
                 )
-            if self.settings.database_url is None:
-                from hopyard.local.directory import check_own
-
-                check_own(self.settings.data)
         return open_database(url, answer_within)
 
     @property

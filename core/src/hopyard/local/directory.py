@@ -51,6 +51,8 @@ def _refuse_foreign(path: Path) -> None:
 
 def check_own(path: Path) -> set[str]:
     """Return the names in a data directory. Raises HopyardError if it is somebody else's, or holds links."""
+    if not path.is_dir():
+        raise _refused(path, "a file where a directory is needed", "the path of a directory")
     for place in (path.lstat(), path.stat()):
         if place.st_uid != os.geteuid():
             raise _refused(
