@@ -27,6 +27,10 @@ COMPATIBLE = {"model": "compatible:tiny", "base_url": "http://127.0.0.1:8080/v1"
         ({"tools": [""]}, "names or patterns of tasks"),
         ({"approval": "never"}, "changes"),
         ({"least_interval": 0}, "greater than 0"),
+        *(
+            ({name: 1e300}, "less than or equal")  # no date is so far away
+            for name in ("timeout", "max_seconds", "approval_expires", "least_interval")
+        ),
     ],
 )
 def test_what_is_wrong_is_found_with_what_was_expected(values: dict[str, Any], expected: str) -> None:

@@ -11,6 +11,7 @@ from hopyard import PluginSettings
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 #: What a person may use where the settings do not say and a model costs money.
+_YEAR: Final = 366 * 86_400.0
 _LEAST_INTERVAL: Final = 60.0
 _DAILY_RUNS: Final = 500
 
@@ -30,17 +31,17 @@ class AISettings(PluginSettings):
         description="Of Azure, or of an OpenAI-compatible server such as Ollama, vLLM, llama.cpp.",
     )
     api_version: str | None = Field(None, description="Azure only.")
-    timeout: float = Field(60.0, gt=0, description="Seconds for one request to the model.")
+    timeout: float = Field(60.0, gt=0, le=3600, description="Seconds for one request to the model.")
     max_steps: int = Field(10, gt=0)
     max_tool_calls: int = Field(20, gt=0)
     max_tokens: int = Field(50_000, gt=0)
     max_cost: Decimal | None = Field(
         None, gt=0, description="US dollars for one run, where prices are known."
     )
-    max_seconds: float = Field(240.0, gt=0)
+    max_seconds: float = Field(240.0, gt=0, le=86_400)
     max_postponements: int = Field(20, ge=0)
     longest_postponement: float = Field(
-        7 * 86_400.0, gt=0, description="Seconds; a decision to wait longer is cut to it, and told."
+        7 * 86_400.0, gt=0, le=_YEAR, description="Seconds; a decision to wait longer is cut to it, and told."
     )
     tools: tuple[str, ...] = Field(
         ("*",), description="Names or patterns of tasks that may be tools; `!name` takes one out."
@@ -50,10 +51,13 @@ class AISettings(PluginSettings):
         description="Which calls a person must agree to: those of tools that are marked so, of all tools "
         "that may change something, or all.",
     )
-    approval_expires: float = Field(86_400.0, gt=0, description="Seconds in which a person can agree.")
+    approval_expires: float = Field(
+        86_400.0, gt=0, le=_YEAR, description="Seconds in which a person can agree."
+    )
     least_interval: float | None = Field(
         None,
         gt=0,
+        le=_YEAR,
         description="Least seconds between two due times; 60 unless given, 1 with the offline model.",
     )
     max_requests: int = Field(100, gt=0, description="Open requests of one person.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from hopyard import Plugin, PluginSettings, Queue, Rule, Schedule, Task, hookimpl
 from pydantic import Field
@@ -11,12 +11,15 @@ from pydantic import Field
 from hopyard_maintenance.tasks import monitor_resource_usage, system_health_check
 
 
+_YEAR: Final = 366 * 86_400.0
+
+
 class MaintenanceSettings(PluginSettings):
     """How often to look, in seconds, and from where on it is too much, in percent."""
 
-    health_every: float = Field(300.0, ge=10)
-    sample_every: float = Field(60.0, ge=5)
-    keep_samples_days: float = Field(7.0, gt=0)
+    health_every: float = Field(300.0, ge=10, le=_YEAR)
+    sample_every: float = Field(60.0, ge=5, le=_YEAR)
+    keep_samples_days: float = Field(7.0, gt=0, le=3660)
     cpu_percent: float = Field(95.0, gt=0, le=100)
     memory_percent: float = Field(90.0, gt=0, le=100)
     disk_percent: float = Field(90.0, gt=0, le=100)
