@@ -10,7 +10,6 @@ from pydantic import Field
 
 from hopyard_maintenance.tasks import monitor_resource_usage, system_health_check
 
-
 _YEAR: Final = 366 * 86_400.0
 
 
