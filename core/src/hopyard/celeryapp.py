@@ -159,7 +159,7 @@ def _together() -> Iterator[canvas.Collection]:
 
 
 async def _store(found: canvas.Collection) -> None:
-    await current.get().client().submit_group(found.jobs, found.sizes, found.shapes)
+    await current.get().client().submit_canvas(found)
 
 
 def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
@@ -192,10 +192,14 @@ def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
     if headers := given.get("headers"):
         checks.json_table(f"{task.name}: headers", headers)
         job = signals.with_headers(job, headers)
-    if collection is None:
+    if collection is None and not job.linked:
         portal.run(_submit(job, fresh=not id_), within_loop=True)
+    elif collection is None:
+        alone = canvas.Collection()
+        alone.add(job, options)
+        portal.run(_store(alone), within_loop=True)
     else:
-        collection.jobs.append(job)
+        collection.add(job, options)
     return AsyncResult(job.id, app=current.get().celery, task_name=task.name)
 
 

@@ -155,13 +155,24 @@ async def _original(tx: Connection, job: FinishedJob) -> str:
     return id_
 
 
-async def given_up(tx: Connection, database: Database, ids: Sequence[str]) -> set[str]:
-    """Return those ids that were cancelled, as the followers of a job that failed are."""
-    rows = await tx.fetch(
-        f"SELECT id FROM job_history WHERE id {database.dialect.ids('$1')} AND state = {State.CANCELLED:d}",
-        database.list(ids),
-    )
-    return {str(row["id"]) for row in rows}
+class Existing(NamedTuple):
+    """A job that has an id already."""
+
+    task: str
+    state: State
+    body: str
+    job_group: str | None
+
+
+async def existing(tx: Connection, database: Database, ids: Sequence[str]) -> dict[str, Existing]:
+    """Return those of the jobs that are in the ledger, live or over, by their ids."""
+    d = database.dialect
+    one = f"SELECT id, task, state, body, job_group FROM %s WHERE id {d.ids('$1')}"
+    rows = await tx.fetch(f"{one % 'job_live'} UNION ALL {one % 'job_history'}", database.list(ids))
+    return {
+        str(row["id"]): Existing(row["task"], State(row["state"]), row["body"], _text(row["job_group"]))
+        for row in rows
+    }
 
 
 async def without_live(tx: Connection, database: Database, jobs: Sequence[NewJob]) -> list[NewJob]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from hopyard import checks
 from hopyard.broker.envelope import EMBED, headers_of
-from hopyard.errors import PayloadError
+from hopyard.errors import PayloadError, SpecError
 from hopyard.ledger import following
 from hopyard.ledger.database import Connection, Database
 from hopyard.ledger.values import NewJob, job_id
@@ -42,6 +42,15 @@ class Collection:
     sizes: dict[str, int] = field(default_factory=dict)
     #: Of chords whose header has groups within it: the parts' ids, nested as their results shall be.
     shapes: dict[str, Shape] = field(default_factory=dict)
+    #: By job: the ids that are promised to what follows it.
+    promises: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, job: NewJob, options: Mapping[str, Any]) -> None:
+        """Take a job, and the ids that Celery's `options` promise to what follows it."""
+        self.jobs.append(job)
+        if job.linked and self.check:
+            follow = [one for name in _FOLLOW for one in members(options.get(name))]
+            self.promises[job.id] = {job_id(one["options"]["task_id"]) for one in promised(follow)}
 
 
 _current: ContextVar[Collection | None] = ContextVar("hopyard_collection", default=None)
@@ -64,11 +73,65 @@ def collecting(*, check: bool = True, person: str | None = None) -> Iterator[Col
 
 
 def links(body: str) -> dict[str, Any]:
-    """Return what follows a job, from its message's body: `callbacks`, `errbacks`, `chain`, `chord`."""
+    """Return what follows a job, from its message's body, as `signatures` does. Raises `PayloadError`."""
     if body.endswith(_PLAIN):  # as good as all: not worth parsing
         return {}
-    embed = json.loads(body)[2] or {}
-    return {name: value for name in EMBED if (value := embed.get(name))}
+    return signatures(json.loads(body)[2])
+
+
+def signatures(embed: Any) -> dict[str, Any]:
+    """Return what follows a job: `callbacks`, `errbacks` and `chain` as lists, `chord` as one signature.
+
+    Each is as Celery reads it: what a signature leaves out has Celery's default. Raises `PayloadError` for
+    what is no signature, anywhere within them.
+    """
+    if embed is None:
+        return {}
+    if not isinstance(embed, Mapping):
+        raise PayloadError(f"what follows the job is {checks.shown(embed)}, expected an object of signatures")
+    found: dict[str, Any] = {name: embed[name] for name in EMBED if embed.get(name)}
+    try:
+        for name, value in found.items():
+            found[name] = _read(name, value) if name == "chord" else _read_all(name, value)
+    except RecursionError:
+        raise PayloadError("what follows the job is nested too deeply") from None
+    return found
+
+
+#: Where a signature that runs others has them, by its kind.
+_WITHIN: Final = {"chain": ("tasks",), "group": ("tasks",), "chord": ("header", "body")}
+
+
+def _read(where: str, value: Any) -> Signature:
+    """Return a signature with all its parts, and those within it. Raises `PayloadError`."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("task"), str):
+        raise PayloadError(f"{where}: found {checks.shown(value)}, expected a signature that names its task")
+    where = f"{where}: {value['task'][:80]}"
+    args, kwargs, options = value.get("args"), value.get("kwargs"), value.get("options")
+    for name, part, kind, expected in (
+        ("args", args, list | tuple, "a list"),
+        ("kwargs", kwargs, Mapping, "an object"),
+        ("options", options, Mapping, "an object"),
+    ):
+        if part is not None and not isinstance(part, kind):
+            raise PayloadError(f"{where}: {name}: found {checks.shown(part)}, expected {expected}")
+    subtask = value.get("subtask_type")
+    named, given = dict(kwargs or {}), dict(options or {})
+    for name in _WITHIN.get(subtask, ()) if isinstance(subtask, str) else ():
+        inner = named.get(name)
+        if isinstance(inner, Mapping):
+            named[name] = _read(where, inner)
+        elif inner is not None or name != "body":
+            named[name] = _read_all(where, inner)
+    for name in _FOLLOW:
+        if inner := given.get(name):
+            given[name] = _read(where, inner) if name == "chord" else _read_all(where, inner)
+    made = {"args": [*(args or ())], "kwargs": named, "options": given}
+    return {"subtask_type": None, "immutable": False, **value, **made}
+
+
+def _read_all(where: str, value: Any) -> list[Signature]:
+    return [_read(where, one) for one in members(value)]
 
 
 #: Celery's options that name a job, a group or their ancestors.
@@ -85,9 +148,11 @@ def check_options(task: str, options: Mapping[str, Any]) -> None:
     index = options.get("group_index")
     if index is not None:
         checks.whole(f"{task}: group_index", index, 0, 10**9)
+    for name in ("group_index", "chord"):
+        if options.get(name) not in (None, "", {}, []) and not options.get("group_id"):
+            checks.refuse(f"{task}: {name}", options[name], "none without a `group_id`")
     for name in _FOLLOW:
-        value = options.get(name) or []
-        for one in value if isinstance(value, list | tuple) else [value]:
+        for one in members(options.get(name)):
             if not isinstance(one, Mapping) or not isinstance(one.get("task"), str):
                 checks.refuse(f"{task}: {name}", one, "a signature, or a list of them")
 
@@ -99,8 +164,8 @@ def linked(job: NewJob, options: Mapping[str, Any]) -> NewJob:
     """
     check_options(job.task, options)
     embed = EMBED | {
-        "callbacks": _list(options.get("link")),
-        "errbacks": _list(options.get("link_error")),
+        "callbacks": members(options.get("link")) or None,
+        "errbacks": members(options.get("link_error")) or None,
         "chain": options.get("chain") or None,
         "chord": options.get("chord") or None,
     }
@@ -114,6 +179,10 @@ def linked(job: NewJob, options: Mapping[str, Any]) -> NewJob:
         body = tagged.dumps([args, kwargs, embed])
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"{job.task}: what follows the job has no JSON form: {error}") from None
+    try:
+        links(body)
+    except PayloadError as error:
+        raise SpecError(f"{job.task}: {error}") from None
     headers = json.loads(headers_of(job)) | {
         "group": group,
         "group_index": options.get("group_index"),
@@ -128,12 +197,6 @@ def linked(job: NewJob, options: Mapping[str, Any]) -> NewJob:
         job_group=group,
         linked=embed != EMBED,
     )
-
-
-def _list(value: Any) -> list[Any] | None:
-    if not value:
-        return None
-    return [*value] if isinstance(value, list | tuple) else [value]
 
 
 def nested(shape: Shape, results: Mapping[str, Any]) -> Shape:
@@ -169,21 +232,65 @@ async def with_parts(database: Database, body: str) -> str:
     return json.dumps([args, kwargs, embed])
 
 
-def promised(signatures: Iterable[Signature]) -> Iterator[Signature]:
-    """Yield each task within signatures that has an id already: somebody may wait for its result."""
-    for signature in signatures:
-        inner, options = signature["kwargs"], signature.get("options") or {}
-        kind = signature.get("subtask_type")
-        if kind in {"chain", "group"}:
-            yield from promised(_members(inner["tasks"]))
-        elif kind == "chord":
-            yield from promised([*_members(inner["header"]), *_members(inner.get("body"))])
-        elif options.get("task_id"):
-            yield signature
-        yield from promised(_members(options.get("chord")))
+def promised(found: Iterable[Any]) -> Iterator[Signature]:
+    """Yield each task within signatures that has an id already: somebody may wait for its result.
+
+    What is no signature is passed over: those beside it are promised all the same.
+    """
+    for one in found:
+        if not isinstance(one, Mapping):
+            continue
+        inner, options = one.get("kwargs"), one.get("options")
+        options = options if isinstance(options, Mapping) else {}
+        kind = one.get("subtask_type")
+        if isinstance(kind, str) and kind in _WITHIN:
+            if isinstance(inner, Mapping):
+                yield from promised(part for name in _WITHIN[kind] for part in members(inner.get(name)))
+        elif isinstance(one.get("task"), str) and isinstance(id_ := options.get("task_id"), str) and id_:
+            yield {**one}
+        yield from promised(part for name in ("link", "chain", "chord") for part in members(options.get(name)))
 
 
-def _members(value: Any) -> list[Signature]:
+def members(value: Any) -> list[Any]:
+    """Return one signature, or a list of them, as a list."""
     if not value:
         return []
-    return [value] if isinstance(value, dict) else [*value]
+    return [*value] if isinstance(value, list | tuple) else [value]
+
+
+async def refuse_taken(tx: Connection, database: Database, found: Collection, new: set[str]) -> None:
+    """Raise `SpecError` if an id in a canvas is another job's: what hangs on it would never run.
+
+    `new` are those of its jobs that were just stored. A job that is there already with the same arguments,
+    the same group, and the same that follows it, is the same job.
+    """
+    jobs = {job.id: job for job in found.jobs}
+    if len(jobs) < len(found.jobs):
+        twice = next(job for job in found.jobs if jobs[job.id] is not job)
+        raise SpecError(f"{twice.task}: task_id: {twice.id} is given to two jobs of one canvas")
+    promises = set[str]().union(*(ids for id_, ids in found.promises.items() if id_ in new))
+    if both := promises & new:
+        raise SpecError(f"{jobs[min(both)].task}: task_id: {min(both)} is given to two jobs of one canvas")
+    ids = [*promises, *(jobs.keys() - new)]
+    for id_, there in (await following.existing(tx, database, ids) if ids else {}).items():
+        job = jobs.get(id_)
+        if job is None or not _same(job, there):
+            raise SpecError(
+                f"task_id: found {id_}, the id of a job of {there.task} ({there.state.label}) that is in the "
+                "ledger already; expected a new one: what hangs on it would never run"
+            )
+
+
+def _same(job: NewJob, there: following.Existing) -> bool:
+    """Say whether a call is that of a job which is there already."""
+    if (job.task, job.job_group) != (there.task, there.job_group):
+        return False
+    (*ours, follows), (*theirs, followed) = json.loads(job.body), json.loads(there.body)
+    return ours == theirs and _unaddressed(follows) == _unaddressed(followed)
+
+
+def _unaddressed(follow: Any) -> Any:
+    """Return signatures without the address that Celery gives each thread, where it wants its answers."""
+    if isinstance(follow, dict):
+        return {name: _unaddressed(value) for name, value in follow.items() if name != "reply_to"}
+    return [_unaddressed(one) for one in follow] if isinstance(follow, list) else follow

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from hopyard import portal
@@ -27,6 +27,7 @@ from hopyard.ledger.keys import submit_unique
 from hopyard.ledger.values import NewJob, QueueMessage
 from hopyard.specs import State, Unique
 from hopyard.tasks import signals
+from hopyard.tasks.canvas import Collection, refuse_taken
 
 log = logging.getLogger("hopyard.submit")
 
@@ -101,16 +102,19 @@ class Client:
         self._waiting.append(_Batch(jobs, fresh, future))
         return await future
 
-    async def submit_group(
-        self, jobs: Sequence[NewJob], sizes: Mapping[str, int], shapes: Mapping[str, list[Any]]
-    ) -> None:
-        """Store jobs in one transaction, with the sizes and shapes of chords' headers; send messages."""
-        jobs = signals.before_publish(jobs)
+    async def submit_canvas(self, found: Collection) -> None:
+        """Store a canvas in one transaction, with sizes and shapes of chords' headers; send its messages.
+
+        Raises `SpecError`, and stores nothing, where one of its ids is another job's.
+        """
+        jobs = signals.before_publish(found.jobs)
         new: set[str] = set()
         async with self.database.transaction() as tx:
-            await open_groups(tx, self.database.dialect, sizes, shapes)
+            if found.sizes:
+                await open_groups(tx, self.database.dialect, found.sizes, found.shapes)
             for start in range(0, len(jobs), _BATCH):
                 new |= await tx.insert_jobs(jobs[start : start + _BATCH])
+            await refuse_taken(tx, self.database, found, new)
         await self.announce([job for job in jobs if job.id in new])
         signals.after_publish(jobs, new)
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from hopyard.broker.envelope import EMBED
 from hopyard.checks import MAX_BYTES
 from hopyard.engine.consume.encoding import Unreadable, body_text
+from hopyard.errors import PayloadError
 from hopyard.ledger.values import MARK, is_job_id, job_id
+from hopyard.tasks.canvas import signatures
 
 log = logging.getLogger("hopyard.engine")
 
@@ -161,29 +162,11 @@ def _foreign(headers: dict[str, Any], part: _Part) -> Foreign:
 
 def _follow(embed: Any) -> frozenset[str]:
     """Return what follows the job, of which each is checked to be a signature or a list of them."""
-    if embed is None:
-        return frozenset()
-    if not isinstance(embed, dict):
-        raise Unfit("the third part of its body is no object")
-    follow = {name for name in EMBED if embed.get(name)}
-    for name in follow:
-        value = embed[name]
-        signatures = value if isinstance(value, list) else [value]
-        if name == "chord" and len(signatures) != 1:
-            raise Unfit("its chord has not one body")
-        if not all(_is_signature(one) for one in signatures):
-            raise Unfit(f"what follows it (`{name}`) is no signature")
-    return frozenset(follow)
-
-
-def _is_signature(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("task"), str)
-        and isinstance(value.get("args", []), list)
-        and isinstance(value.get("kwargs", {}), dict)
-        and isinstance(value.get("options") or {}, dict)
-    )
+    try:
+        found = signatures(embed)
+    except PayloadError as error:
+        raise Unfit(f"what follows it: {error}") from None
+    return frozenset(found)
 
 
 def _name(headers: Mapping[str, Any], name: str) -> str:
