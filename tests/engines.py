@@ -36,7 +36,8 @@ DEADLINE: Final = 60.0
 
 HOPFILE = """
 import asyncio, os, sys, time
-from typing import Any
+from typing import Annotated, Any
+from pydantic import BeforeValidator
 from hopyard import Hopyard, Job, Plugin, PluginSettings, Queue, RetryPolicy, hookimpl, task
 from hopyard.errors import RateLimited
 
@@ -57,6 +58,11 @@ async def short(job: Job, name: str = "call"): return await CALLS[name](job)
 
 @task("site.short_plain", time_limit=0.1, retry=RetryPolicy(max_retries=0))
 def short_plain(job: Job, name: str = "call"): return CALLS[name](job)
+
+def _checked(value): return CALLS["check"](value)
+
+@task("site.checked", retry=RetryPolicy(max_retries=0))
+def checked(n: Annotated[int, BeforeValidator(_checked)]) -> int: return n
 
 @task("site.typed")
 async def typed(n: int) -> int: return "not a number" if n < 0 else n
@@ -126,7 +132,10 @@ class Site(Plugin[PluginSettings]):
     def register_queues(self): return [Queue("site", slots=4), Queue("site.one", slots=1)]
     @hookimpl
     def register_tasks(self):
-        return [call, one, plain, short, short_plain, typed, child, child_async, add, total, told, errback]
+        return [
+            call, one, plain, short, short_plain, checked, typed, child, child_async, add, total, told,
+            errback,
+        ]
 """
 
 SETTINGS = """

@@ -12,7 +12,7 @@ from canvases import Canvas
 from celery import chain, chord, group
 from engines import Lab, Worker
 from hopyard.errors import JobFailed, SpecError
-from hopyard.ledger.following import existing
+from hopyard.ledger import following
 from hopyard.ledger.values import job_id
 from hopyard.specs import State
 
@@ -148,7 +148,7 @@ async def test_an_id_taken_while_follow_ups_are_stored_is_seen(
     canvas: Canvas, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look into the ledger and the insert: here by a look that sees nothing, once."""
-    looks = 0
+    looks, existing = 0, following.existing
 
     async def blind(*args: Any) -> Any:
         nonlocal looks
@@ -156,7 +156,7 @@ async def test_an_id_taken_while_follow_ups_are_stored_is_seen(
         return {} if looks == 1 else await existing(*args)
 
     applied = await canvas.apply(chain(canvas.tell_(1), canvas.add(1).set(task_id="taken"), canvas.add(1)))
-    monkeypatch.setattr("hopyard.ledger.following.existing", blind)
+    monkeypatch.setattr(following, "existing", blind)
     await canvas.lab.hopyard.task("site.add").options(id="taken").submit(a=5, b=5)
     await canvas.lab.ends(applied.id, CANCELLED)
     assert looks >= 2

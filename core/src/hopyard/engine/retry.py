@@ -39,7 +39,7 @@ class Retry:
         """
         try:
             return self._after(claim, error, seconds, worker)
-        except Exception as broken:
+        except BaseException as broken:
             log.exception("job %s: how it failed cannot be told", claim.id)
             return failed_here(claim, broken)
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -156,7 +156,8 @@ async def _asked(check: HealthCheck) -> Health:
             health = await check.run()
         if not isinstance(health, Health):
             raise TypeError(f"the check returned {health!r:.80}, expected a Health")
-        return health
+        # Texts may be of a class with code of its own: whoever shows them gets plain ones.
+        return replace(health, detail=str.__str__(health.detail))
     finally:
         if current.made():
             await current.get().close()  # the connections that it has opened on this loop

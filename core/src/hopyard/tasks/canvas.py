@@ -248,7 +248,9 @@ def promised(found: Iterable[Any]) -> Iterator[Signature]:
                 yield from promised(part for name in _WITHIN[kind] for part in members(inner.get(name)))
         elif isinstance(one.get("task"), str) and isinstance(id_ := options.get("task_id"), str) and id_:
             yield {**one}
-        yield from promised(part for name in ("link", "chain", "chord") for part in members(options.get(name)))
+        yield from promised(
+            part for name in ("link", "chain", "chord") for part in members(options.get(name))
+        )
 
 
 def members(value: Any) -> list[Any]:
@@ -286,7 +288,7 @@ def _same(job: NewJob, there: following.Existing) -> bool:
     if (job.task, job.job_group) != (there.task, there.job_group):
         return False
     (*ours, follows), (*theirs, followed) = json.loads(job.body), json.loads(there.body)
-    return ours == theirs and _unaddressed(follows) == _unaddressed(followed)
+    return bool(ours == theirs and _unaddressed(follows) == _unaddressed(followed))
 
 
 def _unaddressed(follow: Any) -> Any:

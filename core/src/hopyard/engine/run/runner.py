@@ -7,14 +7,15 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.engine.processes.process import ProcessDied
-from hopyard.engine.retry import Retry, describe
+from hopyard.engine.retry import Retry, describe, failed_here
 from hopyard.engine.run.deadlines import Deadline, Deadlines
 from hopyard.engine.run.threads import Ended, Threads
-from hopyard.engine.run.wrapping import Wrappers
+from hopyard.engine.run.wrapping import Abandoned, Wrappers
 from hopyard.errors import JobCancelled, PayloadError, StaleFence, TimeLimitExceeded
 from hopyard.ledger.values import Again, Claim, Done
 from hopyard.specs import State
@@ -29,8 +30,36 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hopyard.engine")
 
+#: Says what is recorded of an attempt that failed.
+_Told = Callable[[BaseException], Done | Again]
+
 #: A task that was told to stop has so many seconds; then its outcome is recorded without it.
 GRACE_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A run of a `def` task, in its thread."""
+
+    claim: Claim
+    function: Callable[[], str]
+    told: _Told
+    wrappers: Wrappers | None
+    loop: asyncio.AbstractEventLoop
+    left: bool = False
+    """Nobody waits for its outcome any more."""
+
+    def run(self) -> Done | Again:
+        """Return what is recorded."""
+        try:
+            text = self.function() if self.wrappers is None else self.wrappers.run(self.function, self.loop)
+        except Abandoned:
+            raise
+        except BaseException as error:
+            if self.left:
+                raise
+            return self.told(error)
+        return _succeeded(self.claim, text)
 
 
 class Runner:
@@ -52,16 +81,19 @@ class Runner:
 
         Raises `StaleFence` if the job is no longer ours, and `CancelledError` if it was told to stop.
         """
-        started = time.monotonic()
+        told = partial(self._told, claim, worker, time.monotonic())
         try:
-            ended = await self._ended(claim, checkpoint, worker)
-        except asyncio.CancelledError:
+            return await self._run(claim, checkpoint, worker, told)
+        except (asyncio.CancelledError, StaleFence):
             raise
         except BaseException as error:  # noqa: BLE001 - a task may raise anything; none of it leaves the job
-            ended = Ended(error=error)
-        failure = ended.error
-        if failure is None:
-            return Done(claim.id, claim.claim, State.SUCCEEDED, ended.value, None, None)
+            return told(error)
+
+    def _told(self, claim: Claim, worker: int, started: float, failure: BaseException) -> Done | Again:
+        """Return what is recorded of an attempt that failed. Raises `StaleFence` if that is none.
+
+        It runs the error's own code, and the plugins': where a `def` task failed, in its thread.
+        """
         if isinstance(failure, StaleFence):
             raise failure
         if isinstance(failure, JobCancelled):
@@ -71,33 +103,52 @@ class Runner:
             failure = nobody_cancelled(claim.task, failure)
         return self.retry.after(claim, failure, time.monotonic() - started, worker)
 
-    async def _ended(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int) -> Ended:
+    async def _run(
+        self, claim: Claim, checkpoint: Mapping[str, Any], worker: int, told: _Told
+    ) -> Done | Again:
         task = self._hopyard.task(claim.task)
         limit = self._hopyard.plugins.options[claim.task].time_limit
         job = Job(claim, self._host, checkpoint)
+        body = claim.body
         try:
-            if canvas.PARTS in claim.body:
+            if canvas.PARTS in body:
                 database, _ = self._host.held(claim.id, claim.claim)
-                claim = claim._replace(body=await canvas.with_parts(database, claim.body))
+                body = await canvas.with_parts(database, body)
             if task.pool == "process":
-                return Ended(await self._processes.run(claim, checkpoint, worker, limit))
-            values = task.payload.load_body(claim.body)
+                sent = claim._replace(body=body)
+                return _succeeded(claim, await self._processes.run(sent, checkpoint, worker, limit))
+            values = self._values(task, job, body) if task.is_async else {}
         except (ProcessDied, TimeLimitExceeded, PayloadError) as error:
             signals.died(job, error)
             raise
-        if task.payload.job_parameter:
-            values[task.payload.job_parameter] = job
         own(job)
         # Nothing is put around a run where no plugin wants that.
         wrappers = Wrappers(self._callers, job) if self._callers.of("run_task") else None
         if task.is_async:
             running = self._on_loop(task, values, limit, wrappers)
-            ended = Ended(await signals.awaited(job, values, running))
-        else:
-            ended = await self._in_thread(task, job, values, limit, wrappers)
-        if ended.error is None:
-            ended.value = task.payload.dump_result(ended.value)
-        return ended
+            return _succeeded(claim, task.payload.dump_result(await signals.awaited(job, values, running)))
+        function = partial(self._plainly, task, job, body)
+        return await self._in_thread(claim, function, limit, wrappers, told)
+
+    @staticmethod
+    def _values(task: Task[..., Any], job: Job, body: str) -> dict[str, Any]:
+        values = task.payload.load_body(body)
+        if task.payload.job_parameter:
+            values[task.payload.job_parameter] = job
+        return values
+
+    def _plainly(self, task: Task[..., Any], job: Job, body: str) -> str:
+        """Run a `def` task, in its thread; return its result as JSON text.
+
+        Types may run the code of whoever wrote them as well, for arguments and for the result.
+        """
+        try:
+            values = self._values(task, job, body)
+        except PayloadError as error:
+            signals.died(job, error)
+            raise
+        result = signals.wrapped(job, values, partial(task.function, **values))()
+        return task.payload.dump_result(result)
 
     async def _on_loop(
         self, task: Task[..., Any], values: dict[str, Any], limit: float, wrappers: Wrappers | None
@@ -124,21 +175,23 @@ class Runner:
             raise  # the task's own
 
     async def _in_thread(
-        self, task: Task[..., Any], job: Job, values: dict[str, Any], limit: float, wrappers: Wrappers | None
-    ) -> Ended:
-        function = signals.wrapped(job, values, partial(task.function, **values))
-        if wrappers is not None:
-            function = partial(wrappers.run, function, asyncio.get_running_loop())
-        call = self._threads.call(function)
+        self, claim: Claim, function: Callable[[], str], limit: float, wrappers: Wrappers | None, told: _Told
+    ) -> Done | Again:
+        """Run a function in a thread, with all that has to be asked of its outcome: results and errors
+        may have code of their own, which must neither hold up the loop nor go on for ever.
+        """
+        attempt = _Attempt(claim, function, told, wrappers, asyncio.get_running_loop())
+        call = self._threads.call(attempt.run)
         try:
             while True:
                 pause = limit if wrappers is None else wrappers.pause(limit)
                 done, _ = await asyncio.wait([call.ended], timeout=pause)
                 if done:
-                    return call.ended.result()
+                    return _recorded(claim, call.ended.result())
                 if wrappers is None or wrappers.patience(limit) <= 0:
                     break
         except asyncio.CancelledError:
+            attempt.left = True
             call.interrupt(JobCancelled)
             await asyncio.wait([call.ended], timeout=GRACE_SECONDS)
             if not call.ended.done():
@@ -147,19 +200,35 @@ class Runner:
                 ) from None
             raise
         if wrappers is not None and wrappers.give_up():
-            if wrappers.ended is not None:
-                return wrappers.ended
-            # The task has not begun: once more, without the wrapper that hangs.
-            return await self._in_thread(task, job, values, limit, wrappers.anew())
+            # If the task has not begun: once more, without the wrapper that hangs.
+            again = wrappers.anew() if wrappers.ended is None else None
+            function = function if wrappers.ended is None else wrappers.ended.get
+            return await self._in_thread(claim, function, limit, again, told)
+        attempt.left = True
         call.interrupt(TimeLimitExceeded)
         await asyncio.wait([call.ended], timeout=GRACE_SECONDS)
         if not call.ended.done():
-            log.error("a thread of %s goes on after its time limit; its outcome is ignored", task.name)
-        return Ended(error=over(task.name, limit))
+            log.error("a thread of %s goes on after its time limit; its outcome is ignored", claim.task)
+        return told(over(claim.task, limit))
 
     def close(self) -> None:
         """Let the threads go."""
         self._threads.close()
+
+
+def _succeeded(claim: Claim, text: str) -> Done:
+    return Done(claim.id, claim.claim, State.SUCCEEDED, text, None, None)
+
+
+def _recorded(claim: Claim, ended: Ended) -> Done | Again:
+    """Return the outcome that a thread tells of. Raises `StaleFence` where there is none."""
+    error = ended.error
+    if isinstance(error, StaleFence):
+        raise error
+    if error is not None:  # not even its failure could be told
+        return failed_here(claim, RuntimeError(f"how the job ended cannot be told: {type(error).__name__}"))
+    outcome: Done | Again = ended.value
+    return outcome
 
 
 def own(job: Job) -> None:

@@ -30,6 +30,12 @@ class Ended:
     value: Any = None
     error: BaseException | None = None
 
+    def get(self) -> Any:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
 
 class ThreadCall:
     """A call that runs in a thread, and can be interrupted there at its next Python instruction."""

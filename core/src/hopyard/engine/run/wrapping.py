@@ -83,9 +83,8 @@ class Wrappers:
         self.ended = Ended(ended.value, ended.error)
         for one in reversed(self._entered):
             ended.error = self._leave(one, ended.error, wait, bound)
-        if ended.error is not None:
-            raise ended.error
-        return ended.value
+        self._begin()  # what is asked of the outcome now is the task's own again
+        return ended.get()
 
     def _begin(self) -> None:
         with self._lock:
@@ -153,9 +152,7 @@ class Wrappers:
             ended.error = error
         for one in reversed(self._entered):
             ended.error = await self._leave_async(one, ended.error)
-        if ended.error is not None:
-            raise ended.error
-        return ended.value
+        return ended.get()
 
     async def _enter_async(self, caller: Caller) -> None:
         try:
