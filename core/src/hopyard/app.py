@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hopyard import current, settings
+from hopyard import checks, current, settings
 from hopyard.errors import ConfigError, HopyardError, LedgerError, MigrationMissing, PluginError, UnknownTask
 from hopyard.events import TaskEvent
 from hopyard.ledger import migrations
@@ -18,6 +18,7 @@ from hopyard.ledger.database import Database, open_database
 from hopyard.ledger.values import NewJob, utcnow
 from hopyard.tasks.client import Client
 from hopyard.tasks.handle import JobHandle
+from hopyard.tasks.options import MAX_ID
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -40,9 +41,7 @@ class Hopyard:
         """`plugins` may be a function that loads them when they are first used."""
         self.settings = settings
         self._plugins = plugins
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._clients: dict[asyncio.AbstractEventLoop, Client] = {}
 
     @classmethod
     def load(
@@ -119,6 +118,8 @@ class Hopyard:
 
     def task(self, name: str) -> Task[..., Any]:
         """Return a declared task. Raises `UnknownTask` with the nearest name."""
+        if not isinstance(name, str):
+            checks.refuse("task", name, "the name of a task, as `plugin.task`")
         try:
             found: Task[..., Any] = self.plugins.tasks[name]
             return found
@@ -135,7 +136,8 @@ class Hopyard:
         return self.plugins.options[task]
 
     def handle(self, id: str) -> JobHandle[Any]:  # noqa: A002 - what callers call it
-        """Return a handle for a job's id."""
+        """Return a handle for a job's id. Raises `SpecError` for what is no text."""
+        checks.text("handle: id", id, MAX_ID)
         return JobHandle(id)
 
     def client(self) -> Client:
@@ -143,8 +145,22 @@ class Hopyard:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
+            self._abandon_dead()
             client = self._clients[loop] = self.open_client()
+            client.ends = _begun(self._closed_at_the_end())
         return client
+
+    async def _closed_at_the_end(self) -> AsyncGenerator[None, None]:
+        """Close the loop's connections when it is wound up, as `asyncio.run` and its like do at their end."""
+        try:
+            yield
+        finally:
+            await self.close()
+
+    def _abandon_dead(self) -> None:
+        """Let go of the connections of loops that were closed without being wound up."""
+        for loop in [loop for loop in self._clients if loop.is_closed()]:
+            self._clients.pop(loop).abandon()
 
     def open_client(self) -> Client:
         """Return connections of the caller's own, who closes them."""
@@ -256,3 +272,10 @@ class Hopyard:
 
             prepare(self.settings.data)
         return await migrations.upgrade(self.database_url, self.histories)
+
+
+def _begun(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
+    """Run a generator to its first `yield`, before which it awaits nothing: the loop knows it then."""
+    with contextlib.suppress(StopIteration):
+        generator.asend(None).send(None)
+    return generator

@@ -175,6 +175,10 @@ def send(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
             f"{task.name}: the Celery option `{unknown[0]}` is not supported, use one of "
             f"{', '.join(sorted(_KNOWN | _CANVAS))}"
         )
+    if not isinstance(args, list | tuple | None):
+        checks.refuse(f"{task.name}: args", args, "a list or a tuple of arguments")
+    if not isinstance(kwargs, Mapping | None):
+        checks.refuse(f"{task.name}: kwargs", kwargs, "a mapping of arguments by name")
     id_ = given.get("task_id")
     collection = canvas.collection()
     check = collection is None or collection.check

@@ -7,9 +7,11 @@ a task that exits, stops the loop, cancels what is not its own, or forks, does n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
@@ -98,6 +100,14 @@ def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
 def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: Any) -> None:
     """Call a function on a loop, from any thread, on nobody's behalf."""
     loop.call_soon_threadsafe(call, *args, context=NOBODY.copy())
+
+
+def cut(transport: asyncio.BaseTransport) -> None:
+    """End a connection whose loop is closed: the other side is told, and gives up what it holds for us."""
+    line = transport.get_extra_info("socket")
+    if line is not None:
+        with contextlib.suppress(OSError):  # it is closed already
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def on_portal() -> bool:

@@ -180,9 +180,10 @@ OnDuplicate = Literal["reject", "replace", "debounce"]
 class Unique:
     """How a job is unique by `key` among the jobs of its task, or of all tasks with `shared`.
 
-    `reject` leaves the earlier job alone. `replace` gives an earlier job that still waits the new arguments;
-    `debounce` also makes it wait anew. One that runs already cannot be changed: the new job is stored beside
-    it, so that the latest arguments are never lost. An earlier job of another task is never changed, either.
+    `reject` leaves the earlier job alone. `replace` gives an earlier job that still waits the arguments, the
+    person and the priority of the new call; `debounce` also makes it wait anew. One that runs already cannot
+    be changed: the new job is stored beside it, so that the latest arguments are never lost. An earlier job
+    of another task is never changed, either.
     The key is held until the job is over, or for `seconds` (at most a year).
     """
 

@@ -101,6 +101,12 @@ class KombuPublisher(Publisher):
             await asyncio.wait([released], timeout=_ANSWER_SECONDS)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def abandon(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._thread.submit(connection.collect, _ANSWER_SECONDS)
+        self._thread.shutdown(wait=False)
+
 
 class _Outlet:
     """A channel to publish on: all of a batch is on its way before the first confirm is waited for.

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from hopyard import portal
 from hopyard.broker.envelope import envelope, kombu_priority
 from hopyard.errors import BrokerError
 from hopyard.ledger.values import QueueMessage
@@ -45,6 +46,10 @@ class Publisher(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Close connections."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Cut connections whose event loop is closed, from whichever thread."""
 
 
 def open_publisher(url: str) -> Publisher:
@@ -180,3 +185,8 @@ class RedisPublisher(Publisher):
             connection, self._connection = self._connection, None
             if connection is not None:
                 await connection.disconnect(nowait=True)
+
+    def abandon(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and connection._writer is not None:
+            portal.cut(connection._writer.transport)

@@ -50,6 +50,10 @@ class Database(ABC):
     async def close(self) -> None:
         """Close every connection."""
 
+    @abstractmethod
+    def abandon(self) -> None:
+        """Cut the connections of an event loop that is closed, from whichever thread."""
+
     async def pooler_fault(self) -> str | None:
         """Say what must be changed because of a pooler in front of the database; None: nothing."""
         return None

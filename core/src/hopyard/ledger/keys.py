@@ -67,23 +67,18 @@ async def _changed(tx: Connection, d: Dialect, earlier: str, job: NewJob, unique
     theirs = f"id = $1 AND task = $2 AND state IN ({waiting_states})"
     headers = renamed(job.headers, earlier)
     if unique.on_duplicate == "replace":
-        return bool(
-            await tx.execute(
-                f"UPDATE job_live SET body = $3, headers = $4 WHERE {theirs}",
-                earlier,
-                job.task,
-                job.body,
-                headers,
-            )
+        before = await tx.fetch("SELECT priority, state FROM job_live WHERE id = $1", earlier)
+        changed = await tx.execute(
+            f"UPDATE job_live SET body = $3, headers = $4, person = $5, priority = $6 WHERE {theirs}",
+            *(earlier, job.task, job.body, headers, job.person, job.priority),
         )
+        if changed and before[0]["state"] == State.QUEUED and before[0]["priority"] != job.priority:
+            await waiting.enter(tx, d, [earlier])  # its message waits among those of another priority
+        return bool(changed)
     changed = await tx.execute(
-        f"UPDATE job_live SET body = $3, headers = $4, state = $5, eta = $6 WHERE {theirs}",
-        earlier,
-        job.task,
-        job.body,
-        headers,
-        job.state,
-        job.eta,
+        "UPDATE job_live SET body = $3, headers = $4, person = $5, priority = $6, state = $7, eta = $8 "
+        f"WHERE {theirs}",
+        *(earlier, job.task, job.body, headers, job.person, job.priority, job.state, job.eta),
     )
     if changed and job.state == State.QUEUED:
         await waiting.enter(tx, d, [earlier])

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from hopyard import portal
 from hopyard.errors import LedgerError, LedgerUnavailable
 from hopyard.ledger import postgres_statements as sql
 from hopyard.ledger.database import Database, Row, kept_statements
@@ -111,6 +113,8 @@ class PostgresDatabase(Database):
         self._parked: Any = None
         """A connection kept for the next caller: out of the pool and back costs as much as a statement."""
         self._opening = asyncio.Lock()
+        #: All open connections.
+        self._raws: weakref.WeakSet[Any] = weakref.WeakSet()
         self._evicted = 0.0
 
     async def close(self) -> None:
@@ -125,6 +129,15 @@ class PostgresDatabase(Database):
                 self._pool.terminate()
             self._pool = None
 
+    def abandon(self) -> None:
+        self._pool = self._parked = None
+        for raw in self._raws:
+            if not _is_closed(raw):
+                portal.cut(raw._transport)
+
+    async def _begun(self, raw: Any) -> None:
+        self._raws.add(raw)
+
     async def _open(self) -> Any:
         import asyncpg
 
@@ -136,6 +149,7 @@ class PostgresDatabase(Database):
                     min_size=0,
                     max_size=self._size,
                     reset=_no_reset,
+                    init=self._begun,
                     timeout=_ANSWER_SECONDS,
                     command_timeout=self._answer_within,
                     **self._options,

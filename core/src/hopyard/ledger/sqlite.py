@@ -195,6 +195,13 @@ class SqliteDatabase(Database):
                 self._here = None
         self._thread.shutdown(wait=False)
 
+    def abandon(self) -> None:
+        if self._raw is not None:
+            self._thread.submit(self._raw.close)
+            self._raw = None
+        self._here = None  # closed with its last reference: another thread must not
+        self._thread.shutdown(wait=False)
+
     def _connect(self) -> sqlite3.Connection:
         raw = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         raw.row_factory = sqlite3.Row

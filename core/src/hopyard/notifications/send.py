@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hopyard import current
+from hopyard import checks, current
 from hopyard.ledger.values import NewJob, derived_id, job_id, new_id, plain_text
 from hopyard.notifications.people import person
 from hopyard.notifications.tasks import deliver
 from hopyard.tasks.declaration import Call
+from hopyard.tasks.options import MAX_ID
 
 
 async def notify(
@@ -24,8 +25,13 @@ async def notify(
     """Tell a person something over each of their channels; return the notification's id.
 
     The notification and its deliveries are stored in one transaction; a channel that fails is tried again by
-    itself and fails nothing else. The same `id`, any text, tells it once.
+    itself and fails nothing else. The same `id`, any text, tells it once. Raises `SpecError`.
     """
+    if id is not None:
+        checks.text("notify: id", id, MAX_ID)
+    for name, value in (("person", person_id), ("title", title), ("body", body)):
+        if not isinstance(value, str):
+            checks.refuse(f"notify: {name}", value, "text")
     client = current.get().client()
     database = client.database
     id_ = job_id(id) if id else new_id()

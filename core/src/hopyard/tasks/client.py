@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from hopyard import portal
@@ -76,6 +76,8 @@ class Client:
         """Jobs whose messages were sent, with what tells each entry from later ones, if anything."""
         self._clean_now = asyncio.Event()
         self._cleaner: asyncio.Task[None] | None = None
+        #: Ends with the loop, and closes the client then.
+        self.ends: AsyncGenerator[None, None] | None = None
         self._results: dict[str, list[asyncio.Future[Ended]]] = {}
         self._poller: asyncio.Task[None] | None = None
 
@@ -287,8 +289,18 @@ class Client:
                 await asyncio.wait([task], timeout=5)
         if self._poller is not None:
             self._poller.cancel()
+        if self._published:  # the loop is wound up, its tasks were cancelled
+            self._clean_now.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PUBLISH_SECONDS):
+                    await self._clean()
         await self.publisher.close()
         await self.database.close()
+
+    def abandon(self) -> None:
+        """Cut the connections, whose loop is closed, from whichever thread."""
+        self.publisher.abandon()
+        self.database.abandon()
 
 
 def raise_unless_succeeded(id_: str, ended: Ended) -> None:

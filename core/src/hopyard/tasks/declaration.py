@@ -27,7 +27,7 @@ from hopyard.specs import RetryPolicy, State, TaskOptions, Tool, Unique
 from hopyard.tasks.deciding import decided, plugins_decide
 from hopyard.tasks.handle import JobHandle
 from hopyard.tasks.job import Job, current_job
-from hopyard.tasks.options import MAX_ID, check_options, later, moment_with_zone
+from hopyard.tasks.options import MAX_ID, check_options, check_queue, later, moment_with_zone
 from hopyard.tasks.payload import Payload, checked
 
 if TYPE_CHECKING:
@@ -233,6 +233,7 @@ class Call(Generic[P, R]):
 
     async def submit_many(self, calls: Iterable[Mapping[str, Any]]) -> list[JobHandle[R]]:
         """As `Task.submit_many`."""
+        _check_calls(self.task.name, calls)
         if self.unique is not None:
             raise PayloadError(f"{self.task.name}: many jobs cannot share the unique key {self.unique.key!r}")
         jobs = [*replace(self, id=None)._jobs(((), kwargs) for kwargs in calls)]
@@ -257,6 +258,7 @@ class Call(Generic[P, R]):
 
         if hasattr(self.session, "run_sync"):
             raise PayloadError(f"{self.task.name}: an AsyncSession is awaited, without `.sync`")
+        _check_calls(self.task.name, calls)
         jobs = [*self._jobs(((), kwargs) for kwargs in calls)]
         submit_in_sync(cast("Session", self.session), jobs)
         return [JobHandle(job.id, self.task.payload) for job in jobs]
@@ -274,6 +276,8 @@ class Call(Generic[P, R]):
         """Yield a row for each of many calls, which share all but their arguments."""
         task = self.task
         options: TaskOptions = current.get().options(task.name)
+        if self.queue is not None:
+            check_queue(f"{task.name}: queue", self.queue)
         queue = self.queue or options.queue
         priority = options.priority if self.priority is None else self.priority
         origin = current_job.get()
@@ -300,6 +304,11 @@ class Call(Generic[P, R]):
                 id_, task.name, queue, priority, body, headers, state, eta, None, None, parent, root, person
             )
             yield decided(job, self.queue, self.priority) if decides else job
+
+
+def _check_calls(task: str, calls: Any) -> None:
+    if not isinstance(calls, Iterable):
+        checks.refuse(f"{task}: calls", calls, "mappings of arguments by name, one for each job")
 
 
 class TaskSync(Generic[P, R]):
@@ -349,6 +358,7 @@ def task(
     9 first (default 5); `tool=True` offers it to LLMs. Raises `PluginError` for a name without a plugin,
     `SpecError` for an option that is none.
     """
+    checks.text("task: name", name)
 
     def declare(function: Callable[..., Any]) -> Task[Any, Any]:
         marked = Tool() if tool is True else None if tool is False else tool

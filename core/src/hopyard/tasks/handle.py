@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from hopyard import current, portal
+from hopyard import checks, current, portal
 from hopyard.errors import ResultTimeout, UnknownJob
 from hopyard.ledger import cancelling
 from hopyard.ledger.values import job_id, moment
@@ -90,6 +90,8 @@ class JobHandle(Generic[R]):
         Raises `JobFailed`, `JobCancelled`, `ResultTimeout` if it goes on, or `UnknownJob` where the handle
         was made from an id that the ledger does not have, at the end of the time if there is one.
         """
+        if timeout is not None:
+            checks.number("result: timeout", timeout, 0, 100 * checks.YEAR, " seconds, or None")
         if self._payload is None and timeout is None:
             await self.status()  # raises: an id that nobody has stored is waited for in vain
         job = current_job.get()
@@ -118,6 +120,7 @@ class JobHandle(Generic[R]):
         """Yield the job's status whenever it changed, looked up `every` seconds, until it is over."""
         import asyncio
 
+        checks.positive("stream: every", every, checks.DAY)
         last = None
         while True:
             status = await self.status()

@@ -34,6 +34,14 @@ def check_options(
         raise SpecError(f"{what}: {error}", expected=error.expected, nearest=error.nearest) from None
 
 
+def check_queue(what: str, queue: str) -> None:
+    """Raise `SpecError`, with the nearest name, for a queue that nobody declares: no worker serves it."""
+    queues = current.get().plugins.queues
+    if queue not in queues:
+        near = checks.nearest(queue, queues)
+        checks.refuse(what, queue, f"a queue that a plugin declares: {', '.join(sorted(queues))[:300]}", near)
+
+
 def later(what: str, delay: float | timedelta) -> datetime:
     """Return the moment after a delay; one that has passed is now."""
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
@@ -47,6 +55,10 @@ def moment_with_zone(what: str, eta: Any) -> datetime:
         checks.refuse(what, eta, "a datetime (seconds from now: `delay`)")
     if not 1900 <= eta.year <= utcnow().year + 100:
         checks.refuse(what, eta, "a moment within the next hundred years")
-    if eta.utcoffset() is None:
+    try:
+        aware = None if eta.utcoffset() is None else eta.astimezone(UTC)
+    except (Exception, SystemExit) as error:  # a zone is code: it may raise anything
+        raise SpecError(f"{what}: its zone raised {type(error).__name__}, expected one that works") from error
+    if aware is None:
         return moment_of(eta.replace(tzinfo=None), zone_of(current.get().settings.time_zone))
-    return eta.astimezone(UTC)
+    return aware

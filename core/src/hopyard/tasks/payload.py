@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 import typing
-from collections import deque
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,7 +13,7 @@ from hopyard.broker.envelope import named_only
 from hopyard.checks import MAX_BYTES, checked
 from hopyard.errors import PayloadError, PluginError
 from hopyard.redaction import redact
-from hopyard.tasks import tagged
+from hopyard.tasks import faithful, tagged
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -122,6 +119,14 @@ class Payload:
         """Whether a result is made of Python's own types only."""
         return _builtin(self._result.core_schema)
 
+    @cached_property
+    def _loose_result(self) -> bool:
+        return faithful.loose_keys(self._result.core_schema)
+
+    @cached_property
+    def _loose_arguments(self) -> bool:
+        return faithful.loose_keys(self._model.__pydantic_core_schema__)
+
     @property
     def size(self) -> int:
         """How many arguments the task takes, apart from the `Job`."""
@@ -146,11 +151,11 @@ class Payload:
         try:
             valid = model.__pydantic_validator__.validate_python(self.named(args, kwargs))
             text = model.__pydantic_serializer__.to_json(valid, by_alias=True, exclude_unset=True).decode()
+            faithful.check(text, valid, f"{self._task}: the arguments", keys=self._loose_arguments)
         except _invalid() as error:
             raise PayloadError(self._explain(error)) from None
         except (_unserializable(), ValueError, TypeError, RecursionError) as error:
             raise PayloadError(f"{self._task}: an argument has no JSON form: {error}") from None
-        _check_finite(text, valid, f"{self._task}: the arguments")
         return text
 
     def load(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,10 +198,10 @@ class Payload:
                 if value is None:
                     result.validate_python(None)  # the serializer takes it for anything
                 text = result.serializer.to_json(value, warnings="error").decode()
+            if value is not None:
+                faithful.check(text, value, f"{self._task}: the result", keys=self._loose_result)
         except (_unserializable(), ValueError, TypeError, RecursionError) as error:
             raise PayloadError(f"{self._task}: the result does not fit its type: {error}") from None
-        if value is not None:
-            _check_finite(text, value, f"{self._task}: the result")
         return checked(text, f"{self._task}: the result")
 
     def load_result(self, text: str | None) -> Any:
@@ -242,28 +247,6 @@ def _fits(result: TypeAdapter[Any], value: Any) -> bool:
     except _invalid():
         return False
     return True
-
-
-def _check_finite(text: str, value: Any, what: str) -> None:
-    """Raise `PayloadError` if a value, whose JSON text is `text`, holds NaN or an infinity.
-
-    JSON has no such number. The text has `null` for it, or a word that other readers of JSON refuse.
-    """
-    if ("null" in text or "NaN" in text or "Infinity" in text) and _has_nonfinite(value):
-        raise PayloadError(f"{what}: found NaN or an infinity, which JSON cannot say: pass None, or a text")
-
-
-def _has_nonfinite(value: Any) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, Mapping):
-        return any(_has_nonfinite(part) for pair in value.items() for part in pair)
-    if isinstance(value, list | tuple | set | frozenset | deque):
-        return any(_has_nonfinite(part) for part in value)
-    if isinstance(value, Decimal):
-        return not value.is_finite()
-    fields = getattr(value, "__dict__", None)  # of models and dataclasses
-    return isinstance(fields, dict) and any(_has_nonfinite(part) for part in fields.values())
 
 
 def _has_secret(schema: Any) -> bool:
