@@ -123,6 +123,9 @@ class Silent(Publisher):
     async def close(self) -> None:
         """Nothing is open."""
 
+    def abandon(self) -> None:
+        """Nothing is open."""
+
 
 class Crash(BaseException):
     """The worker dies here. A runner takes it for the task's own failure, so that deaths are counted."""

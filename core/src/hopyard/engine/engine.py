@@ -157,7 +157,13 @@ class Engine:
             self._put_back_batches,
             self._readmit,
         )
-        self._receiver = Receiver(self._celery_worker.app, database, self._main, lambda: self._draining)
+        self._receiver = Receiver(
+            self._celery_worker.app,
+            database,
+            self._main,
+            ending=lambda: self._draining,
+            spawn=self._background.spawn,
+        )
         self._messages = MessageConsumer(
             self.slots,
             self._main,
@@ -281,6 +287,13 @@ class Engine:
     def celery_runs(self, task: str) -> bool:
         """Say whether Celery's pool runs a task, outside of the ledger."""
         return self._receiver.celery_runs(task)
+
+    def takes_from_celery(self, message: Any) -> bool:
+        """Have a message of one of Celery's own tasks set aside if its pool cannot run it; say whether so."""
+        found = self._receiver.refused_by_celery(message)
+        if found is not None:
+            self._soon(self._receiver.keep, found)
+        return found is not None
 
     async def _put_back_batches(self, except_for: int | None = None) -> int:
         """Put messages back that dead workers had taken. Raises `BrokerError`."""

@@ -21,7 +21,8 @@ class LedgerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
             headers = message.headers
             task = headers.get("task") if isinstance(headers, dict) else None
             if isinstance(task, str) and isinstance(headers.get("id"), str) and engine.celery_runs(task):
-                stock(message)
+                if not engine.takes_from_celery(message):
+                    stock(message)
             else:
                 engine.receive(message)
 

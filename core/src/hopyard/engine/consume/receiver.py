@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from hopyard import portal
 from hopyard.celeryapp import LedgerTask
 from hopyard.engine.consume.delivery import Delivery, Refused, from_kombu, message_of, nothing
 from hopyard.errors import LedgerUnavailable
@@ -27,8 +28,17 @@ _PAUSE: Final = 1.0
 class Receiver:
     """Reads what Celery's consumer delivers, hands Celery's tasks to its pool, keeps what nobody can read."""
 
-    def __init__(self, app: Any, database: Database, main: MainThread, ending: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        database: Database,
+        main: MainThread,
+        *,
+        ending: Callable[[], bool],
+        spawn: Callable[[Coroutine[Any, Any, Any]], object],
+    ) -> None:
         self._app = app
+        self._spawn = spawn
         self._database = database
         self._main = main
         self._ending = ending
@@ -58,10 +68,52 @@ class Receiver:
         strategies = self._consumer.strategies if self._consumer is not None else {}
         if not self.celery_runs(delivery.task) or delivery.task not in strategies:
             return False
-        message = message_of(json.loads(delivery.raw), delivery.queue)
-        strategy = strategies[delivery.task]
-        self._main.soon(lambda: strategy(message, None, nothing, nothing, []))
+        strategy, loop = strategies[delivery.task], asyncio.get_running_loop()
+
+        def hand_over() -> None:
+            def rejected(*_: Any, **__: Any) -> None:
+                refused = refused_of(delivery, "Celery rejected it")
+                portal.call_soon(loop, self.keep, refused)
+
+            try:
+                message = message_of(json.loads(delivery.raw), delivery.queue)
+                strategy(message, None, nothing, rejected, [])
+            except Exception as error:
+                log.exception("Celery cannot take a message of %s", delivery.task)
+                refused = refused_of(delivery, f"Celery cannot take it: {type(error).__name__}: {error}")
+                portal.call_soon(loop, self.keep, refused)
+
+        if (fault := self.misfit(delivery)) is not None:
+            self.keep(refused_of(delivery, fault))
+        else:
+            self._main.soon(hand_over)
         return True
+
+    def misfit(self, delivery: Delivery) -> str | None:
+        """Say why Celery's pool cannot run one of its tasks from a message; None if it can."""
+        if delivery.foreign is None:
+            return f"it is marked as Hopyard's, but its task {delivery.task} is Celery's own"
+        args, kwargs, _ = json.loads(delivery.foreign.body)
+        fits = getattr(self._app.tasks[delivery.task], "__header__", None)
+        try:
+            if fits is not None:
+                fits(*args, **kwargs)
+        except TypeError as error:
+            return f"its arguments are not those of {delivery.task}: {error}"
+        return None
+
+    def refused_by_celery(self, message: Any) -> Refused | None:
+        """Return a message of kombu's, of one of Celery's own tasks, as refused if its pool cannot run it."""
+        found = self.read(message)
+        if isinstance(found, Refused):
+            return found
+        fault = self.misfit(found)
+        raw = found.foreign.body.encode() if found.foreign else b""
+        return None if fault is None else refused_of(found._replace(raw=raw), fault)
+
+    def keep(self, refused: Refused) -> None:
+        """Have a message set aside."""
+        self._spawn(self.set_aside([refused]))
 
     async def set_aside(self, refused: Sequence[Refused]) -> bool:
         """Keep messages that are no job's in the ledger, then acknowledge them.
@@ -91,3 +143,8 @@ class Receiver:
                 break
         self._main.soon(lambda: [one.acknowledge() for one in refused])
         return True
+
+
+def refused_of(delivery: Delivery, reason: str) -> Refused:
+    """Return a message that was read well as one that is refused after all."""
+    return Refused(delivery.queue, reason[:1000], delivery.raw, delivery.acknowledge)
