@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.broker import envelope
-from hopyard.errors import LedgerError
+from hopyard.errors import LedgerError, PayloadError
 from hopyard.ledger import following
 from hopyard.ledger.set_aside import SetAside
 from hopyard.ledger.values import NewJob, job_id, new_id, renamed
@@ -119,7 +119,12 @@ class Expansion:
             *rest, following_one = chain  # as Celery's: the next one is the last
             self._apply(job, following_one, (result,), chain=rest)
         if body := embed.get("chord"):
-            index = json.loads(job.headers).get("group_index") or 0
+            index = json.loads(job.headers or "{}").get("group_index") or 0
+            if job.job_group is None or not isinstance(index, int):
+                raise PayloadError(
+                    f"chord: found group {job.job_group} and place {index!r}, expected the group that the job "
+                    "is a part of, and its place in it"
+                )
             if await following.add_part(self._tx, job, index, job.result or "null"):
                 self._apply(job, body, (await self._parts(str(job.job_group)),))
 
