@@ -128,7 +128,7 @@ def _at(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
-def _change(draw: random.Random, value: Any) -> Any:
+def change(draw: random.Random, value: Any) -> Any:
     """Change one place of JSON; return it."""
     places = _places(value)
     if not places:
@@ -151,11 +151,11 @@ def message(draw: random.Random) -> dict[str, Any]:
     for _ in range(draw.randint(1, 3)):
         if draw.random() < 0.4 and isinstance(made.get("body"), str):
             try:
-                made["body"] = json.dumps(_change(draw, json.loads(made["body"])))
+                made["body"] = json.dumps(change(draw, json.loads(made["body"])))
             except ValueError:
                 made["body"] = draw.choice(["", "{", "null", "[1,2", "\x00"])
         elif isinstance(made, dict):
-            made = _change(draw, made)
+            made = change(draw, made)
     if draw.random() < 0.1 and isinstance(made.get("headers"), dict):
         _pack(draw, made)
     return made

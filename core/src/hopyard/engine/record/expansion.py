@@ -122,8 +122,8 @@ class Expansion:
             index = json.loads(job.headers or "{}").get("group_index") or 0
             if job.job_group is None or not isinstance(index, int):
                 raise PayloadError(
-                    f"chord: found group {job.job_group} and place {index!r}, expected the group that the job "
-                    "is a part of, and its place in it"
+                    f"chord: found group {job.job_group} and place {index!r}, expected the group of the "
+                    "job, and its place in it"
                 )
             if await following.add_part(self._tx, job, index, job.result or "null"):
                 self._apply(job, body, (await self._parts(str(job.job_group)),))
