@@ -38,7 +38,7 @@ class Noted(Exception):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    @property
+    @property  # type: ignore[override]
     def __notes__(self) -> list[str]:
         self._gate.pass_()
         return []

@@ -33,7 +33,7 @@ async def worker(lab: Lab) -> Worker:
 
 def signature(task: str = "site.add", **options: Any) -> dict[str, Any]:
     """Return a signature as Celery writes it."""
-    made = {"task": task, "args": [1], "kwargs": {}, "subtask_type": None, "immutable": False}
+    made: dict[str, Any] = {"task": task, "args": [1], "kwargs": {}, "subtask_type": None, "immutable": False}
     return made | {"options": {"task_id": new_id()} | options}
 
 

@@ -20,6 +20,12 @@ async def echo(n: int = 0, text: str = "") -> dict[str, Any]:
     return {"n": n, "text": text}
 
 
+@task("site.pair")
+async def pair(x: Any = None, y: Any = None) -> list[Any]:
+    """Return the arguments, whatever they are."""
+    return [x, y]
+
+
 @task("site.plain")
 def plain(n: int) -> list[int]:
     """As echo, in a thread."""
