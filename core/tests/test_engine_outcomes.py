@@ -38,8 +38,8 @@ class Noted(Exception):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    @property  # type: ignore[override]
-    def __notes__(self) -> list[str]:
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
         self._gate.pass_()
         return []
 
