@@ -223,18 +223,27 @@ class Client:
     async def _clean(self) -> None:
         """Drop outbox entries, many at a time: a commit for each would be a third of what its job costs."""
         while self._published:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CLEAN_SECONDS):
-                    await self._clean_now.wait()
-            self._clean_now.clear()
-            sent, self._published = self._published, []
             try:
-                if at_once := [id_ for id_, at in sent if at is None]:
-                    await waiting.sent(self.database, at_once)
-                if later := [entry for entry in sent if entry[1] is not None]:
-                    await self.database.drop_sent(later)
-            except LedgerUnavailable as error:
-                log.info("outbox entries stay for the relay: %s", error)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_CLEAN_SECONDS):
+                        await self._clean_now.wait()
+            except (
+                asyncio.CancelledError
+            ):  # the loop is wound up: what is left now the relay would send again
+                await self._drop_sent()
+                raise
+            self._clean_now.clear()
+            await self._drop_sent()
+
+    async def _drop_sent(self) -> None:
+        sent, self._published = self._published, []
+        try:
+            if at_once := [id_ for id_, at in sent if at is None]:
+                await waiting.sent(self.database, at_once)
+            if later := [entry for entry in sent if entry[1] is not None]:
+                await self.database.drop_sent(later)
+        except LedgerUnavailable as error:
+            log.info("outbox entries stay for the relay: %s", error)
 
     async def wait(self, id_: str, timeout: float | None) -> Ended:
         """Wait until a job is over, at most `timeout` seconds. Raises `ResultTimeout`."""
@@ -289,11 +298,6 @@ class Client:
                 await asyncio.wait([task], timeout=5)
         if self._poller is not None:
             self._poller.cancel()
-        if self._published:  # the loop is wound up, its tasks were cancelled
-            self._clean_now.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PUBLISH_SECONDS):
-                    await self._clean()
         await self.publisher.close()
         await self.database.close()
 
