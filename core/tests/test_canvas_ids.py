@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from canvases import Canvas
 from celery import chain, chord, group
-from engines import Lab, Worker
+from engines import Gate, Lab, Worker
+from hopyard import Job
 from hopyard.errors import JobFailed, SpecError
 from hopyard.ledger import following
 from hopyard.ledger.values import job_id
@@ -155,9 +156,18 @@ async def test_an_id_taken_while_follow_ups_are_stored_is_seen(
         looks += 1
         return {} if looks == 1 else await existing(*args)
 
-    applied = await canvas.apply(chain(canvas.tell_(1), canvas.add(1).set(task_id="taken"), canvas.add(1)))
+    gate = Gate()
+
+    async def first(job: Job) -> int:
+        await gate.passed()
+        return 1
+
+    canvas.lab.calls["first"] = first
+    begin = canvas.lab.hopyard.celery.tasks["site.call"].s(name="first")
+    applied = await canvas.apply(chain(begin, canvas.add(1).set(task_id="taken"), canvas.add(1)))
     monkeypatch.setattr(following, "existing", blind)
     await canvas.lab.hopyard.task("site.add").options(id="taken").submit(a=5, b=5)
+    gate.open()
     await canvas.lab.ends(applied.id, CANCELLED)
     assert looks >= 2
 

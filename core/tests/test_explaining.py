@@ -24,7 +24,7 @@ async def reasons(ledger: Any, id_: str, pool: str = "") -> str:
 
 
 async def rung(ledger: Any, *ids: str) -> None:
-    await waiting.sent(ledger.database, ids)
+    await ledger.database.drop_sent(await waiting.entries(ledger.database, ids))
 
 
 async def test_a_paused_queue_says_by_whom_and_since_when(ledger: Any) -> None:

@@ -47,7 +47,7 @@ async def test_an_id_that_history_knows_is_not_run_again(ledger: Any) -> None:
     worker = await ledger.worker()
     claim = await ledger.running(worker)
     await ledger.database.finish([done(claim)], worker)
-    await waiting.sent(ledger.database, [claim.id])
+    await ledger.database.drop_sent(await waiting.entries(ledger.database, [claim.id]))
     assert not (await ledger.database.submit([ledger.new(id=claim.id)])).new
     assert await ledger.row(claim.id) is None
     assert await ledger.outbox() == set()
@@ -283,7 +283,7 @@ async def test_each_failed_attempt_is_kept(ledger: Any) -> None:
 async def test_release_gives_back_without_burning_an_attempt(ledger: Any) -> None:
     database, worker = ledger.database, await ledger.worker()
     claim = await ledger.running(worker)
-    await waiting.sent(database, [claim.id])
+    await database.drop_sent(await waiting.entries(database, [claim.id]))
     await waiting.release(database, [(claim.id, claim.claim)], worker)
     row = await ledger.row(claim.id)
     assert (row["state"], row["attempt"], row["worker"]) == (State.QUEUED, 0, None)

@@ -101,7 +101,7 @@ async def claims_while_a_queue_is_paused(w: World) -> Actors:
 async def a_queue_is_resumed_while_claims_are_refused(w: World) -> Actors:
     """A message that is dropped because of the pause must be rung again for."""
     worker, id_ = await w.ledger.worker(), await w.job()
-    await waiting.sent(w.database, [id_])
+    await w.database.drop_sent(await waiting.entries(w.database, [id_]))
     w.messages[id_] = 1
     await queues.pause(w.database, "q", "me")
 
@@ -439,7 +439,7 @@ async def a_job_is_handed_back_while_its_producer_clears_the_outbox(w: World) ->
 
     async def ring() -> None:
         w.messages[id_] += 1
-        await waiting.sent(w.of("a"), [id_])
+        await w.of("a").drop_sent(await waiting.entries(w.of("a"), [id_]))
 
     async def run() -> None:
         if await w.claim(w.of("b"), worker, 1, id_):

@@ -377,7 +377,7 @@ class Machine(RuleBasedStateMachine):
 
     def rung(self, picks: list[int]) -> None:
         ids = self.ids(picks)
-        self.run(waiting.sent(self.database, ids))
+        self.run(self.database.drop_sent(self.run(waiting.entries(self.database, ids))))
         self.model.outbox -= {*ids}
 
     def heard(self, picks: list[int]) -> None:

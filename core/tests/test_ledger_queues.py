@@ -21,7 +21,7 @@ async def test_a_paused_queue_starts_nothing(ledger: Any) -> None:
 async def test_a_resumed_queue_is_rung_for(ledger: Any) -> None:
     database, worker = ledger.database, await ledger.worker()
     id_ = await ledger.job(queue="a")
-    await waiting.sent(database, [id_])
+    await database.drop_sent(await waiting.entries(database, [id_]))
     await queues.pause(database, "a", "ops")
     assert await queues.resume(database, "a") == 1
     assert await ledger.outbox() == {id_}

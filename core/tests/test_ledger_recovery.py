@@ -39,7 +39,7 @@ async def test_the_jobs_of_a_lost_worker_are_queued_again(ledger: Any) -> None:
     lost, alive = await ledger.worker("lost", lease=3), await ledger.worker("alive", lease=3)
     claims = [await ledger.running(lost) for _ in range(3)]
     other = await ledger.running(alive)
-    await waiting.sent(database, [*(claim.id for claim in claims), other.id])
+    await database.drop_sent(await waiting.entries(database, [*(claim.id for claim in claims), other.id]))
     await lose(ledger, lost, 4)
     rescued = await workers.rescue(database)
     assert (rescued.workers, rescued.dead) == ([lost], 0)
@@ -139,7 +139,7 @@ async def test_a_worker_that_leaves_gives_everything_back(ledger: Any) -> None:
     """Nobody would rescue its jobs later: it did not die."""
     worker, other = await ledger.worker(), await ledger.worker()
     claim, theirs = await ledger.running(worker), await ledger.running(other)
-    await waiting.sent(ledger.database, [claim.id, theirs.id])
+    await ledger.database.drop_sent(await waiting.entries(ledger.database, [claim.id, theirs.id]))
     await workers.leave(ledger.database, worker)
     row = await ledger.row(claim.id)
     assert (row["state"], row["attempt"], row["crashes"]) == (State.QUEUED, 0, 0)
@@ -234,7 +234,7 @@ async def test_the_relay_finds_what_nobody_rang_for(ledger: Any) -> None:
     await ledger.later("job_outbox", "created", 3)
     (ring,) = await waiting.unsent(database, 2.0)
     assert (ring.id, ring.queue, ring.priority, ring.body) == (id_, "q", 7, '[[], {"n": 2}, null]')
-    await waiting.sent(database, [id_])
+    await database.drop_sent(await waiting.entries(database, [id_]))
     assert await ledger.outbox() == set()
     assert await waiting.unsent(database, -1.0) == []
 
@@ -276,7 +276,7 @@ async def test_a_parked_job_waits_for_a_worker_that_knows_its_task(ledger: Any) 
     row = await ledger.row(id_)
     assert (row["state"], row["reason"]) == (State.PARKED, "no worker knows gone.task")
     assert await waiting.unpark(database, ["site.echo"]) == 0
-    await waiting.sent(database, [id_])
+    await database.drop_sent(await waiting.entries(database, [id_]))
     assert await waiting.unpark(database, ["site.echo", "gone.task"]) == 1
     row = await ledger.row(id_)
     assert (row["state"], row["reason"]) == (State.QUEUED, None)

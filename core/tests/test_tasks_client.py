@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -35,8 +35,11 @@ class Bell:
         self.rung: list[str] = []
         self.error: BaseException | None = None
         self.hangs = False
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
 
     async def publish(self, rings: Sequence[QueueMessage]) -> None:
+        if self.meanwhile is not None:
+            await self.meanwhile()
         if self.error is not None:
             raise self.error
         if self.hangs:
@@ -366,3 +369,40 @@ async def test_a_stream_ends_with_the_job(client: Client, ledger: Ledger) -> Non
 
 def test_a_ring_is_made_of_the_first_fields_of_a_job() -> None:
     assert NewJob._fields[:6] == QueueMessage._fields[:6]
+
+
+async def test_an_entry_that_is_written_after_the_message_went_stays(
+    client: Client, bell: Bell, ledger: Ledger
+) -> None:
+    """Whoever sends may be slow, or frozen, before it drops the entry: the job may be queued again then."""
+    job = ledger.new()
+    async with client.database.transaction() as tx:
+        await tx.insert_jobs([job])
+    worker = await ledger.worker()
+
+    async def handed_back() -> None:
+        (claim,) = await ledger.claim(worker, job.id)
+        await waiting.release(ledger.database, [(job.id, claim.claim)], worker)
+
+    bell.meanwhile = handed_back
+    await client.announce([job])
+    await client.close()
+    assert bell.rung == [job.id]
+    assert await ledger.outbox() == {job.id}, "the entry of the job that was handed back is gone"
+
+
+async def test_a_message_goes_also_where_its_entry_cannot_be_looked_for(
+    client: Client, bell: Bell, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = ledger.new()
+    async with client.database.transaction() as tx:
+        await tx.insert_jobs([job])
+
+    async def away(*_: Any) -> Any:
+        raise LedgerUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.database, "fetch", away)
+        await client.announce([job])
+    assert bell.rung == [job.id]
+    assert await ledger.outbox() == {job.id}

@@ -28,6 +28,7 @@ from hopyard.engine.heartbeat import Heartbeat
 from hopyard.engine.observers import EndedRun, Observers
 from hopyard.engine.plugin_events import PluginEvents
 from hopyard.engine.processes.pool import ProcessPool
+from hopyard.engine.readmission import enabled, readmit
 from hopyard.engine.reconciler import Reconciler
 from hopyard.engine.record.followups import FollowUps, FollowUpsObserver
 from hopyard.engine.record.progress import ProgressWriter
@@ -155,7 +156,7 @@ class Engine:
             hopyard.settings,
             FollowUps(hopyard, self._leading),
             self._put_back_batches,
-            self._readmit,
+            lambda: readmit(hopyard, database, self.number),
         )
         self._receiver = Receiver(
             self._celery_worker.app,
@@ -184,26 +185,13 @@ class Engine:
                 put_back=lambda own: self._put_back_batches(except_for=own),
             )
 
-    async def _readmit(self) -> None:
-        """Take back plugins whose tables were brought up to date meanwhile, and their parked jobs."""
-        back = await self._hopyard.readmit()
-        if not back:
-            return
-        await asyncio.to_thread(self._hopyard.plugins.start_process, "worker", back)
-        await workers.set_plugins(self._database, self.number, self._plugins())
-        unparked = await waiting.unpark(self._database, self._hopyard.tasks)
-        log.info("plugins %s are back; %d parked jobs can run now", ", ".join(back), unparked)
-
-    def _plugins(self) -> dict[str, str]:
-        return {r.name: r.version or "" for r in self._hopyard.plugins.records if r.state == "enabled"}
-
     async def _register(self) -> None:
         self.number = await workers.register(
             self._database,
             name=self._celery_worker.hostname,
             role="worker",
             queues=self.slots,
-            plugins=self._plugins(),
+            plugins=enabled(self._hopyard),
             lease=self._hopyard.settings.worker.lease,
         )
 

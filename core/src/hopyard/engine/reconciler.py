@@ -148,7 +148,7 @@ class Reconciler:
             log.info("sending the messages of %d accepted jobs that nobody has sent", len(messages))
             if not await self._client.publish(messages):
                 return
-            await waiting.sent(self._database, [message.id for message in messages])
+            await self._client.drop_sent()
             if len(messages) < _BATCH:
                 return
 

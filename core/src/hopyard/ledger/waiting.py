@@ -64,12 +64,13 @@ async def _scatter(database: Database, entries: Sequence[str]) -> None:
                 )
 
 
-async def sent(database: Database, ids: Sequence[str]) -> None:
-    """Drop outbox entries: the broker has the messages."""
-    if ids:
-        await database.execute(
-            f"DELETE FROM job_outbox WHERE id {database.dialect.ids('$1')}", database.list(ids)
-        )
+async def entries(database: Database, ids: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return the outbox entries of jobs as `Database.drop_sent` takes them: id and time of writing."""
+    d = database.dialect
+    rows = await database.fetch(
+        f"SELECT id, created FROM job_outbox WHERE id {d.ids('$1')}", database.list(ids)
+    )
+    return [(str(row["id"]), row["created"]) for row in rows]
 
 
 #: A job's message is sent again at most once in so many seconds.

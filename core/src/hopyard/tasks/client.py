@@ -73,7 +73,7 @@ class Client:
         self._busy = False
         """Jobs are being stored: whoever comes now waits, to be stored together with the others."""
         self._published: list[tuple[str, Any]] = []
-        """Jobs whose messages were sent, with what tells each entry from later ones, if anything."""
+        """Jobs whose messages were sent, each with what tells its entry from later ones."""
         self._clean_now = asyncio.Event()
         self._cleaner: asyncio.Task[None] | None = None
         #: Ends with the loop, and closes the client then.
@@ -190,6 +190,10 @@ class Client:
         """
         if not messages:
             return True
+        entries = [(entry, at)] if entry else [(message.id, at) for message in messages]
+        if at is None:
+            # Before the messages go: an entry that is written from now on waits for a message of its own.
+            entries = await self._entries([message.id for message in messages])
         try:
             async with asyncio.timeout(_PUBLISH_SECONDS):
                 await self.publisher.publish(messages)
@@ -199,12 +203,19 @@ class Client:
         except Exception:
             log.exception("%d accepted jobs wait for the relay: sending their messages failed", len(messages))
             return await self._without_unsendable(messages, at, entry)
-        self._published += [(entry, at)] if entry else [(message.id, at) for message in messages]
+        self._published += entries
         if at is None or len(self._published) >= _BATCH:
             self._clean_now.set()
         if self._cleaner is None or self._cleaner.done():
             self._cleaner = portal.spawn(self._clean())
         return True
+
+    async def _entries(self, ids: Sequence[str]) -> list[tuple[str, Any]]:
+        try:
+            return await waiting.entries(self.database, ids)
+        except LedgerUnavailable as error:
+            log.info("the outbox entries of %d jobs are left to the relay: %s", len(ids), error)
+            return []
 
     async def _without_unsendable(self, messages: Sequence[QueueMessage], at: Any, entry: str | None) -> bool:
         """Park the jobs whose messages cannot be made, and send those of the others."""
@@ -230,18 +241,17 @@ class Client:
             except (
                 asyncio.CancelledError
             ):  # the loop is wound up: what is left now the relay would send again
-                await self._drop_sent()
+                await self.drop_sent()
                 raise
             self._clean_now.clear()
-            await self._drop_sent()
+            await self.drop_sent()
 
-    async def _drop_sent(self) -> None:
+    async def drop_sent(self) -> None:
+        """Drop the outbox entries of what was sent; entries that were written since stay."""
         sent, self._published = self._published, []
         try:
-            if at_once := [id_ for id_, at in sent if at is None]:
-                await waiting.sent(self.database, at_once)
-            if later := [entry for entry in sent if entry[1] is not None]:
-                await self.database.drop_sent(later)
+            if sent:
+                await self.database.drop_sent(sent)
         except LedgerUnavailable as error:
             log.info("outbox entries stay for the relay: %s", error)
 

@@ -97,15 +97,13 @@ class Claimer:
 
     async def _take(self, batch: dict[str, Delivery], number: int, counter: int) -> Sequence[Claim]:
         foreign = [delivery for delivery in batch.values() if delivery.foreign is not None]
-        if foreign:
-            await adopt(self._plugins, self._database, foreign)
+        stored = await adopt(self._plugins, self._database, foreign) if foreign else None
         if worker_state.revoked:
             revoked = [id_ for id_, delivery in batch.items() if delivery.original in worker_state.revoked]
             await cancelling.cancel(self._database, revoked, "revoked through Celery")
         claims = await self._database.claim([*batch], number, counter)
-        if foreign:
-            ours = {claim.id for claim in claims}
-            await waiting.sent(self._database, [delivery.id for delivery in foreign if delivery.id in ours])
+        if stored is not None and (ours := [claim.id for claim in claims if claim.id in stored.new]):
+            await self._database.drop_sent([(id_, stored.at) for id_ in ours])
         return claims
 
     async def _known(self, claims: Sequence[Claim], number: int) -> list[Claim]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from hopyard.ledger import cancelling, waiting
-from hopyard.ledger.values import NewJob
+from hopyard.ledger.values import NewJob, Stored
 from hopyard.specs import State
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PRIORITY: Final = 5
 
 
-async def adopt(plugins: Plugins, database: Database, deliveries: Sequence[Delivery]) -> None:
+async def adopt(plugins: Plugins, database: Database, deliveries: Sequence[Delivery]) -> Stored:
     """Store the jobs of stock producers' messages. Those of a chord are parked, else its body was lost."""
     now = datetime.now(UTC)
     jobs, parts, late = [], [], []
@@ -30,11 +30,12 @@ async def adopt(plugins: Plugins, database: Database, deliveries: Sequence[Deliv
             parts.append(delivery.id)
         if foreign.expires is not None and foreign.expires <= now:
             late.append(delivery.id)
-    await database.submit(jobs)
+    stored = await database.submit(jobs)
     if late:
         await _expire(database, late)
     if parts:
         await waiting.park(database, parts, waiting.UNSIZED_CHORD)
+    return stored
 
 
 def _job(plugins: Plugins, delivery: Delivery, foreign: Foreign, now: datetime) -> NewJob:
