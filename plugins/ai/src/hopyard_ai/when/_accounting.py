@@ -11,7 +11,7 @@ from hopyard_ai.when import _phrases as phrases
 from hopyard_ai.when._clocks import MEASURES
 from hopyard_ai.when._phrases import Phrase
 from hopyard_ai.when._tokens import Tokens
-from hopyard_ai.when._typing import meant
+from hopyard_ai.when._typing import meant, meant_before
 from hopyard_ai.when._values import Spec
 from hopyard_ai.when._words import (
     DAYS,
@@ -29,8 +29,17 @@ EXAMPLES = ("in 20 minutes", "tomorrow at 9:00", "every weekday at 8:00")
 _BOUNDS = words("""
     until till til except excluding unless starting beginning ending within apart past per / minus ish
     max maximum early late inclusive included including coming following gone ends end ended stops
-    stopping starts begins lasting lasts expires expiring anytime sometime someday
+    hundred thousand million dozen stopping starts begins lasting lasts expires expiring anytime sometime someday
 """)
+_COUNTED_DAYS = (
+    DAYS.keys()
+    | PLURAL_DAYS.keys()
+    | words("""
+    working business work weekday weekdays workday workdays weekend weekends
+    mornings afternoons evenings nights
+""")
+)
+_FEW = words("few couple several many some both most alternate even odd more less half")
 _BOUNDS_BEFORE = words("""
     anytime sometime someday
     until till til except excluding unless starting beginning ending between within from by before after
@@ -101,6 +110,10 @@ def account(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choice) 
             raise unclear(f"`{word}` is not read: did you mean `{SHORTENED[word]}`?", text)
         if (intended := meant(word)) is not None:
             raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
+        if (intended := _mistyped_lead(tokens, index, taken)) is not None:
+            raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
+        if word in _UNITS and (lead := _lead(tokens, index, taken)) is not None:
+            raise left_over(text, tokens, lead, index + 1)
         if word in ("every", "each") and _every_unit(tokens, index):
             raise left_over(text, tokens, index, index + 3)
         if word in TIMELY and not _explained(tokens, index, taken):
@@ -144,7 +157,9 @@ def _bounds_before(tokens: Tokens, index: int) -> bool:
     if (
         tokens.kind(index) in ("number", "ordinal") or word in SMALL
     ):  # `two Mondays`, `no later than 9 tomorrow`
-        return tokens.word(index + 1) in DAYS | PLURAL_DAYS or before in _BOUNDS_BEFORE | {"than"}
+        return tokens.word(index + 1) in _COUNTED_DAYS or before in _BOUNDS_BEFORE | {"than"}
+    if word in _FEW:  # `in a few working days`
+        return tokens.word(index + 1) in _COUNTED_DAYS
     if word in _JOINING:  # `on 1 and 2 March`
         return (
             tokens.kind(index - 1) in ("number", "ordinal", "time", "date") or before in TIMELY | DAYS.keys()
@@ -171,6 +186,32 @@ def _bounds_after(tokens: Tokens, index: int, spec: Spec, known: set[int]) -> bo
         return phrases.reminded(tokens) < 0
     counted = follows in MEASURES or _plural(follows)
     return tokens.kind(index) in ("number", "ordinal", "time", "date") and not counted
+
+
+def _lead(tokens: Tokens, index: int, taken: set[int]) -> int | None:
+    """Where the preposition is that makes a unit beside the time, or at the beginning, a time of its own.
+
+    `on Mother's Day at 10`, `feed it on even days at 9`, `in the first week tomorrow`: an instruction does not
+    begin with such words, and beside the time they may well change it.
+    """
+    for place in range(index - 1, max(index - 5, -1), -1):
+        if place in taken or tokens.word(place) in phrases.STOPS:
+            return None
+        if tokens.word(place) in _UNIT_LEADS:
+            bare = place + 1 == index  # `be on time tomorrow`
+            near = index + 1 in taken or place - 1 in taken or place <= phrases.opening(tokens)
+            return place if near and not bare else None
+    return None
+
+
+_UNIT_LEADS = words("on in at during every each ever within by until till after before from over since")
+
+
+def _mistyped_lead(tokens: Tokens, index: int, taken: set[int]) -> str | None:
+    """What is meant by `ech` before a day: words that are too short to be found wherever they stand."""
+    follows = tokens.word(index + 1)
+    timely = follows in _COUNTED_DAYS | _UNITS | PARTS.keys() | TIMELY
+    return meant_before(tokens.word(index)) if timely else None
 
 
 def _plural(word: str) -> bool:
