@@ -76,9 +76,7 @@ def moved(day: date, by: Amount) -> date:
     return date(year, month + 1, min(day.day, length)) + timedelta(days=by.days)
 
 
-def next_on(
-    day: Day, clock: Clock, now: datetime, zone: ZoneInfo, home: ZoneInfo | None = None
-) -> datetime:
+def next_on(day: Day, clock: Clock, now: datetime, zone: ZoneInfo, home: ZoneInfo | None = None) -> datetime:
     """The first moment after `now` that is on `day` at `clock` in `zone`.
 
     `home` is where the person is, whose today may be another than that of `zone`. Raises ScheduleError if

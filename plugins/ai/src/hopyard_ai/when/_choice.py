@@ -170,4 +170,6 @@ def _nothing(text: str, tokens: Tokens, found: Sequence[Phrase]) -> ScheduleErro
     said_so = [said(text, tokens, [(one.first, one.end)]) for one in found]
     timely = [tokens.word(index) for index in range(len(tokens)) if tokens.word(index) in TIMELY]
     vague = next(iter(said_so + timely), None)
-    return unclear(f"no time was understood{f': `{vague}` does not say exactly when,' if vague else ''}", text)
+    return unclear(
+        f"no time was understood{f': `{vague}` does not say exactly when,' if vague else ''}", text
+    )

@@ -109,6 +109,8 @@ def _in_year(day: Day | str, ahead: int) -> Spec | None:
     if isinstance(day, str) or day.year is not None:
         return spec(day) if isinstance(day, str) else None
     return Spec(day=replace(day, years=ahead))
+
+
 rule(
     "day",
     "on? <weekday> .? ,? the <nth>",
@@ -333,7 +335,11 @@ rule(
     "sometime? next|this week|month|year",
     to=lambda: Spec(refused=VAGUE),
 )
-rule("day", "in <year> ; in early|mid|late -? <month> ; in <month> <relyear>", to=lambda *_: Spec(refused=VAGUE))
+rule(
+    "day",
+    "in <year> ; in early|mid|late -? <month> ; in <month> <relyear>",
+    to=lambda *_: Spec(refused=VAGUE),
+)
 rule(
     "vague",
     "at|by|before|until|till? the? end of the? day ; eod|eow|eom|cob ; "

@@ -301,8 +301,8 @@ rule(
 )
 
 
-@rule("repeat", "every|each <nthday>")
-def _every_nth_day(nth: Nth) -> Spec:
+@rule("repeat", "<each> <nthday>")
+def _every_nth_day(_: bool, nth: Nth) -> Spec:
     if nth.numbers == (2,) and not nth.working:
         name = DAY_NAMES[nth.days[0]]
         return Spec(refused=f"say every other {name}, or the second {name} of every month")
