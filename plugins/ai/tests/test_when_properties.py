@@ -123,7 +123,9 @@ def worded_and_read(text: str, now: datetime, zone: str) -> None:
         return
     again = parse(f"{first.phrase} call Bob", now=now, zone=zone)
     assert again.instruction == "Call Bob", first.phrase
-    due = [rules.upcoming(one.rule, now, 4) for one in (first, again)]
+    due = [  # wordings are in whole seconds
+        [at.replace(microsecond=0) for at in rules.upcoming(one.rule, now, 4)] for one in (first, again)
+    ]
     assert due[0] == due[1], first.phrase
     assert rules.last(first.rule) == rules.last(again.rule), first.phrase
 
@@ -180,7 +182,7 @@ WHEN = st.sampled_from(["repeat", "day", "clock", "delay", "often"]).flatmap(spo
 """All that says a time by itself, made from the table: what is added there is tested without a word here."""
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(WHEN, NEAR, PLACES)
 def test_what_the_table_says_is_read_whole_or_refused(text: str, now: datetime, zone: str) -> None:
     for shape in ("{} call Bob", "call Bob {}"):
@@ -188,7 +190,7 @@ def test_what_the_table_says_is_read_whole_or_refused(text: str, now: datetime, 
         assert found is None or found.instruction == "Call Bob", (text, found.phrase, found.instruction)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(WHEN, NEAR, PLACES)
 def test_what_the_table_says_is_worded_and_read_again_as_the_same(
     text: str, now: datetime, zone: str
@@ -259,4 +261,5 @@ def test_days_from_one_to_another_are_asked_about_unless_it_is_said_that_they_ar
     if found is not None:
         count = (WEEKDAYS.index(last) - WEEKDAYS.index(first)) % 7 + 1
         days = {moment.strftime("%A") for moment in rules.upcoming(found.rule, now, 14)}
-        assert len(days) == count and {first, last} <= days
+        assert len(days) == count
+        assert {first, last} <= days

@@ -35,7 +35,7 @@ _ORDINARY = words("""
     each effect effective eight eleven end eve even every exception f fall few fifth first five fools for
     four fourth fr from full further h if immediately in inside is it it's just last leap less local lunch m
     march may mi mid mo moon more most my new next nine no not notice now o odd of office often on once one
-    only or other out outside over past penultimate position possible public remainder rest s sa same sat
+    only or other out outside over past  position possible public remainder rest s sa same sat
     save school season second semi seven several since single six skip skipping so some soon sooner standard
     start starting su sun supper tea ten th than the then thing third this three through time times to total
     tu twelve two under up very w we wed when while with without work working x xmas

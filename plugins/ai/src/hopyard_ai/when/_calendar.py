@@ -62,7 +62,7 @@ def after(
     if home is not None and clock is not None:
         days = [at_wall(moved(now.astimezone(one).date(), delay), clock, zone) for one in (zone, home)]
         if days[0] != days[1]:
-            raise two_days(*days, now, zone, home)
+            raise two_days(days[0], days[1], now, zone, home)
     local = now.astimezone(zone)
     moment = at_wall(moved(local.date(), delay), clock or Clock(local.hour, local.minute, local.second), zone)
     return (moment.astimezone(UTC) + timedelta(seconds=delay.seconds)).astimezone(zone)
