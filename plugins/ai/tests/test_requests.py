@@ -1,7 +1,8 @@
 """Hundreds of sentences with their right readings: none is read wrong, hardly any refused that is plain.
 
 `data/*.tsv`: `requests` are hard ones, `fresh` and `fresh2` were written from the page on requests alone, by
-somebody who had not seen the grammar. In `next` the right due times (one; the first three; fewer, where it ends earlier),
+somebody who had not seen the grammar. In `next` the right due times (one; the first three; fewer, where it
+ends earlier),
 `refuse` where it must not be scheduled without asking, several right answers apart by ` | `; in
 `instruction` what is left to do.
 """

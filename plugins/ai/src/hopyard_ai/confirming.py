@@ -51,7 +51,7 @@ def check_confirmed(request: Request) -> None:
 async def confirm(id_: str, *, person: str, yes: bool) -> Reminder:
     """Agree, or not, to what a model made of a request of `person`.
 
-    Raises `InvalidInput` for another's, for one that does not wait for it, has expired or whose time has passed.
+    Raises `InvalidInput` for another's, and for one that does not wait for it, has expired or is past.
     """
     from hopyard_ai.manager import schedule, sentence
 

@@ -38,8 +38,8 @@ async def create(
 ) -> Reminder:
     """Store a request in plain English and schedule it; `after` is the id of another one, which it follows.
 
-    What a model has read is stored unconfirmed: it does nothing until `confirming.confirm`. Its person is told
-    how to do that, unless the caller asks them at once (`tell=False`).
+    What a model has read is stored unconfirmed: it does nothing until `confirming.confirm`. Its person is
+    told how to do that, unless the caller asks them at once (`tell=False`).
     With an `id_` that was stored before it stores nothing, and returns what was stored then.
     Raises `InvalidInput` for an empty text or person, a wrong zone, or too many open requests,
     `ScheduleError` if no time can be understood, it has passed, or comes again too soon.
@@ -131,7 +131,7 @@ async def update(
     instruction: str | None = None,
     when: str | None = None,
 ) -> Request:
-    """Change a request's title, what is to be done, or when, in words that the grammar reads. Raises as `create`."""
+    """Change a request's title, what is to be done, or when, which the grammar has to read. Raises as `create`."""
     request = await store.find_request(id_, person)
     confirming.check_confirmed(request)
     changes: dict[str, Any] = {}

@@ -21,7 +21,7 @@ _FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 
 async def repair(limit: int) -> Due:
-    """Look at up to `limit` requests without a schedule, as many runs without an end, at approvals and confirmations."""
+    """Look at up to `limit` requests without a schedule, as many runs without an end, and at what expires."""
     missing = await _missing_schedules(limit)
     submitted = 0
     for row in missing:

@@ -18,7 +18,10 @@ _ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 #: Runs that wait for one person and are looked through.
 _MOST_WAITING = 200
 _NAMED = "(CAST(id AS text) LIKE $1 || '%' OR CAST(id AS text) LIKE '%' || $1)"
-_REQUEST = "id, person, kind, title, instruction, rule, zone, phrase, state, after_id, answers, created, said, expires"
+_REQUEST = (
+    "id, person, kind, title, instruction, rule, zone, phrase, state, after_id, answers, created, "
+    "said, expires"
+)
 OPEN = ("active", "paused", "unconfirmed")
 """The states of requests that are not over."""
 _RUN = (
@@ -69,7 +72,8 @@ async def insert_request(tx: Transaction, request: Request, rule: Rule | None) -
     now = tx.sql.now
     added = await tx.execute(
         f"INSERT INTO ai_request ({_REQUEST}, updated) "
-        f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', {now}, $11, $12, {now}) ON CONFLICT (id) DO NOTHING",
+        f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', {now}, $11, $12, {now}) "
+        "ON CONFLICT (id) DO NOTHING",
         request.id,
         request.person,
         request.kind,
@@ -159,7 +163,8 @@ async def requests(
     """Return requests, the newest first, or the oldest."""
     where = f"state {storage.sql().texts('$1')}" + (" AND person = $2" if person else "")
     rows = await storage.fetch(
-        f"SELECT {_REQUEST} FROM ai_request WHERE {where} ORDER BY id {'' if oldest else 'DESC'} LIMIT {int(limit)}",
+        f"SELECT {_REQUEST} FROM ai_request WHERE {where} "
+        f"ORDER BY id {'' if oldest else 'DESC'} LIMIT {int(limit)}",
         storage.listed(states),
         *([person] if person else []),
     )

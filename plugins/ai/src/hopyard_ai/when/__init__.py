@@ -17,8 +17,9 @@ from hopyard_ai.when._phrases import phrases
 from hopyard_ai.when._rule import rule_of
 from hopyard_ai.when._sentence import reminds
 from hopyard_ai.when._tokens import tokenize
+from hopyard_ai.when._words import words
 
-__all__ = ["Request", "not_before", "parse", "plain", "reminds"]
+__all__ = ["Request", "not_before", "parse", "plain", "reminds", "words"]
 
 _LONGEST = 4000
 

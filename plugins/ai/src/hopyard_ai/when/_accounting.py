@@ -210,10 +210,10 @@ def _number(tokens: Tokens, index: int) -> bool:
 def _lead(tokens: Tokens, index: int, taken: set[int]) -> int | None:
     """Where the preposition is that makes a unit beside the time, or at the beginning, a time of its own.
 
-    `on Mother's Day at 10`, `feed it on even days at 9`, `in the first week tomorrow`: an instruction does not
+    `on Mother's Day at 10`, `feed it on even days at 9`, `in the first week at 9`: an instruction does not
     begin with such words, and beside the time they may well change it.
     """
-    for place in range(index - 1, max(index - 5, -1), -1):
+    for place in range(index - 1, max(index - 6, -1), -1):
         if place in taken or tokens.word(place) in phrases.STOPS:
             return None
         if tokens.word(place) in _UNIT_LEADS:
@@ -251,6 +251,8 @@ def _explained(tokens: Tokens, index: int, taken: set[int]) -> bool:
     occasion = tokens.word(index) in OCCASIONS
     if (further if owned else before) in _WHEN and (owned or beside or occasion):
         return False  # `on my birthday`, `until the summer`
+    if occasion and _lead(tokens, index, taken) is not None:
+        return False  # `at eleven in the early hours of my birthday`
     if occasion and index - 1 not in taken and (phrases.noun_at(tokens, index - 1) or not beside):
         return True  # `wish Ann a happy birthday on 12 June`
     led = owned or before in words("of about for since")
