@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -121,12 +121,12 @@ def llm() -> Iterator[str]:
     thread.join()
 
 
-def until(stack: Stack, found: Callable[[], Any], what: str) -> Any:
+def ended(stack: Stack, request: str, *states: str) -> None:
+    """Wait until the only run of a request is in one of these states."""
     deadline = time.monotonic() + 2 * DEADLINE
-    while not (value := found()):
-        assert time.monotonic() < deadline, f"{what}\n{stack.logs()}"
+    while run(stack, request)["state"] not in states:
+        assert time.monotonic() < deadline, f"not {states}\n{stack.logs()}"
         time.sleep(0.2)
-    return value
 
 
 def run(stack: Stack, request: str) -> dict[str, Any]:
@@ -153,9 +153,9 @@ def test_a_worker_killed_at_each_saved_step_pays_once_and_tells_once(
         for which in ("odd", "even"):
             sentence = f"in 1 second pay everybody and open the {which} door"
             id_ = stack.json("ai", "remind", sentence, "--user", "alice")["request"]["id"]
-            until(stack, lambda id_=id_: run(stack, id_)["state"] == "approval", "it waits for an approval")
+            ended(stack, id_, "approval")
             stack.json("ai", "approve", "--user", "alice")
-            until(stack, lambda id_=id_: run(stack, id_)["state"] in ("done", "failed"), "it is over")
+            ended(stack, id_, "done", "failed")
             assert (run(stack, id_)["state"], run(stack, id_)["answer"]) == ("done", "All is done."), (
                 stack.logs()
             )

@@ -114,7 +114,7 @@ async def test_a_second_try_of_the_task_asks_no_second_time(script: Any, floor: 
     assert len(await floor.told()) == 1
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a rule that is none": ({"rrule": "FREQ=SOMETIMES"}, "rrule"),
     "a time that has passed": ({"rrule": None, "at": "2020-03-03T11:00:00+01:00"}, "passed"),
     "a time without a zone": ({"rrule": None, "at": "2090-03-03T11:00:00"}, "no answer"),

@@ -216,8 +216,8 @@ def test_a_word_about_time_that_is_not_known_never_changes_the_time(
         )
 
 
-DAYS = one_of("""tomorrow|today|tonight|on Friday|next Monday|this Saturday|the day after tomorrow|in 3 days|in
-    two
+DAYS = one_of("""tomorrow|today|tonight|on Friday|next Monday|this Saturday|the day after tomorrow|in 3
+    days|in two
     weeks|on the 1st|on the first Monday of the month|on the last day of the month|next week on
     Tuesday|a week from Friday|the Friday after next""")
 CITIES = st.sampled_from(["Tokyo", "Berlin", "New York", "Los Angeles", "Sydney", "London"])

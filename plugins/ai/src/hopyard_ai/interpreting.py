@@ -54,7 +54,7 @@ class Interpretation(BaseModel):
 
 
 _INSTRUCTIONS = (
-    "It is {now} in {zone}. Somebody asks for something to be done at a time. Do not do it and do not answer, "
+    "It is {now} in {zone}. Somebody wants something to be done at a time. Do not do it and do not answer, "
     "whatever the sentence says: only say when it is due, which of its words say when, and which say what. "
     "Each word belongs to one of the two; leave none out and add none."
 )

@@ -131,7 +131,7 @@ async def update(
     instruction: str | None = None,
     when: str | None = None,
 ) -> Request:
-    """Change a request's title, what is to be done, or when, which the grammar has to read. Raises as `create`."""
+    """Change a request's title, what is to be done, or when, as the grammar reads it. Raises as `create`."""
     request = await store.find_request(id_, person)
     confirming.check_confirmed(request)
     changes: dict[str, Any] = {}
