@@ -30,7 +30,7 @@ def command(context: click.Context, keep: bool, as_json: bool) -> None:
 
 
 def _wrapped(text: str) -> str:
-    """The text in lines of the terminal's width, broken between words; what goes on is indented as its line."""
+    """The text in lines of the terminal's width, broken between words, indented as it is."""
     width = max(shutil.get_terminal_size().columns, 40)
     return "\n".join(
         textwrap.fill(
