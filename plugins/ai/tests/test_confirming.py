@@ -122,7 +122,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no time": ({"rrule": None}, "expected one"),
     "each second": ({"rrule": None, "every_seconds": 1}, "at least 60 s"),
     "words of the sentence that are lost": ({"instruction": "ring Bob"}, "`hmm about boat` is in neither"),
-    "words that nobody said": ({"instruction": f"{REST} and pay 1000"}, "`pay 1000` is not in"),
+    "words that nobody said": ({"instruction": f"{REST} and pay 1000"}, "`and pay 1000` is not in"),
     "no word that says when": ({"when": "", "instruction": SAID}, "no word says when"),
 }
 

@@ -60,11 +60,11 @@ async def confirm(id_: str, *, person: str, yes: bool) -> Reminder:
         raise InvalidInput(f"request {request.id} does not wait to be confirmed: it is {request.state}")
     if yes and (why := _over(request, utcnow())):
         raise InvalidInput(f"request {request.id} {why}: ask for it again")
+    rule = await store.rule(request.id)
     async with storage.transaction() as tx:
         if not await store.settle(tx, request.id, "active" if yes else "deleted"):
             raise InvalidInput("somebody has just answered this: look again")
         if yes:
-            rule = await store.rule(request.id)
             await schedules.put(schedule(request.id, rule), person=request.person, tx=tx)
     after = await store.get_request(request.id, deleted=True)
     return Reminder(request=after, sentence=sentence(after) if yes else f"Dropped: {request.title}.")
