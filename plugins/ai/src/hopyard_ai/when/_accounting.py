@@ -173,6 +173,8 @@ def _bounds_before(tokens: Tokens, index: int) -> bool:
     if _number(tokens, index):  # `two Mondays`, `no later than 9 tomorrow`
         numbers = _number(tokens, index + 1)  # `forty two o two`
         return numbers or tokens.word(index + 1) in _COUNTED_DAYS or before in _BOUNDS_BEFORE | {"than"}
+    if word in _MEASURED and (_number(tokens, index - 1) or before in ("a", "an", "half")):
+        return True  # `half a d, …`
     if word in _FEW:  # `in a few working days`
         return tokens.word(index + 1) in _COUNTED_DAYS
     if word in _JOINING:  # `on 1 and 2 March`
