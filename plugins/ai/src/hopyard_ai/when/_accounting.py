@@ -178,7 +178,7 @@ def _bounds_before(tokens: Tokens, index: int) -> bool:
     if word in _FEW:  # `in a few working days`
         return tokens.word(index + 1) in _COUNTED_DAYS
     if word in _JOINING:  # `on 1 and 2 March`
-        return _number(tokens, index - 1) or before in TIMELY | DAYS.keys() | _ABOUT_TIME
+        return _number(tokens, index - 1) or before in TIMELY | DAYS.keys() | _ABOUT_TIME | _MEASURED
     return word in _UNITS | {"time"} and before in _WHOLE  # `all day tomorrow`
 
 
