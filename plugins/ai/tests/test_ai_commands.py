@@ -34,6 +34,8 @@ REQUEST_KEYS = {
     "after",
     "next_times",
     "created",
+    "said",
+    "expires",
 }
 
 

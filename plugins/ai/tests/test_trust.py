@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hopyard import storage
+from hopyard import Hopyard, current, storage
 from hopyard.errors import InvalidInput, ScheduleError, TransientError
 from hopyard.ledger.database import Database
 from hopyard.specs import State
@@ -376,6 +377,42 @@ async def test_a_persons_day_is_limited_and_that_is_told_once(
     script.then(script.ACT, "Done.")
     await floor.run(await floor.fire(bobs.id, DUE))
     assert len(script.prompts) == asked + 2
+
+
+async def test_a_persons_money_a_day_is_limited(
+    floor: Any, script: Any, setting: Callable[..., None], database: Database
+) -> None:
+    setting(daily_cost="0.50")
+    request = await create()
+    for n, cost in enumerate((0.3, 0.3)):
+        script.then(script.ACT, "Done.")
+        await floor.run(await floor.fire(request.id, DUE + timedelta(hours=n)))
+        (run, *_) = await store.runs(request.id)
+        await database.execute("UPDATE ai_run SET cost = $1 WHERE id = $2", cost, run.id)
+    await floor.run(await floor.fire(request.id, DUE + timedelta(hours=2)))
+    assert [run.state for run in await store.runs(request.id)] == ["skipped", "done", "done"]
+    (told, *_) = await floor.told()
+    assert told["title"] == "No more today"
+    assert "0.50 US dollars a day" in told["body"]
+
+
+def test_a_plugin_whose_tools_cannot_be_asked_for_is_shown_as_failed(tmp_path: Path) -> None:
+    (tmp_path / "hopyard.toml").write_text('[plugins]\nallow = ["ai", "site"]\n')
+    (tmp_path / "hopfile.py").write_text(
+        "from hopyard import Plugin, PluginSettings, hookimpl\n\n\n"
+        "class Site(Plugin[PluginSettings]):\n"
+        "    @hookimpl\n"
+        "    def register_tools(self):\n"
+        '        raise ValueError("no tools today")\n'
+    )
+    made = Hopyard.load(config=tmp_path / "hopyard.toml", data=tmp_path / "data")
+    try:
+        records = {record.name: record for record in made.plugins.records}
+        assert records["site"].failed
+        assert "no tools today" in str(records["site"].reason)
+        assert not records["ai"].failed
+    finally:
+        current.set_instance(None)
 
 
 # --- tools

@@ -162,11 +162,6 @@ CALENDAR = {
         "2026-12-01 09:00:00",
         "2027-03-01 09:00:00",
     ),
-    "quarterly on the 1st": (
-        "FREQ=MONTHLY;INTERVAL=3;BYMONTHDAY=1",
-        "2026-12-01 09:00:00",
-        "2027-03-01 09:00:00",
-    ),
     "on the last working day of every month at 16:00": (
         "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
         "2026-11-30 16:00:00",
@@ -187,7 +182,28 @@ CALENDAR = {
     "every noon": ("FREQ=DAILY", "2026-11-25 12:00:00", "2026-11-26 12:00:00"),
     "every tuesday morning": ("FREQ=WEEKLY;BYDAY=TU", "2026-12-01 08:00:00", "2026-12-08 08:00:00"),
     "weekly on Sundays": ("FREQ=WEEKLY;BYDAY=SU", "2026-11-29 09:00:00", "2026-12-06 09:00:00"),
-    "once a week": ("FREQ=WEEKLY;BYDAY=TH", "2026-11-26 09:00:00", "2026-12-03 09:00:00"),
+    "once a week": ("FREQ=WEEKLY;BYDAY=WE", "2026-12-02 09:00:00", "2026-12-09 09:00:00"),
+    "once a week at 18:00": ("FREQ=WEEKLY;BYDAY=WE", "2026-11-25 18:00:00", "2026-12-02 18:00:00"),
+    "every six months": (
+        "FREQ=MONTHLY;INTERVAL=6;BYMONTHDAY=25",
+        "2027-05-25 09:00:00",
+        "2027-11-25 09:00:00",
+    ),
+    "every day in December at 8": (
+        "FREQ=DAILY;UNTIL=20261231T225959Z",
+        "2026-12-01 08:00:00",
+        "2026-12-02 08:00:00",
+    ),
+    "every week from Thursday to Saturday": (
+        "FREQ=WEEKLY;BYDAY=TH,FR,SA",
+        "2026-11-26 09:00:00",
+        "2026-11-27 09:00:00",
+    ),
+    "every quarter starting on 1 April": (
+        "FREQ=MONTHLY;INTERVAL=3;BYMONTHDAY=1",
+        "2027-04-01 09:00:00",
+        "2027-07-01 09:00:00",
+    ),
     "every 2 weeks on friday at 16:00": (
         "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR",
         "2026-11-27 16:00:00",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hopyard import rules
 from hopyard.errors import ScheduleError
 from hopyard_ai.when import Request, not_before, parse
-from hypothesis import HealthCheck, assume, given, settings
+from hopyard_ai.when._numbers import GRAMMAR
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 VOCABULARY = """
@@ -112,12 +114,18 @@ def read(text: str, now: datetime, zone: str) -> Request | None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(TIMES, NEAR, PLACES)
 def test_a_rule_that_is_worded_and_read_again_is_the_same(text: str, now: datetime, zone: str) -> None:
-    first = read(f"{text} call Bob", now, zone)
-    assume(first is not None)
-    assert first is not None
+    worded_and_read(f"{text} call Bob", now, zone)
+
+
+def worded_and_read(text: str, now: datetime, zone: str) -> None:
+    first = read(text, now, zone)
+    if first is None:
+        return
     again = parse(f"{first.phrase} call Bob", now=now, zone=zone)
     assert again.instruction == "Call Bob", first.phrase
-    due = [rules.upcoming(one.rule, now, 4) for one in (first, again)]
+    due = [  # wordings are in whole seconds
+        [at.replace(microsecond=0) for at in rules.upcoming(one.rule, now, 4)] for one in (first, again)
+    ]
     assert due[0] == due[1], first.phrase
     assert rules.last(first.rule) == rules.last(again.rule), first.phrase
 
@@ -128,6 +136,66 @@ def test_no_reading_depends_on_what_is_quoted(text: str, quoted: str, now: datet
     for shape in ('{} say "{}"', 'say "{1}" {0}'):
         plain, other = (read(shape.format(text, said), now, zone) for said in ("x", quoted))
         assert (plain and plain.rule) == (other and other.rule)
+
+
+SAMPLES = {
+    "digits": "2 3 8 10 15 30",
+    "decimal": "1.5",
+    "nth": "1st 2nd 3rd 15th 31st",
+    "year": "2027 2028",
+    "numeric": "2027-03-03 24.12. 24/12/2027",
+    "dotted": "9.30",
+    "colon": "9:15 18:30",
+    "past": ":15",
+    "military": "0930",
+    "iso": "2027-03-03T10:00Z",
+    "zonename": "utc cet ist",
+    "signed": "+ -",
+    "area": "tokyo berlin london",
+    "tens": "twenty thirty forty",
+    "num": "2 3 4 5 6 8 two ten",
+    "real": "2 3 4 5 6 8 two ten a",
+}
+"""Words for what the grammar looks up, and for numbers, most of which are no hour or day."""
+
+
+@st.composite
+def spoken(draw: st.DrawFn, name: str, depth: int = 0) -> str:
+    """Words that the grammar's own table reads as `name`."""
+    if name in GRAMMAR.looks:
+        return ""
+    if name in SAMPLES:
+        return draw(st.sampled_from(SAMPLES[name].split()))
+    rows = [row for row, _ in GRAMMAR.rules[name]]
+    if depth > 5:
+        rows = sorted(rows, key=lambda row: sum(bool(item.name) for item in row))[:2]
+    words = []
+    for item in draw(st.sampled_from(rows)):
+        if not (item.optional and draw(st.booleans())):
+            words.append(
+                draw(spoken(item.name, depth + 1)) if item.name else draw(st.sampled_from(sorted(item.words)))
+            )
+    return " ".join(word for word in words if word)
+
+
+WHEN = st.sampled_from(["repeat", "day", "clock", "delay", "often"]).flatmap(spoken)
+"""All that says a time by itself, made from the table: what is added there is tested without a word here."""
+
+
+@settings(deadline=None, max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(WHEN, NEAR, PLACES)
+def test_what_the_table_says_is_read_whole_or_refused(text: str, now: datetime, zone: str) -> None:
+    for shape in ("{} call Bob", "call Bob {}"):
+        found = read(shape.format(text), now, zone)
+        assert found is None or found.instruction == "Call Bob", (text, found.phrase, found.instruction)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(WHEN, NEAR, PLACES)
+def test_what_the_table_says_is_worded_and_read_again_as_the_same(
+    text: str, now: datetime, zone: str
+) -> None:
+    worded_and_read(f"{text} call Bob", now, zone)
 
 
 UNKNOWN = one_of("""Easter|ramadan|dusk|sunset|decade|semester|tommorow|evry|wkend|unless|except|till|until
@@ -146,3 +214,53 @@ def test_a_word_about_time_that_is_not_known_never_changes_the_time(
         assert found is None or (
             plain is not None and found.rule == plain.rule and len(found.instruction) > 8
         )
+
+
+DAYS = one_of("""tomorrow|today|tonight|on Friday|next Monday|this Saturday|the day after tomorrow|in 3
+    days|in two
+    weeks|on the 1st|on the first Monday of the month|on the last day of the month|next week on
+    Tuesday|a week from Friday|the Friday after next""")
+CITIES = st.sampled_from(["Tokyo", "Berlin", "New York", "Los Angeles", "Sydney", "London"])
+ZONES = {"New York": "America/New_York", "Los Angeles": "America/Los_Angeles", "Sydney": "Australia/Sydney"}
+
+
+def moment_of(request: Request) -> datetime:
+    assert request.rule.at is not None
+    return request.rule.at.astimezone(UTC)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(DAYS, st.integers(1, 23), CITIES, CITIES, NEAR)
+def test_a_day_beside_a_zone_is_that_of_both_or_refused(
+    day: str, hour: int, said: str, home: str, now: datetime
+) -> None:
+    zones = [ZONES.get(city) or f"{'Asia' if city == 'Tokyo' else 'Europe'}/{city}" for city in (said, home)]
+    found = read(f"{day} at {hour}:00 {said} time call Bob", now, zones[1])
+    there = read(f"{day} at {hour}:00 call Bob", now, zones[0])
+    assert found is None or (there is not None and moment_of(found) == moment_of(there))
+    # Where the zone has the day that the person has, nothing is refused that is plain.
+    if len({now.astimezone(ZoneInfo(zone)).date() for zone in zones}) == 1:
+        assert (found and moment_of(found)) == (there and moment_of(there))
+    elif found is not None and day in ("tomorrow", "the day after tomorrow", "in 3 days", "in two weeks"):
+        raise AssertionError(f"{day} was taken for that of {said}")
+
+
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+CADENCE = one_of("|every day|daily|every morning|each day|every week|weekly")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(WEEKDAYS), st.sampled_from(WEEKDAYS), CADENCE, st.booleans(), NEAR)
+def test_days_from_one_to_another_are_asked_about_unless_it_is_said_that_they_are_of_each_week(
+    first: str, last: str, cadence: str, before: bool, now: datetime
+) -> None:
+    span = f"from {first} to {last}"
+    when = f"{cadence} {span}" if before else f"{span} {cadence}"
+    found = read(f"{when} at 8 call Bob", now, "UTC")
+    plain = "week" in cadence or (first, last) == ("Monday", "Friday")
+    assert (found is not None) == (plain and (first != last or "week" in cadence)), when
+    if found is not None:
+        count = (WEEKDAYS.index(last) - WEEKDAYS.index(first)) % 7 + 1
+        days = {moment.strftime("%A") for moment in rules.upcoming(found.rule, now, 14)}
+        assert len(days) == count
+        assert {first, last} <= days

@@ -36,7 +36,9 @@ async def act_on(
     run = await store.begin_run(store.run_id(request.id, due), request.id, due, job.id)
     if run.state != "running" or run.job != job.id:
         return run
-    resting = request.state == "deleted" or (request.state != "active" and job.due is not None)
+    resting = request.state in ("deleted", "unconfirmed") or (
+        request.state != "active" and job.due is not None
+    )
     if resting and "messages" not in job.checkpoint:
         return await store.update_run(run.id, state="skipped", finished=True)
     if request.kind == "reminder":

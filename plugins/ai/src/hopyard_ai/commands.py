@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,16 +44,24 @@ def remind(
     as_json: bool,
 ) -> None:
     """Ask for something in plain English: `hopyard ai remind "every weekday at 8 tell me the disk usage"`."""
-    from hopyard_ai import manager
+    from hopyard_ai import confirming, manager
 
+    asks = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    person, said = account(user), " ".join(text)
     made = _do(
-        lambda: manager.create(" ".join(text), person=account(user), title=title, zone=zone, after=after)
+        lambda: manager.create(said, person=person, title=title, zone=zone, after=after, tell=not asks)
     )
+    if asks and made.request.state == "unconfirmed":
+        say(made.sentence)
+        yes = click.confirm("Is this right?")
+        made = _do(lambda: confirming.confirm(made.request.id, person=person, yes=yes))
     emit(made, as_json, _render_reminder)
 
 
 def _render_reminder(made: Reminder) -> None:
     say(made.sentence)
+    if made.request.state == "deleted":
+        return
     say(f"  id    {made.request.id}")
     say(f"  when  {made.request.when}")
     say(f"  what  {made.request.instruction}")
@@ -68,7 +77,7 @@ def list_(user: str | None, everything: bool, as_json: bool) -> None:
     """List requests."""
     from hopyard_ai import store
 
-    states = ("active", "paused", "completed") if everything else ("active", "paused")
+    states = (*store.OPEN, "completed") if everything else store.OPEN
     found = _do(lambda: store.requests(person=user, states=states))
     emit([request.model_dump(mode="json") for request in found], as_json, lambda _: _render_list(found))
 
@@ -112,8 +121,11 @@ def show(id: str, user: str | None, as_json: bool) -> None:  # noqa: A002 - the 
 
 
 def _render_show(request: Request, runs: list[Run]) -> None:
+    from hopyard_ai import confirming
+
     _render_list([request])
-    say(f"\n{request.instruction}\n")
+    unconfirmed = request.state == "unconfirmed"
+    say(f"\n{confirming.question(request) if unconfirmed else request.instruction}\n")
     table(
         "Runs",
         ("due", "state", "decision", "tools", "answer", "tokens", "job"),
@@ -155,7 +167,7 @@ complete = _changes("complete", "Say that a request is done for good.", "complet
 @click.argument("id")
 @click.option("--title")
 @click.option("--what", help="What is to be done.")
-@click.option("--when", "when_", help='When, in plain English: "every weekday at 9".')
+@click.option("--when", "when_", help='When, and nothing else: "every weekday at 9".')
 @whose_option
 @json_option
 def update(
@@ -204,6 +216,19 @@ def answer(id: str, text: tuple[str, ...], user: str | None, as_json: bool) -> N
     from hopyard_ai import manager
 
     _tell_answered(_do(lambda: manager.answer(id, " ".join(text), person=account(user))), as_json)
+
+
+@click.command("confirm")
+@click.argument("id")
+@click.option("--no", "refuse", is_flag=True, help="Drop it instead.")
+@asked_option
+@json_option
+def confirm(id: str, refuse: bool, user: str | None, as_json: bool) -> None:  # noqa: A002
+    """Agree to what a model made of your request; until then it does nothing."""
+    from hopyard_ai import confirming
+
+    made = _do(lambda: confirming.confirm(id, person=account(user), yes=not refuse))
+    emit(made, as_json, _render_reminder)
 
 
 @click.command("approve")
@@ -329,6 +354,7 @@ COMMANDS = (
     delete,
     run_now,
     answer,
+    confirm,
     approve,
     approvals,
     inbox,

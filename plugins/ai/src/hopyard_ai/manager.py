@@ -7,7 +7,7 @@ that does not exist. None is the operator of the installation, for whom there ar
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from hopyard import Rule, Schedule, schedules, storage
@@ -16,9 +16,10 @@ from hopyard.people import person as known_person
 from hopyard.schedules import zone_of
 from hopyard.storage import derived_id, new_id, utcnow
 
-from hopyard_ai import budget, store
+from hopyard_ai import budget, confirming, store
 from hopyard_ai.agent.answers import clean
-from hopyard_ai.interpreting import Understood, understand, understand_time
+from hopyard_ai.health import settings
+from hopyard_ai.interpreting import Understood, read_time, understand
 from hopyard_ai.models import Answered, Kind, Reminder, Request, Run
 from hopyard_ai.tasks import act
 
@@ -33,29 +34,33 @@ async def create(
     kind: Kind | None = None,
     now: datetime | None = None,
     id_: str | None = None,
+    tell: bool = True,
 ) -> Reminder:
     """Store a request in plain English and schedule it; `after` is the id of another one, which it follows.
 
+    What a model has read is stored unconfirmed: it does nothing until `confirming.confirm`. Its person is
+    told how to do that, unless the caller asks them at once (`tell=False`).
     With an `id_` that was stored before it stores nothing, and returns what was stored then.
     Raises `InvalidInput` for an empty text or person, a wrong zone, or too many open requests,
     `ScheduleError` if no time can be understood, it has passed, or comes again too soon.
     """
     text = clean(text)
     if id_ is not None and (before := await store.stored_request(id_)) is not None:
-        return Reminder(request=before, sentence=sentence(before))
+        return await _answer(before, tell)
     if not person.strip():
         raise InvalidInput("whom is it for? give a person, such as --user alice")
     if not text.strip():
         raise InvalidInput("what is to be done? the request is empty")
     own_zone = _zone(zone) if zone else known_person(person).zone
+    await budget.check_open(person)
     if after:
         parent = await store.find_request(after, person)
         understood = Understood.at_once(text, f"after “{parent.title}”")
         after = parent.id
     else:
-        understood = await understand(text, now=now or utcnow(), zone=own_zone)
+        understood = await understand(text, person=person, now=now or utcnow(), zone=own_zone)
     budget.check_interval(understood.rule)
-    await budget.check_open(person)
+    expires = utcnow() + timedelta(seconds=settings().confirm_expires)
     request = Request(
         id=id_ or new_id(),
         person=person,
@@ -64,13 +69,22 @@ async def create(
         instruction=understood.instruction,
         when=understood.phrase,
         zone=own_zone,
-        state="active",
+        state="active" if understood.certain else "unconfirmed",
         after=after,
         created=utcnow(),
+        said=None if understood.certain else text,
+        expires=None if understood.certain else expires,
     )
     await _insert(request, understood.rule)
-    stored = await store.get_request(request.id, deleted=True)
-    return Reminder(request=stored, sentence=sentence(stored))
+    return await _answer(await store.get_request(request.id, deleted=True), tell)
+
+
+async def _answer(request: Request, tell: bool) -> Reminder:
+    if request.state != "unconfirmed":
+        return Reminder(request=request, sentence=sentence(request))
+    if tell:
+        await confirming.ask(request)
+    return Reminder(request=request, sentence=confirming.question(request))
 
 
 def _zone(name: str) -> str:
@@ -83,7 +97,7 @@ def _zone(name: str) -> str:
 async def _insert(request: Request, rule: Rule | None) -> None:
     async with storage.transaction() as tx:
         new = await store.insert_request(tx, request, rule)
-        if new and rule is not None:
+        if new and rule is not None and request.state == "active":
             await schedules.put(schedule(request.id, rule), person=request.person, tx=tx)
 
 
@@ -117,8 +131,9 @@ async def update(
     instruction: str | None = None,
     when: str | None = None,
 ) -> Request:
-    """Change a request's title, what is to be done, or (in plain English) when. Raises as `create`."""
+    """Change a request's title, what is to be done, or when, as the grammar reads it. Raises as `create`."""
     request = await store.find_request(id_, person)
+    confirming.check_confirmed(request)
     changes: dict[str, Any] = {}
     rule = None
     state = request.state
@@ -127,7 +142,7 @@ async def update(
     if instruction:
         changes["instruction"] = clean(instruction)
     if when:
-        understood = await understand_time(when, now=utcnow(), zone=request.zone)
+        understood = read_time(when, now=utcnow(), zone=request.zone)
         rule = understood.rule
         budget.check_interval(rule)
         state = "active" if state == "completed" else state
@@ -172,6 +187,7 @@ async def complete(id_: str, *, person: str | None) -> Request:
 
 async def _set_state(id_: str, person: str | None, state: str, *, enabled: bool) -> Request:
     request = await store.find_request(id_, person)
+    confirming.check_confirmed(request)
     async with storage.transaction() as tx:
         await store.update_request(tx, request.id, state=state)
         if not request.after:
@@ -198,6 +214,7 @@ async def delete(id_: str, *, person: str | None) -> None:
 async def run_now(id_: str, *, person: str | None) -> str:
     """Act on a request now, beside its schedule; return the job's id."""
     request = await store.find_request(id_, person)
+    confirming.check_confirmed(request)
     handle = await act.options(person=request.person).submit(request=request.id, due=utcnow())
     return handle.id
 

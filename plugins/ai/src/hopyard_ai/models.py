@@ -8,12 +8,16 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 Kind = Literal["reminder", "automated", "periodic"]
-State = Literal["active", "paused", "completed", "deleted"]
+State = Literal["unconfirmed", "active", "paused", "completed", "deleted"]
 RunState = Literal["running", "done", "postponed", "asking", "approval", "failed", "skipped"]
 
 
 class Request(BaseModel):
-    """A person's request. `next_times` are its next due times in the person's zone."""
+    """A person's request. `next_times` are its next due times in the person's zone.
+
+    One that is unconfirmed was read by a model from what was `said`; it does nothing until its person agrees,
+    and is dropped when it `expires`.
+    """
 
     id: str
     person: str
@@ -26,6 +30,8 @@ class Request(BaseModel):
     after: str | None = None
     next_times: list[datetime] = []
     created: datetime
+    said: str | None = None
+    expires: datetime | None = None
 
 
 class Reminder(BaseModel):

@@ -8,7 +8,7 @@ from typing import Final
 from hopyard import State, jobs, schedules, storage
 from hopyard.storage import Row, derived_id, utcnow
 
-from hopyard_ai import approving, store
+from hopyard_ai import approving, confirming, store
 from hopyard_ai.acting import expire
 from hopyard_ai.manager import schedule
 from hopyard_ai.models import Due
@@ -21,7 +21,7 @@ _FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 
 async def repair(limit: int) -> Due:
-    """Look at up to `limit` requests without a schedule, as many runs without an end, and at approvals."""
+    """Look at up to `limit` requests without a schedule, as many runs without an end, and at what expires."""
     missing = await _missing_schedules(limit)
     submitted = 0
     for row in missing:
@@ -38,7 +38,7 @@ async def repair(limit: int) -> Due:
         checked=len(missing),
         schedules_repaired=len(missing) - submitted,
         submitted=submitted,
-        failed=await _end_dead_runs(limit) + await _end_expired(),
+        failed=await _end_dead_runs(limit) + await _end_expired() + await confirming.end_expired(),
     )
 
 

@@ -54,6 +54,9 @@ class AISettings(PluginSettings):
     approval_expires: float = Field(
         86_400.0, gt=0, le=_YEAR, description="Seconds in which a person can agree."
     )
+    confirm_expires: float = Field(
+        86_400.0, gt=0, le=_YEAR, description="Seconds in which a person can confirm what a model has read."
+    )
     least_interval: float | None = Field(
         None,
         gt=0,

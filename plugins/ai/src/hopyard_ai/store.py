@@ -12,13 +12,18 @@ from hopyard import Rule, schedules, storage
 from hopyard.errors import InvalidInput
 from hopyard.storage import Row, Transaction, derived_id, moment
 
-from hopyard_ai.models import Request, Run
+from hopyard_ai.models import Request, Run, State
 
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 #: Runs that wait for one person and are looked through.
 _MOST_WAITING = 200
 _NAMED = "(CAST(id AS text) LIKE $1 || '%' OR CAST(id AS text) LIKE '%' || $1)"
-_REQUEST = "id, person, kind, title, instruction, rule, zone, phrase, state, after_id, answers, created"
+_REQUEST = (
+    "id, person, kind, title, instruction, rule, zone, phrase, state, after_id, answers, created, "
+    "said, expires"
+)
+OPEN = ("active", "paused", "unconfirmed")
+"""The states of requests that are not over."""
 _RUN = (
     "id, request_id, due, job_id, state, postponed, decision, answer, calls, pending, model, steps, tokens, "
     "cost, started, finished"
@@ -32,7 +37,7 @@ def schedule_name(request: str) -> str:
 
 def _request(row: Row) -> Request:
     rule = schedules.rule_from_json(json.loads(row["rule"])) if row["rule"] else None
-    upcoming = schedules.preview(rule) if rule and row["state"] == "active" else []
+    upcoming = schedules.preview(rule) if rule and row["state"] in ("active", "unconfirmed") else []
     return Request(
         id=str(row["id"]),
         person=row["person"],
@@ -45,6 +50,8 @@ def _request(row: Row) -> Request:
         after=str(row["after_id"]) if row["after_id"] else None,
         next_times=[_local(one, row["zone"]) for one in upcoming],
         created=_at(row["created"]),
+        said=row["said"],
+        expires=moment(row["expires"]),
     )
 
 
@@ -65,7 +72,8 @@ async def insert_request(tx: Transaction, request: Request, rule: Rule | None) -
     now = tx.sql.now
     added = await tx.execute(
         f"INSERT INTO ai_request ({_REQUEST}, updated) "
-        f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', {now}, {now}) ON CONFLICT (id) DO NOTHING",
+        f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', {now}, $11, $12, {now}) "
+        "ON CONFLICT (id) DO NOTHING",
         request.id,
         request.person,
         request.kind,
@@ -76,6 +84,8 @@ async def insert_request(tx: Transaction, request: Request, rule: Rule | None) -
         request.when,
         request.state,
         request.after,
+        request.said,
+        request.expires,
     )
     return bool(added)
 
@@ -85,6 +95,23 @@ async def update_request(tx: Transaction, id_: str, **values: Any) -> None:
     sets = ", ".join(f"{name} = ${n}" for n, name in enumerate(values, 2))
     statement = f"UPDATE ai_request SET {sets}, updated = {tx.sql.now} WHERE id = $1"
     await tx.execute(statement, id_, *values.values())
+
+
+async def settle(tx: Transaction, id_: str, state: State) -> bool:
+    """Give an unconfirmed request its state. False: it is not unconfirmed any more."""
+    changed = await tx.execute(
+        f"UPDATE ai_request SET state = $2, expires = NULL, updated = {tx.sql.now} "
+        "WHERE id = $1 AND state = 'unconfirmed'",
+        id_,
+        state,
+    )
+    return bool(changed)
+
+
+async def rule(id_: str) -> Rule:
+    """Return the rule of a request that has one."""
+    rows = await storage.fetch("SELECT rule FROM ai_request WHERE id = $1", id_)
+    return schedules.rule_from_json(json.loads(rows[0]["rule"]))
 
 
 async def get_request(id_: str, *, deleted: bool = False) -> Request:
@@ -131,12 +158,13 @@ async def answers(id_: str) -> list[str]:
 
 
 async def requests(
-    *, person: str | None = None, states: Sequence[str] = ("active", "paused"), limit: int = 100
+    *, person: str | None = None, states: Sequence[str] = OPEN, limit: int = 100, oldest: bool = False
 ) -> list[Request]:
-    """Return requests, the newest first."""
+    """Return requests, the newest first, or the oldest."""
     where = f"state {storage.sql().texts('$1')}" + (" AND person = $2" if person else "")
     rows = await storage.fetch(
-        f"SELECT {_REQUEST} FROM ai_request WHERE {where} ORDER BY id DESC LIMIT {int(limit)}",
+        f"SELECT {_REQUEST} FROM ai_request WHERE {where} "
+        f"ORDER BY id {'' if oldest else 'DESC'} LIMIT {int(limit)}",
         storage.listed(states),
         *([person] if person else []),
     )
@@ -144,9 +172,11 @@ async def requests(
 
 
 async def count_open(person: str) -> int:
-    """Return how many requests of a person are active or paused."""
+    """Return how many requests of a person are neither completed nor deleted."""
     rows = await storage.fetch(
-        "SELECT count(*) AS n FROM ai_request WHERE person = $1 AND state IN ('active', 'paused')", person
+        f"SELECT count(*) AS n FROM ai_request WHERE person = $1 AND state {storage.sql().texts('$2')}",
+        person,
+        storage.listed(OPEN),
     )
     return int(rows[0]["n"])
 

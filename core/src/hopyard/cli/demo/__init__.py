@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import textwrap
+
 import click
 
 from hopyard.cli._output import json_option, say
@@ -20,9 +24,24 @@ def command(context: click.Context, keep: bool, as_json: bool) -> None:
     from hopyard.cli.demo.play import play
     from hopyard.cli.demo.show import show
 
-    report = play(keep=keep, tell=lambda line: say(line, err=as_json))
+    report = play(keep=keep, tell=lambda text: say(_wrapped(text), err=as_json))
     show(report, as_json)
     context.exit(0 if report["ok"] else 1)
+
+
+def _wrapped(text: str) -> str:
+    """The text in lines of the terminal's width, broken between words, indented as it is."""
+    width = max(shutil.get_terminal_size().columns, 40)
+    return "\n".join(
+        textwrap.fill(
+            line,
+            width,
+            subsequent_indent=re.match(" *", line)[0],  # type: ignore[index]  # it matches every text
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )
 
 
 __all__ = ["command"]

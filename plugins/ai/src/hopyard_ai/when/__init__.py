@@ -17,8 +17,9 @@ from hopyard_ai.when._phrases import phrases
 from hopyard_ai.when._rule import rule_of
 from hopyard_ai.when._sentence import reminds
 from hopyard_ai.when._tokens import tokenize
+from hopyard_ai.when._words import words
 
-__all__ = ["Request", "not_before", "parse", "reminds"]
+__all__ = ["Request", "not_before", "parse", "plain", "reminds", "words"]
 
 _LONGEST = 4000
 
@@ -69,6 +70,11 @@ def not_before(text: str, now: datetime, zone: str) -> datetime | None:
         return _clauses.not_before(text[:_LONGEST], now, place)
     except (OverflowError, ValueError) as error:
         raise ScheduleError(f"a time in `{text.strip()[:80]}` is beyond the calendar") from error
+
+
+def plain(text: str) -> str:
+    """The sentence without words of courtesy and `remind me to`; its time stays in it."""
+    return _sentence.without(text, ())
 
 
 def _parse(text: str, now: datetime, zone: ZoneInfo) -> Request:

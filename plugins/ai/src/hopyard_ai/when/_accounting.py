@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from hopyard.errors import ScheduleError
 
 from hopyard_ai.when import _phrases as phrases
+from hopyard_ai.when._bounds import PIECES
 from hopyard_ai.when._clocks import MEASURES
+from hopyard_ai.when._numbers import GRAMMAR
 from hopyard_ai.when._phrases import Phrase
 from hopyard_ai.when._tokens import Tokens
-from hopyard_ai.when._typing import meant
+from hopyard_ai.when._typing import meant, meant_before
 from hopyard_ai.when._values import Spec
 from hopyard_ai.when._words import (
     DAYS,
@@ -21,18 +23,41 @@ from hopyard_ai.when._words import (
     PLURAL_DAYS,
     SHORTENED,
     SMALL,
+    TENS,
     TIMELY,
     words,
 )
 
 EXAMPLES = ("in 20 minutes", "tomorrow at 9:00", "every weekday at 8:00")
-_BOUNDS = words("""
+_ORDINARY = words("""
+    & ' + , . 0 12 7 @ _ a about after again all alternate an and annual another any as aside at bank bar
+    barring before between bi blue boxing breakfast business but by christmas couple d di dinner do during
+    each effect effective eight eleven end eve even every exception f fall few fifth first five fools for
+    four fourth fr from full further h if immediately in inside is it it's just last leap less local lunch m
+    march may mi mid mo moon more most my new next nine no not notice now o odd of office often on once one
+    only or other out outside over past  position possible public remainder rest s sa same sat
+    save school season second semi seven several since single six skip skipping so some soon sooner standard
+    start starting su sun supper tea ten th than the then thing third this three through time times to total
+    tu twelve two under up very w we wed when while with without work working x xmas
+""")
+"""Words of the grammar that an instruction may as well begin or end with; all others are about time."""
+_ABOUT_TIME = GRAMMAR.vocabulary(PIECES) - _ORDINARY
+_MEASURED = GRAMMAR.vocabulary(["measure", "genitive"])
+_BOUNDS = _ABOUT_TIME | words("""
     until till til except excluding unless starting beginning ending within apart past per / minus ish
     max maximum early late inclusive included including coming following gone ends end ended stops
-    stopping starts begins lasting lasts expires expiring anytime sometime someday
+    hundred thousand million dozen stopping starts begins lasting lasts expires expiring
 """)
-_BOUNDS_BEFORE = words("""
-    anytime sometime someday
+_COUNTED_DAYS = (
+    DAYS.keys()
+    | PLURAL_DAYS.keys()
+    | words("""
+    working business work weekday weekdays workday workdays weekend weekends
+    mornings afternoons evenings nights
+""")
+)
+_FEW = words("few couple several many some both most alternate even odd more less half")
+_BOUNDS_BEFORE = _ABOUT_TIME | words("""
     until till til except excluding unless starting beginning ending between within from by before after
     around past every each next last other alternate not never about roughly since early earlier late
     later ends end starts begins lasting
@@ -101,6 +126,10 @@ def account(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choice) 
             raise unclear(f"`{word}` is not read: did you mean `{SHORTENED[word]}`?", text)
         if (intended := meant(word)) is not None:
             raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
+        if (intended := _mistyped_lead(tokens, index, taken)) is not None:
+            raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
+        if word in _UNITS and (lead := _lead(tokens, index, taken)) is not None:
+            raise left_over(text, tokens, lead, index + 1)
         if word in ("every", "each") and _every_unit(tokens, index):
             raise left_over(text, tokens, index, index + 3)
         if word in TIMELY and not _explained(tokens, index, taken):
@@ -141,14 +170,15 @@ def _bounds_before(tokens: Tokens, index: int) -> bool:
     word, before = tokens.word(index), tokens.word(index - 1)
     if word in _BOUNDS_BEFORE:
         return True
-    if (
-        tokens.kind(index) in ("number", "ordinal") or word in SMALL
-    ):  # `two Mondays`, `no later than 9 tomorrow`
-        return tokens.word(index + 1) in DAYS | PLURAL_DAYS or before in _BOUNDS_BEFORE | {"than"}
+    if _number(tokens, index):  # `two Mondays`, `no later than 9 tomorrow`
+        numbers = _number(tokens, index + 1)  # `forty two o two`
+        return numbers or tokens.word(index + 1) in _COUNTED_DAYS or before in _BOUNDS_BEFORE | {"than"}
+    if word in _MEASURED and (_number(tokens, index - 1) or before in ("a", "an", "half")):
+        return True  # `half a d, …`
+    if word in _FEW:  # `in a few working days`
+        return tokens.word(index + 1) in _COUNTED_DAYS
     if word in _JOINING:  # `on 1 and 2 March`
-        return (
-            tokens.kind(index - 1) in ("number", "ordinal", "time", "date") or before in TIMELY | DAYS.keys()
-        )
+        return _number(tokens, index - 1) or before in TIMELY | DAYS.keys() | _ABOUT_TIME | _MEASURED
     return word in _UNITS | {"time"} and before in _WHOLE  # `all day tomorrow`
 
 
@@ -167,10 +197,42 @@ def _bounds_after(tokens: Tokens, index: int, spec: Spec, known: set[int]) -> bo
         timed = leads or (numbered and not (counted and word in ("for", "on", "and", "or", "in")))
         bare = spec.clocks is None and spec.delay is None and word in _EDGES
         return far in known or timed or follows in _PREPOSITIONS or bare
+    if word in ("a", "an") and follows in _MEASURED:  # `in half an hour an hour before lunch`
+        return True
     if word == "of":
         return phrases.reminded(tokens) < 0
     counted = follows in MEASURES or _plural(follows)
-    return tokens.kind(index) in ("number", "ordinal", "time", "date") and not counted
+    return _number(tokens, index) and not counted
+
+
+def _number(tokens: Tokens, index: int) -> bool:
+    return tokens.kind(index) in ("number", "ordinal", "time", "date") or tokens.word(index) in SMALL | TENS
+
+
+def _lead(tokens: Tokens, index: int, taken: set[int]) -> int | None:
+    """Where the preposition is that makes a unit beside the time, or at the beginning, a time of its own.
+
+    `on Mother's Day at 10`, `feed it on even days at 9`, `in the first week at 9`: an instruction does not
+    begin with such words, and beside the time they may well change it.
+    """
+    for place in range(index - 1, max(index - 6, -1), -1):
+        if place in taken or tokens.word(place) in phrases.STOPS:
+            return None
+        if tokens.word(place) in _UNIT_LEADS:
+            bare = place + 1 == index  # `be on time tomorrow`
+            near = index + 1 in taken or place - 1 in taken or place <= phrases.opening(tokens)
+            return place if near and not bare else None
+    return None
+
+
+_UNIT_LEADS = words("on in at during every each ever within by until till after before from over since")
+
+
+def _mistyped_lead(tokens: Tokens, index: int, taken: set[int]) -> str | None:
+    """What is meant by `ech` before a day: words that are too short to be found wherever they stand."""
+    follows = tokens.word(index + 1)
+    timely = follows in _COUNTED_DAYS | _UNITS | PARTS.keys() | TIMELY
+    return meant_before(tokens.word(index)) if timely else None
 
 
 def _plural(word: str) -> bool:
@@ -191,6 +253,8 @@ def _explained(tokens: Tokens, index: int, taken: set[int]) -> bool:
     occasion = tokens.word(index) in OCCASIONS
     if (further if owned else before) in _WHEN and (owned or beside or occasion):
         return False  # `on my birthday`, `until the summer`
+    if occasion and _lead(tokens, index, taken) is not None:
+        return False  # `at eleven in the early hours of my birthday`
     if occasion and index - 1 not in taken and (phrases.noun_at(tokens, index - 1) or not beside):
         return True  # `wish Ann a happy birthday on 12 June`
     led = owned or before in words("of about for since")

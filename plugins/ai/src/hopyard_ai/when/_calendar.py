@@ -50,10 +50,19 @@ def clock_of(clocks: tuple[Clock, ...], part: str | None) -> Clock:
     return Clock(PARTS[part]) if part is not None else MORNING
 
 
-def after(now: datetime, delay: Amount, clock: Clock | None, zone: ZoneInfo) -> datetime:
-    """`now` plus a length of time: seconds pass in real time, days and months on the calendar."""
+def after(
+    now: datetime, delay: Amount, clock: Clock | None, zone: ZoneInfo, home: ZoneInfo | None = None
+) -> datetime:
+    """`now` plus a length of time: seconds pass in real time, days and months on the calendar.
+
+    Raises ScheduleError where `clock` is of another day for the person, who is in `home`.
+    """
     if not delay.calendar:
         return (now.astimezone(UTC) + timedelta(seconds=delay.seconds)).astimezone(zone)
+    if home is not None and clock is not None:
+        days = [at_wall(moved(now.astimezone(one).date(), delay), clock, zone) for one in (zone, home)]
+        if days[0] != days[1]:
+            raise two_days(days[0], days[1], now, zone, home)
     local = now.astimezone(zone)
     moment = at_wall(moved(local.date(), delay), clock or Clock(local.hour, local.minute, local.second), zone)
     return (moment.astimezone(UTC) + timedelta(seconds=delay.seconds)).astimezone(zone)
@@ -67,10 +76,32 @@ def moved(day: date, by: Amount) -> date:
     return date(year, month + 1, min(day.day, length)) + timedelta(days=by.days)
 
 
-def next_on(day: Day, clock: Clock, now: datetime, zone: ZoneInfo) -> datetime:
-    """The first moment after `now` that is on `day` at `clock`. Raises ScheduleError if all are past."""
+def next_on(day: Day, clock: Clock, now: datetime, zone: ZoneInfo, home: ZoneInfo | None = None) -> datetime:
+    """The first moment after `now` that is on `day` at `clock` in `zone`.
+
+    `home` is where the person is, whose today may be another than that of `zone`. Raises ScheduleError if
+    all such moments are past, or if it depends on whose today is meant.
+    """
+    today = now.astimezone(zone).date()
+    found = _next_on(day, clock, now, zone, today)
+    if home is not None and (there := now.astimezone(home).date()) != today:
+        other = _next_on(day, clock, now, zone, there)
+        if other != found:
+            raise two_days(found, other, now, zone, home)
+    return found
+
+
+def two_days(one: datetime, other: datetime, now: datetime, zone: ZoneInfo, home: ZoneInfo) -> ScheduleError:
+    """The error for a day that is another one in the zone that was said than where the person is."""
+    return ScheduleError(
+        f"it is {now.astimezone(zone):%Y-%m-%d} in {zone.key}, and {now.astimezone(home):%Y-%m-%d} in "
+        f"{home.key}: {one:%Y-%m-%d} or {other:%Y-%m-%d} may be meant; name the date"
+    )
+
+
+def _next_on(day: Day, clock: Clock, now: datetime, zone: ZoneInfo, today: date) -> datetime:
     last: datetime | None = None
-    for candidate in _dates(day, now.astimezone(zone).date()):
+    for candidate in _dates(day, today):
         last = at_wall(moved(candidate, day.plus), clock, zone)
         if last > now:
             if day.named is not None and candidate.weekday() != day.named:
@@ -93,7 +124,8 @@ def _dates(day: Day, today: date) -> Iterator[date]:
     elif day.weekday is not None:
         yield from _on_weekday(day, day.weekday, today)
     elif day.month is not None:
-        years: Iterable[int] = [day.year] if day.year is not None else range(today.year, today.year + 9)
+        year = day.year if day.years is None else today.year + day.years
+        years: Iterable[int] = [year] if year is not None else range(today.year, today.year + 9)
         yield from (
             found for year in years if (found := _in_month(day, date(year, day.month, 1))) is not None
         )

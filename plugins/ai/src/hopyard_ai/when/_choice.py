@@ -167,7 +167,9 @@ def _nothing(text: str, tokens: Tokens, found: Sequence[Phrase]) -> ScheduleErro
             return unclear(
                 f"no time was understood: `{told}` seems to belong to what is to be done ({why}),", text
             )
-    timely = next((tokens.word(index) for index in range(len(tokens)) if tokens.word(index) in TIMELY), None)
+    said_so = [said(text, tokens, [(one.first, one.end)]) for one in found]
+    timely = [tokens.word(index) for index in range(len(tokens)) if tokens.word(index) in TIMELY]
+    vague = next(iter(said_so + timely), None)
     return unclear(
-        f"no time was understood{f': `{timely}` does not say exactly when,' if timely else ''}", text
+        f"no time was understood{f': `{vague}` does not say exactly when,' if vague else ''}", text
     )

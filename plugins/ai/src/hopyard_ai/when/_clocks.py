@@ -82,6 +82,13 @@ def _checked(clock: Clock) -> Clock:
 
 words("half", {"am": 0, "pm": 12})
 rule("bare", "<hour12> ; <dotted> ; <military>", to=same)
+rule(
+    "hundreds",
+    "<num> hundred ; zero|oh|o <unit> hundred",
+    to=lambda hour: Clock(hour % 24) if hour <= 24 else None,
+)
+rule("bare", "<hundreds>", to=same)
+rule("strong", "<hundreds> hours|hrs", to=same)
 rule("strong", "<colon>", to=same)
 rule("strong", "<after_date> <dotted>", to=lambda _, clock: clock)
 
@@ -222,7 +229,7 @@ rule("part", "in|during the <partname>", to=lambda name: Spec(part=name))
 rule("part", "at night", to=lambda: Spec(part="night"))
 rule("part", "<partname>", to=lambda name: Spec(part=name, weak=True))
 rule("part", "first thing in the morning", to=lambda: Spec(part="morning"))
-rule("part", "first thing", to=lambda: Spec(part="morning", weak=True))
+rule("part", "first thing", to=lambda: Spec(refused="it does not say exactly when", weak=True))
 rule("part", "this <partname>", to=lambda name: Spec(day=Day(offset=0), part=name))
 rule("part", "tonight", to=lambda: Spec(day=Day(offset=0), part="night"))
 

@@ -94,6 +94,25 @@ def spec(day: Day | str, *, weak: bool = False) -> Spec:
 rule("day", "on the? <date> ; <date> ; at <holidaydate>", to=lambda day: spec(day))
 rule(
     "day",
+    "the <dayno> of <month> ,? <year>?",  # `the 3 March report` is none, `the first of March` is
+    to=lambda day, month, year: spec(_day(year, month, day)),
+)
+rule(
+    "day",
+    "on? the? <date> ,? <relyear> ; <relyear> ,? on the? <date>",
+    to=lambda *found: _in_year(*sorted(found, key=lambda one: isinstance(one, int))),
+)
+words("relyear", {"this year": 0, "next year": 1, "of this year": 0, "of next year": 1})
+
+
+def _in_year(day: Day | str, ahead: int) -> Spec | None:
+    if isinstance(day, str) or day.year is not None:
+        return spec(day) if isinstance(day, str) else None
+    return Spec(day=replace(day, years=ahead))
+
+
+rule(
+    "day",
     "on? <weekday> .? ,? the <nth>",
     to=lambda weekday, number: (
         Spec(day=Day(day=number, named=weekday))
@@ -130,9 +149,13 @@ rule(
 )
 rule(
     "one",
-    "the week after next ,? on? <weekday> ; on? the? <weekday> after next ; "
-    "on? <weekday> the week after next",
+    "the week after next ,? on? <weekday> ; on? <weekday> the week after next",
     to=lambda number: Day(weekday=number, week=2),
+)
+rule(
+    "one",
+    "on? the? <weekday> after next",
+    to=lambda number: Day(weekday=number, later=True, plus=Amount(days=7)),
 )
 rule("one", "this weekend ; at|on|over the weekend ; on? the coming weekend", to=lambda: Day(weekday=5))
 rule("one", "next weekend", to=lambda: Day(weekday=5, week=1))
@@ -312,7 +335,11 @@ rule(
     "sometime? next|this week|month|year",
     to=lambda: Spec(refused=VAGUE),
 )
-rule("day", "in <year> ; in early|mid|late? -? <month>", to=lambda _: Spec(refused=VAGUE))
+rule(
+    "day",
+    "in <year> ; in early|mid|late -? <month> ; in <month> <relyear>",
+    to=lambda *_: Spec(refused=VAGUE),
+)
 rule(
     "vague",
     "at|by|before|until|till? the? end of the? day ; eod|eow|eom|cob ; "

@@ -7,7 +7,7 @@ for one that is missing. All ways to read the words are found, so the order of r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -56,6 +56,19 @@ class Grammar:
     def look(self, name: str) -> Callable[[Look], Look]:
         """Add a test of the words around a place, that takes none."""
         return lambda function: self.looks.setdefault(name, function)  # type: ignore[return-value]
+
+    def vocabulary(self, names: Iterable[str]) -> frozenset[str]:
+        """All words that stand in the patterns of rules, and of those that these are made of."""
+        found: set[str] = set()
+        open_, known = list(names), set(names)
+        while open_:
+            for row, _ in self.rules.get(open_.pop(), ()):
+                for item in row:
+                    found |= item.words
+                    if item.name and item.name not in known:
+                        known.add(item.name)
+                        open_.append(item.name)
+        return frozenset(found)
 
     def words(self, name: str, table: dict[str, Any]) -> None:
         """Add phrases that mean a value each."""

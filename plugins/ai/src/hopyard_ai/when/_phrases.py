@@ -256,5 +256,9 @@ def event(tokens: Tokens, found: Sequence[Phrase], spans: Sequence[tuple[int, in
     leads = [tokens.word(index) for index in range(start, len(tokens)) if index not in taken][:3]
     told = leads[:1] in (["about"], ["of"]) or bool(_PREPARING & set(leads))
     timed = any(one.why and one.spec.clocks and one.first >= start for one in found)
-    nouns = [tokens.word(first - 1) for first, _ in spans if tokens.word(first - 1) in _EVENTS]
+    nouns = [
+        tokens.word(first - 1)
+        for first, end in spans
+        if tokens.word(first - 1) in _EVENTS and tokens.word(end - 1) != "now"  # `10 days from now`
+    ]
     return nouns[0] if nouns and told and not timed else ""

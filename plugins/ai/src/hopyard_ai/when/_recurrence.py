@@ -10,7 +10,7 @@ from hopyard import Rule
 from hopyard.errors import ScheduleError
 
 from hopyard_ai.when import _calendar as calendar
-from hopyard_ai.when._values import Amount, Clock, Day, Repeat, Spec
+from hopyard_ai.when._values import Amount, Clock, Day, Except, Repeat, Spec
 from hopyard_ai.when._words import DAY_CODES
 
 _FREQUENCIES = (("HOURLY", 3600), ("MINUTELY", 60), ("SECONDLY", 1))
@@ -22,12 +22,14 @@ class Recurrence:
 
     def __init__(self, spec: Spec, repeat: Repeat, now: datetime, zone: ZoneInfo) -> None:
         self.spec, self.repeat, self.now = spec, repeat, now
-        self.zone = _place(spec, zone)
+        self.zone, self.home = _place(spec, zone), zone
         for name in ("delay", "day", "instant", "shift", "same_clock"):
             if getattr(spec, name) is not None:
                 raise ScheduleError(
                     "a recurrence does not go with another time; say `starting on …` for when it begins"
                 )
+        if repeat.unclear and spec.start is None:
+            raise ScheduleError(repeat.unclear)
         if spec.count == 1:
             raise ScheduleError("once, and again and again, were both said; say one of them")
         if spec.until is not None and spec.count is not None:
@@ -35,8 +37,10 @@ class Recurrence:
 
     def rule(self) -> Rule:
         self._share_clock()
-        if self.spec.months is not None or self.spec.unless is not None:
-            self._narrow()
+        if self.spec.months is not None:
+            self._within_months(self.spec.months)
+        if self.spec.unless is not None:
+            self._narrow(self.spec.unless)
         if not self.repeat.freq:
             return self._windowed() if self._hourly() else self._within_day()
         return self._calendar()
@@ -58,13 +62,23 @@ class Recurrence:
             self.spec, clocks=until.clocks, part=until.part, until=replace(until, clocks=None, part=None)
         )
 
-    def _narrow(self) -> None:
+    def _within_months(self, months: tuple[int, ...]) -> None:
+        """`every day in June`: the next one, or what is left of this one."""
+        first, last = months[0], months[-1]
+        if self.repeat.freq not in ("DAILY", "WEEKLY") or len(months) != last - first + 1:
+            raise ScheduleError("say from which day to which: months do not go with this recurrence")
+        if self.spec.given() & {"start", "until", "span", "count", "unless"}:
+            raise ScheduleError("months go neither with a beginning or an end nor with an exception; say one")
+        today = self.now.astimezone(self.zone).date()
+        year = today.year + (today.month > last)
+        begun = (year, first) <= (today.year, today.month)
+        start = None if begun else Spec(day=Day(year=year, month=first, day=1))
+        until = Spec(day=Day(year=year, month=last, day=-1))
+        self.spec = replace(self.spec, months=None, start=start, until=until)
+
+    def _narrow(self, unless: Except) -> None:
         """Leave out days and months that are excepted."""
-        repeat, unless = self.repeat, self.spec.unless
-        if self.spec.months is not None:
-            raise ScheduleError(
-                "say from which day to which, or every year: months do not say whether it ends"
-            )
+        repeat = self.repeat
         months = set(repeat.months or range(1, 13))
         weekdays = set(repeat.weekdays or range(7))
         days = set(repeat.days)
@@ -74,21 +88,20 @@ class Recurrence:
             or repeat.nth is not None
             or (repeat.freq == "MONTHLY" and repeat.bare)
         ):
-            raise ScheduleError("an exception or a month goes only with every day, weekday or named day")
-        if unless is not None:
-            if not set(unless.weekdays) <= weekdays or not set(unless.months) <= months:
-                raise ScheduleError("what is left out is not among the days")
-            months, weekdays = months - set(unless.months), weekdays - set(unless.weekdays)
-            if unless.days:
-                if repeat.freq != "DAILY" or min(unless.days) < 0:
-                    raise ScheduleError("days of the month can be left out of every day only")
-                days = set(range(1, 32)) - set(unless.days)
+            raise ScheduleError("an exception goes only with every day, weekday or named day")
+        if not set(unless.weekdays) <= weekdays or not set(unless.months) <= months:
+            raise ScheduleError("what is left out is not among the days")
+        months, weekdays = months - set(unless.months), weekdays - set(unless.weekdays)
+        if unless.days:
+            if repeat.freq != "DAILY" or min(unless.days) < 0:
+                raise ScheduleError("days of the month can be left out of every day only")
+            days = set(range(1, 32)) - set(unless.days)
         if not months or not weekdays:
             raise ScheduleError("nothing is left of it")
         narrowed = replace(repeat, months=tuple(sorted(months)) if len(months) < 12 else ())
         if repeat.freq in ("DAILY", "WEEKLY") and len(weekdays) < 7:
             narrowed = replace(narrowed, freq="WEEKLY", weekdays=tuple(sorted(weekdays)))
-        elif unless is not None and unless.weekdays:
+        elif unless.weekdays:
             raise ScheduleError("weekdays can be left out of every day only")
         self.repeat = replace(narrowed, days=tuple(sorted(days)))
 
@@ -188,9 +201,9 @@ class Recurrence:
         if start.instant is not None or start.day is None:
             return start.instant or calendar.today_or_next(clock, self.now, self.zone)
         if start.clocks is None and self.repeat.freq:
-            midnight = calendar.next_on(start.day, Clock(23, 59, 59), near, self.zone)
+            midnight = calendar.next_on(start.day, Clock(23, 59, 59), near, self.zone, self.home)
             return calendar.at_wall(midnight.date(), _MIDNIGHT, self.zone)
-        return calendar.next_on(start.day, clock, near, self.zone)
+        return calendar.next_on(start.day, clock, near, self.zone, self.home)
 
     def _before_end(self, start: Day | None) -> datetime:
         """From when to look for the beginning: `from 1 March to 5 March` may have begun."""
@@ -218,7 +231,7 @@ class Recurrence:
             return calendar.today_or_next(clock, self.now, zone)
         start = self._start() if until.day.year is None and until.day.week is None else None
         near = self.now if start is None or until.day.offset is not None else max(start, self.now)
-        return calendar.next_on(until.day, clock, near, zone)
+        return calendar.next_on(until.day, clock, near, zone, self.home if near == self.now else None)
 
     def _two_ends(self, clocks: tuple[Clock, ...] | None) -> bool:
         """Whether `until 6` may be this evening or tomorrow morning."""
@@ -246,13 +259,22 @@ class Recurrence:
         repeat = self.repeat
         if not repeat.bare or repeat.freq == "DAILY":
             return repeat, following(_text(replace(repeat, interval=1)), after)
+        # `every six months` is counted from the day of asking, as `every 20 minutes` is from the moment.
         first = following("FREQ=DAILY", after)
-        return _on_day(repeat, first.astimezone(self.zone).date()), first
+        today = self.now.astimezone(self.zone).date()
+        day = first.astimezone(self.zone).date()
+        if self.spec.start is None and day != today:
+            day = calendar.moved(today, repeat.period)
+        repeat = _on_day(repeat, day)
+        begin = calendar.at_wall(day, _MIDNIGHT, self.zone) - timedelta(seconds=1)
+        return repeat, following(_text(replace(repeat, interval=1)), max(begin, after))
 
 
 def _on_day(repeat: Repeat, day: date) -> Repeat:
     if repeat.freq == "WEEKLY":
         return replace(repeat, weekdays=(day.weekday(),))
+    if day.day > 28:
+        raise ScheduleError(f"not every month has a day {day.day}: say on which day it comes")
     return replace(repeat, days=(day.day,), months=(day.month,) if repeat.freq == "YEARLY" else ())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hopyard_ai.when._days import MONDAY_TO_FRIDAY, SATURDAY_SUNDAY, month_days
 from hopyard_ai.when._numbers import rule, same, words
-from hopyard_ai.when._values import Amount, Clock, Day, Nth, Repeat, Spec
+from hopyard_ai.when._values import RANGE, Amount, Clock, Day, Nth, Repeat, Spec
 from hopyard_ai.when._words import DAY_NAMES
 
 DAILY, WEEKLY, MONTHLY, YEARLY = Repeat("DAILY"), Repeat("WEEKLY"), Repeat("MONTHLY"), Repeat("YEARLY")
@@ -19,6 +19,17 @@ words(
     "adverb",
     {"hourly": Repeat(seconds=3600), "fortnightly": Repeat("WEEKLY", 2), "quarterly": Repeat("MONTHLY", 3)},
 )
+QUARTER = replace(
+    Repeat("MONTHLY", 3),
+    unclear="it does not say in which months: say when it begins, such as starting on 1 April, or name them, "
+    "such as every January, April, July and October on the 1st",
+)
+rule(
+    "repeat",
+    "every|each quarter ; quarterly ; once a|per|every|each quarter",
+    to=lambda: Spec(repeat=QUARTER),
+)
+rule("bareperiod", "every|each quarter ; quarterly", to=lambda: QUARTER)
 rule("repeat", "<adverb>", to=lambda repeat: Spec(repeat=repeat))
 rule(
     "repeat",
@@ -156,11 +167,25 @@ rule(
     "but? only? on|at|all? all? <pluraldays> only?",
     to=lambda days: Spec(repeat=replace(WEEKLY, weekdays=days)),
 )
-rule("repeat", "on? <dayrange>", to=lambda days: Spec(repeat=replace(WEEKLY, weekdays=days)))
+
+
+@rule("repeat", "on? <dayname> <range> <dayname>")
+@rule("repeat", "from <plural> <range> <dayname>")
+def _days_of_each_week(first: int, _: bool, last: int, *, unclear: bool = False) -> Spec:
+    days = tuple(sorted(_dayspan(first, True, last)))
+    ranged = days != MONDAY_TO_FRIDAY  # which are the working week, of each week
+    return Spec(repeat=replace(WEEKLY, weekdays=days, ranged=ranged, unclear=RANGE if unclear else ""))
+
+
+@rule("repeat", "from <weekday> <range> <weekday>")
+def _from_day_to_day(first: int, _: bool, last: int) -> Spec:
+    return _days_of_each_week(first, True, last, unclear=(first, last) != (0, 4))
+
+
 rule(
-    "dayrange",
-    "from? <dayname> <range> <dayname>",
-    to=lambda first, _, last: tuple(sorted(set(_dayspan(first, True, last)))),
+    "repeat",
+    "between <weekday> and <weekday>",
+    to=lambda first, last: _days_of_each_week(first, True, last, unclear=True),
 )
 
 
@@ -276,8 +301,8 @@ rule(
 )
 
 
-@rule("repeat", "every|each <nthday>")
-def _every_nth_day(nth: Nth) -> Spec:
+@rule("repeat", "<each> <nthday>")
+def _every_nth_day(_: bool, nth: Nth) -> Spec:
     if nth.numbers == (2,) and not nth.working:
         name = DAY_NAMES[nth.days[0]]
         return Spec(refused=f"say every other {name}, or the second {name} of every month")

@@ -37,7 +37,7 @@ def _once(spec: Spec, now: datetime, zone: ZoneInfo) -> Rule:
             "several times were found for one day; say `every day at …`, or ask once for each"
         )
     place = zone if spec.zone is None else ZoneInfo(spec.zone.name)
-    at = _moment(spec, now, place)
+    at = _moment(spec, now, place, zone)
     if spec.shift is not None:
         at = calendar.after(at, spec.shift, None, place)
     _check_offset(spec, at)
@@ -59,7 +59,7 @@ _NAMES = {
 }
 
 
-def _moment(spec: Spec, now: datetime, zone: ZoneInfo) -> datetime:
+def _moment(spec: Spec, now: datetime, zone: ZoneInfo, home: ZoneInfo) -> datetime:
     if spec.instant is not None:
         return spec.instant
     clock = calendar.clock_of(spec.clocks or (), spec.part)
@@ -72,15 +72,15 @@ def _moment(spec: Spec, now: datetime, zone: ZoneInfo) -> datetime:
     if spec.delay is not None:
         if timed and not spec.delay.calendar:
             raise ScheduleError("a length of time within the day does not go with a time of day")
-        return calendar.after(now, spec.delay, clock if timed else None, zone)
+        return calendar.after(now, spec.delay, clock if timed else None, zone, home)
     if spec.shift is not None and spec.clocks is None and not spec.shift.calendar:
         raise ScheduleError("the time is missing that this is before or after")
     if spec.day is None:
         return calendar.today_or_next(clock, now, zone)
     if spec.day == Day(offset=0) and not timed and not spec.same_clock:
-        return _later_today(clock, now, zone)
+        return _later_today(clock, now, home)
     day = _night(spec, clock)
-    at = calendar.next_on(day, clock, now, zone)
+    at = calendar.next_on(day, clock, now, zone, home)
     if not calendar.exists(at, clock):
         raise ScheduleError(
             f"clocks are changed on {at:%Y-%m-%d}: {clock.hour:02}:{clock.minute:02} does not exist then"

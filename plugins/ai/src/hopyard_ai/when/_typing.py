@@ -23,6 +23,17 @@ def meant(word: str) -> str | None:
     return None
 
 
+def meant_before(word: str) -> str | None:
+    """What a word that stands before a day or a unit of time is near to: too short to be found elsewhere."""
+    if word in _LEADS:
+        return None
+    near = (one for one in _LEADS if one[0] == word[:1] and _distance(word, one) == 1)
+    return next(near, None) if len(word) >= 3 and word.isalpha() else None
+
+
+_LEADS = ("every", "each", "next")
+
+
 def _distance(one: str, other: str) -> int:
     """How many letters have to be put in, taken out, changed or swapped."""
     before: list[int] = []

@@ -62,6 +62,8 @@ class Day:
     month_offset: int | None = None
     """Months from this one, with a day or an nth weekday."""
     year: int | None = None
+    years: int | None = None
+    """Years from this one, with a month and a day."""
     month: int | None = None
     day: int | None = None
     """-1 for the last day of the month."""
@@ -84,6 +86,17 @@ class Repeat:
     days: tuple[int, ...] = ()
     months: tuple[int, ...] = ()
     nth: Nth | None = None
+    ranged: bool = False
+    """`Thursday to Saturday`: three days of each week, beside `every day` it may be three days once."""
+    unclear: str = ""
+    """What has to be said yet."""
+
+    @property
+    def period(self) -> Amount:
+        """What is between two of them, of those that are counted on the calendar."""
+        unit = {"DAILY": Amount(days=1), "WEEKLY": Amount(days=7), "MONTHLY": Amount(months=1)}
+        one = unit.get(self.freq, Amount(months=12))
+        return Amount(days=one.days * self.interval, months=one.months * self.interval)
 
     @property
     def bare(self) -> bool:
@@ -189,6 +202,12 @@ def _fit(given: set[str]) -> bool:
     return not ("until" in given and "span" in given)
 
 
+RANGE = (
+    "it is not clear whether these days of each week are meant or those of one: "
+    "say every week from … to …, or from one date to another"
+)
+
+
 def _one_repeat(one: Repeat, other: Repeat) -> Repeat | None:
     """`weekly on Sundays` is one recurrence."""
     if not one.bare or other.interval > 1 or (one.seconds and other.freq != "WEEKLY"):
@@ -196,10 +215,10 @@ def _one_repeat(one: Repeat, other: Repeat) -> Repeat | None:
     if one.seconds:  # `every hour on weekdays`
         return replace(one, weekdays=other.weekdays) if other.weekdays else None
     if one == Repeat("DAILY") and len(other.weekdays) > 1 and other.freq == "WEEKLY":
-        return other  # `every day from Monday to Friday`
+        return replace(other, unclear=RANGE if other.ranged else "")  # `every day from Monday to Friday`
     if one.freq != other.freq or other.bare:
         return None
-    return replace(other, interval=one.interval)
+    return replace(other, interval=one.interval, unclear="")
 
 
 def _completed(repeat: Repeat, day: Day) -> Repeat | None:

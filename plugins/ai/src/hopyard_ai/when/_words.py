@@ -108,6 +108,7 @@ UNCLEAR_ZONES = words("ist cst mst bst ast sst gst et pt ct mt")
 _UNKNOWN = """
 easter thanksgiving ramadan hanukkah diwali passover pentecost epiphany lent advent
 spring summer autumn winter season seasons sunrise sunset dawn dusk lunchtime dinnertime teatime bedtime
+forenoon
 eod eow eom cob
 biweekly bimonthly biannually semiannually semiweekly decade decades century centuries millennium
 fortnight fortnights quarter quarters semester semesters trimester solstice equinox

@@ -1,0 +1,96 @@
+"""Answers of a model that have a given form."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hopyard.errors import InvalidInput, TransientError
+from pydantic import BaseModel
+
+from hopyard_ai.agent.answers import DECLINED
+from hopyard_ai.agent.providers import UNUSABLE_ANSWER, classify
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+    from pydantic_ai.usage import RunUsage
+
+log = logging.getLogger("hopyard.task.ai")
+Form = TypeVar("Form", bound=BaseModel)
+
+
+async def structured(
+    model: Model,
+    form: type[Form],
+    prompt: str,
+    *,
+    instructions: str,
+    steps: int = 3,
+    usage: RunUsage | None = None,
+    check: Callable[[Form], str | None] | None = None,
+) -> Form | None:
+    """Return what the model answers as a `form`; None where it gives no such answer in `steps` requests.
+
+    Where a server offers it the answer is bound to the form's JSON schema: small models call no tools.
+    `check` says what is wrong with an answer, which the model is told. What it costs is added to `usage`.
+    Raises the task errors of `providers.classify` where the model cannot be asked.
+    """
+    from pydantic_ai import NativeOutput, PromptedOutput
+    from pydantic_ai.exceptions import UnexpectedModelBehavior, UsageLimitExceeded
+    from pydantic_ai.models.openai import OpenAIChatModel
+
+    asked: tuple[Any, ...] = (form,)
+    if isinstance(getattr(model, "wrapped", model), OpenAIChatModel):
+        asked = (NativeOutput(form), PromptedOutput(form))
+    for n, output in enumerate(asked):
+        try:
+            return await _answer(model, output, prompt, instructions, steps, usage, check)
+        except InvalidInput as error:  # this server takes no schema, or the model declined
+            if n == len(asked) - 1 or str(error) == DECLINED:
+                raise
+            log.info("%s; asked again without a schema", error)
+        except (UnexpectedModelBehavior, UsageLimitExceeded, TransientError) as error:
+            if isinstance(error, TransientError) and not str(error).startswith(UNUSABLE_ANSWER):
+                raise
+            break
+    return None
+
+
+async def _answer(
+    model: Model,
+    output: Any,
+    prompt: str,
+    instructions: str,
+    steps: int,
+    usage: RunUsage | None,
+    check: Callable[[Form], str | None] | None,
+) -> Form:
+    from pydantic_ai import Agent, ModelRetry
+    from pydantic_ai.exceptions import ContentFilterError, UnexpectedModelBehavior, UsageLimitExceeded
+    from pydantic_ai.usage import UsageLimits
+
+    from hopyard_ai.agent.patience import fit
+
+    agent = Agent(fit(model), output_type=output, instructions=instructions, retries=steps)
+
+    @agent.output_validator
+    def checked(answer: Form) -> Form:
+        wrong = check(answer) if check is not None else None
+        if wrong is not None:
+            raise ModelRetry(wrong)
+        return answer
+
+    limits = UsageLimits(request_limit=(usage.requests if usage else 0) + steps)
+    try:
+        run = await agent.run(prompt, usage_limits=limits, usage=usage)
+    except Exception as error:
+        unusable = isinstance(error, UnexpectedModelBehavior | UsageLimitExceeded)
+        if unusable and not isinstance(error, ContentFilterError):
+            raise
+        known = classify(error)
+        if known is None:
+            raise
+        raise known from error
+    found: Form = run.output
+    return found
