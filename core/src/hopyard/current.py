@@ -27,6 +27,11 @@ def set_instance(instance: Any) -> None:
     _instance = instance
 
 
+def peek() -> Any:
+    """Return the instance if there is one; None otherwise."""
+    return _instance
+
+
 def made() -> bool:
     """Whether there is an instance already, which `get` would not have to make."""
     return _instance is not None

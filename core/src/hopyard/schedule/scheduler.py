@@ -26,6 +26,7 @@ from hopyard.tasks import signals
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.ledger.database import Connection
+    from hopyard.specs import Schedule
 
 log = logging.getLogger("hopyard.schedule")
 
@@ -202,20 +203,24 @@ class Scheduler:
         return {row["name"]: str(row["id"]) for row in rows}
 
     def _job(self, stored: Stored, due: datetime) -> NewJob:
-        schedule = stored.schedule
-        options = self._hopyard.plugins.options.get(schedule.task)
-        kwargs: dict[str, Any] = dict(schedule.kwargs)
-        return NewJob(
-            id=new_id(),
-            task=schedule.task,
-            queue=options.queue if options else schedule.task.split(".", 1)[0],
-            priority=options.priority if options else 5,
-            body=envelope.body((), kwargs),
-            headers="",
-            schedule=schedule.name,
-            due=due,
-            person=stored.person,
-        )
+        return fired_job(self._hopyard, stored.schedule, due, stored.person)
+
+
+def fired_job(hopyard: Hopyard, schedule: Schedule, due: datetime, person: str | None) -> NewJob:
+    """Return the job that a schedule makes when it fires for a due time."""
+    options = hopyard.plugins.options.get(schedule.task)
+    kwargs: dict[str, Any] = dict(schedule.kwargs)
+    return NewJob(
+        id=new_id(),
+        task=schedule.task,
+        queue=options.queue if options else schedule.task.split(".", 1)[0],
+        priority=options.priority if options else 5,
+        body=envelope.body((), kwargs),
+        headers="",
+        schedule=schedule.name,
+        due=due,
+        person=person,
+    )
 
 
 def _due_times(stored: Stored, now: datetime) -> tuple[list[datetime], datetime | None]:

@@ -256,7 +256,11 @@ class Client:
             log.info("outbox entries stay for the relay: %s", error)
 
     async def wait(self, id_: str, timeout: float | None) -> Ended:
-        """Wait until a job is over, at most `timeout` seconds. Raises `ResultTimeout`."""
+        """Wait until a job is over, at most `timeout` seconds; 0 only looks. Raises `ResultTimeout`."""
+        if timeout is not None and timeout <= 0:
+            found = await self.ended([id_])
+            if id_ in found:
+                return found[id_]
         future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._results.setdefault(id_, []).append(future)
         if self._poller is None or self._poller.done():

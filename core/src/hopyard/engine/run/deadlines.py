@@ -92,19 +92,30 @@ class Deadlines:
             loop.call_at(at, self._due, seconds, context=NOBODY.copy())
         return Deadline(waiting, at, seconds, task)
 
+    def expire(self, task: asyncio.Task[object]) -> None:
+        """Have a task's deadlines be over now."""
+        for waiting in self._waiting.values():
+            for deadline in waiting.deadlines:
+                if deadline.task is task and not deadline.over and not deadline.expired:
+                    self._cancel(deadline)
+
     def _due(self, seconds: float) -> None:
         loop, waiting = asyncio.get_running_loop(), self._waiting[seconds]
         deadlines, now = waiting.deadlines, loop.time()
         while deadlines and (deadlines[0].over or deadlines[0].at <= now):
             deadline = deadlines.popleft()
-            if not deadline.over:
-                deadline.expired = True
-                deadline.task.cancel()
-                loop.call_later(self._grace, self._look_again, deadline, context=NOBODY.copy())
+            if not deadline.over and not deadline.expired:
+                self._cancel(deadline)
         if deadlines:
             loop.call_at(deadlines[0].at, self._due, seconds, context=NOBODY.copy())
         else:
             del self._waiting[seconds]
+
+    def _cancel(self, deadline: Deadline) -> None:
+        deadline.expired = True
+        deadline.task.cancel()
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._grace, self._look_again, deadline, context=NOBODY.copy())
 
     def _look_again(self, deadline: Deadline) -> None:
         if not deadline.over:

@@ -66,8 +66,15 @@ class Runner:
     """Runs the claimed jobs of one worker."""
 
     def __init__(
-        self, hopyard: Hopyard, host: Host, processes: ProcessPool, ignored: Callable[[Job, float], None]
+        self,
+        hopyard: Hopyard,
+        host: Host,
+        processes: ProcessPool | None,
+        ignored: Callable[[Job, float], None],
+        job: type[Job] = Job,
     ) -> None:
+        """`job` is what tasks are given. Without `processes` every task runs here, whatever its pool."""
+        self._job = job
         self._hopyard = hopyard
         self._host = host
         self._processes = processes
@@ -108,13 +115,13 @@ class Runner:
     ) -> Done | Again:
         task = self._hopyard.task(claim.task)
         limit = self._hopyard.plugins.options[claim.task].time_limit
-        job = Job(claim, self._host, checkpoint)
+        job = self._job(claim, self._host, checkpoint)
         body = claim.body
         try:
             if canvas.PARTS in body:
                 database, _ = self._host.held(claim.id, claim.claim)
                 body = await canvas.with_parts(database, body)
-            if task.pool == "process":
+            if task.pool == "process" and self._processes is not None:
                 sent = claim._replace(body=body)
                 return _succeeded(claim, await self._processes.run(sent, checkpoint, worker, limit))
             values = self._values(task, job, body) if task.is_async else {}
@@ -210,6 +217,10 @@ class Runner:
         if not call.ended.done():
             log.error("a thread of %s goes on after its time limit; its outcome is ignored", claim.task)
         return told(over(claim.task, limit))
+
+    def time_is_up(self, run: asyncio.Task[Any]) -> None:
+        """Have the time limit of an `async def` job be over now."""
+        self._deadlines.expire(run)
 
     def close(self) -> None:
         """Let the threads go."""
