@@ -6,7 +6,8 @@ import asyncio
 import atexit
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,33 @@ class Site(Hopyard):
         self.worker: InProcessWorker | None = None
         #: Run what is submitted before `submit` returns.
         self.eager = False
+        self._broker: str | None = None
 
     @property
-    def broker_url(self) -> str:  # type: ignore[override]  # there is none: nothing is ever sent to it
-        """Celery's transport within a process."""
-        return "memory://hopyard-testing"
+    def broker_url(self) -> str:  # type: ignore[override]  # it comes and goes
+        """The broker's, while there is one; otherwise Celery's transport within a process, which nobody uses."""
+        return self._broker or "memory://hopyard-testing"
 
     def open_client(self) -> Client:
-        """Return connections to the ledger; messages go to the worker of this process."""
-        return _Client(self)
+        """Return connections to the ledger; without a broker messages go to the worker of this process."""
+        return _Client(self) if self._broker is None else super().open_client()
+
+    @contextmanager
+    def connected(self, url: str) -> Iterator[None]:
+        """Have a broker until the block ends."""
+        self._change_broker(url)
+        try:
+            yield
+        finally:
+            self._change_broker(None)
+
+    def _change_broker(self, url: str | None) -> None:
+        """What was made for the one before is made anew when it is next asked for."""
+        portal.run(self.close(), within_loop=True)
+        self.worker = None
+        self._clients.clear()
+        self._broker = url
+        self.__dict__.pop("celery", None)
 
     def _tell_sent(self, jobs: Sequence[NewJob]) -> None:
         now = utcnow()

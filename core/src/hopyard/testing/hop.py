@@ -62,6 +62,7 @@ class Hop:
             current.set_instance(self._before)
             raise
         self._faults: list[Fault] = []
+        self._live = False
         self._log.attach()
         self.hopyard.plugins.start_process("worker")
 
@@ -131,6 +132,22 @@ class Hop:
         finally:
             self.hopyard.eager = False
 
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Have a real worker and a real broker until the block ends, for what needs them.
+
+        Jobs are then submitted as everywhere (`task.sync.submit(…).sync.result(timeout=10)`), not by `run`. It
+        starts in about a second. Children of `pool="process"` find only installed plugins.
+        """
+        from hopyard.testing._live import live
+
+        with live(self.hopyard):
+            self._live = True
+            try:
+                yield
+            finally:
+                self._live = False
+
     def outcome(self, job: Any) -> Outcome[Any]:
         """Return what has come so far of a job: its id or its handle."""
         return self._on_portal(self._outcome(str(getattr(job, "id", job))))
@@ -194,6 +211,8 @@ class Hop:
 
     async def _run(self, call: Call[Any, Any], args: Any, kwargs: Mapping[str, Any]) -> Outcome[Any]:
         job = call.job(args, kwargs)
+        if self._live:
+            raise HopyardError("a worker runs the jobs here: submit, and wait for the result")
         if call.unique is not None or call.session is not None:
             raise HopyardError("`run` takes no `unique` and no `session`: submit the job, then `drain`")
         return await self._run_job(job)
