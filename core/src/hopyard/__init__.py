@@ -143,6 +143,7 @@ PUBLIC_MODULES = (
     "hopyard.people",
     "hopyard.schedules",
     "hopyard.storage",
+    "hopyard.testing",
 )
 
 

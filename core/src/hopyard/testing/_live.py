@@ -36,7 +36,9 @@ def _worked(site: Site) -> Iterator[None]:
         hostname="testing@here", without_mingle=True, without_gossip=True, pool="solo", quiet=True
     )
     failed: list[BaseException] = []
-    thread = threading.Thread(target=_serve, args=(worker, failed), name="hopyard-testing-worker", daemon=True)
+    thread = threading.Thread(
+        target=_serve, args=(worker, failed), name="hopyard-testing-worker", daemon=True
+    )
     worker_state.reset_state()
     thread.start()
     try:
@@ -64,7 +66,9 @@ def _await_ready(worker: Any, thread: threading.Thread, failed: list[BaseExcepti
     deadline = time.monotonic() + _STARTING
     while getattr(getattr(worker, "hopyard_engine", None), "consumes", False) is not True:
         if failed or not thread.is_alive():
-            raise HopyardError(f"the worker did not start: {failed[0]!r}" if failed else "the worker has ended")
+            raise HopyardError(
+                f"the worker did not start: {failed[0]!r}" if failed else "the worker has ended"
+            )
         if time.monotonic() > deadline:
             raise HopyardError(f"the worker does not consume after {_STARTING:g} s")
         time.sleep(_PAUSE)

@@ -1,4 +1,4 @@
-"""An installation with the given plugins only: no discovery, settings of the test's own, SQLite in a folder."""
+"""An installation with the given plugins only, settings of the test's own, and SQLite in a folder."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Site(Hopyard):
         self._broker: str | None = None
 
     @property
-    def broker_url(self) -> str:  # type: ignore[override]  # it comes and goes
-        """The broker's, while there is one; otherwise Celery's transport within a process, which nobody uses."""
+    def broker_url(self) -> str:
+        """The broker's, while there is one; otherwise Celery's transport within a process."""
         return self._broker or "memory://hopyard-testing"
 
     def open_client(self) -> Client:
@@ -109,7 +109,8 @@ class Site(Hopyard):
     def made_worker(self) -> InProcessWorker:
         """Return the worker, made on first use; on the portal's loop."""
         if self.worker is None:
-            self.worker = InProcessWorker(self, self.client(), self.teller)
+            teller: Any = self.teller
+            self.worker = InProcessWorker(self, self.client(), teller)
         return self.worker
 
     async def work(self) -> None:

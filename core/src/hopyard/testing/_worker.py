@@ -27,7 +27,7 @@ from hopyard.errors import HopyardError, LedgerUnavailable
 from hopyard.ledger import cancelling, waiting, workers
 from hopyard.ledger.values import Again, Claim, Done, Progress, QueueMessage
 from hopyard.tasks.job import Job
-from hopyard.testing.faults import CancelAfter, Died, DieAfter, Fault, LoseLease, Moment, TimeOutAfter
+from hopyard.testing.faults import CancelAfter, DieAfter, Died, Fault, LoseLease, Moment, TimeOutAfter
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -66,9 +66,7 @@ class InProcessWorker:
         host = _Host(self, JobHost(self._database, self._observers, self._running, lambda slots: None))
         self._runner = Runner(hopyard, host, None, lambda job, limit: None, _Job)
         self._runner.retry = _Retry(hopyard.plugins)
-        self._claimer = Claimer(
-            hopyard.plugins, self._database, lambda: self._number, self._observers.parked
-        )
+        self._claimer = Claimer(hopyard.plugins, self._database, lambda: self._number, self._observers.parked)
         self._jobs = Jobs(
             self._runner,
             self._running,

@@ -18,7 +18,7 @@ from hopyard.events import TaskEvent
 from hopyard.ledger import readers, story, waiting
 from hopyard.ledger.values import NewJob
 from hopyard.plugin import Plugin
-from hopyard.schedule.scheduler import fired_job
+from hopyard.schedule.scheduler import Scheduler, fired_job
 from hopyard.specs import Schedule
 from hopyard.tasks import Task
 from hopyard.tasks.declaration import Call
@@ -96,8 +96,8 @@ class Hop:
         """Submit a job and run it to its end, with all that it leads to; return what came of it.
 
         `task` may have options (`hop.run(refresh.options(person="alice"), "Oslo")`) or be a name. Retries do
-        not wait. A job that is delayed stays so: `pass_time` brings it on. Raises `PayloadError` for arguments that
-        do not fit; what the task raises is in the outcome.
+        not wait; a delayed job does, until `pass_time`. Raises `PayloadError` for arguments that do
+        not fit; what the task raises is in the outcome.
         """
         call = self.hopyard.task(task) if isinstance(task, str) else task
         made: Call[Any, Any] = call if isinstance(call, Call) else Call(call)
@@ -115,7 +115,10 @@ class Hop:
         self._settle()
 
     def pass_time(self, seconds: float) -> None:
-        """Bring on the jobs that are due within so many seconds, and run them."""
+        """Bring on the jobs and schedules that are due within so many seconds, and run what they lead to.
+
+        Each schedule fires as its misfire policy says of times that have passed, which is once mostly.
+        """
         self._on_portal(self._pass_time(seconds))
         self._settle()
 
@@ -136,8 +139,8 @@ class Hop:
     def worker(self) -> Iterator[None]:
         """Have a real worker and a real broker until the block ends, for what needs them.
 
-        Jobs are then submitted as everywhere (`task.sync.submit(…).sync.result(timeout=10)`), not by `run`. It
-        starts in about a second. Children of `pool="process"` find only installed plugins.
+        Jobs are then submitted as everywhere (`task.sync.submit(…).sync.result(timeout=10)`), not by `run`.
+        It starts in about a second. Children of `pool="process"` find only installed plugins.
         """
         from hopyard.testing._live import live
 
@@ -198,7 +201,9 @@ class Hop:
     def _schedule(self, name: str) -> Schedule:
         there = self.hopyard.plugins.schedules
         if name not in there:
-            checks.refuse("schedule", name, f"one of {', '.join(there) or 'none'}", checks.nearest(name, there))
+            checks.refuse(
+                "schedule", name, f"one of {', '.join(there) or 'none'}", checks.nearest(name, there)
+            )
         return there[name]
 
     def _moment(self, moment: datetime) -> datetime:
@@ -246,6 +251,12 @@ class Hop:
         )
         while messages := await waiting.promote(client.database):
             await client.publish(messages)
+        scheduler = Scheduler(self.hopyard)
+        await client.database.execute(
+            f"UPDATE schedule SET next_due = {d.plus('next_due', '$1')} WHERE next_due IS NOT NULL", -seconds
+        )
+        await scheduler.tick()
+        await scheduler.resign()
         await self.hopyard.work()
 
     def _settle(self) -> None:
@@ -283,7 +294,9 @@ def _named(plugins: Sequence[Given]) -> dict[str, type[Plugin[Any]] | str]:
         elif isinstance(given, type) and issubclass(given, Plugin):
             named[name_of(given)] = given
         else:
-            checks.refuse("Hop: plugin", given, "a Plugin class, the name of an installed plugin, or a mapping")
+            checks.refuse(
+                "Hop: plugin", given, "a Plugin class, the name of an installed plugin, or a mapping"
+            )
     return named
 
 

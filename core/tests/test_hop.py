@@ -1,0 +1,345 @@
+"""`hopyard.testing.Hop`: jobs in the test's process, faults at chosen moments, schedules ahead of time."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hopyard import (
+    Effect,
+    Hopyard,
+    Job,
+    Plugin,
+    PluginSettings,
+    Queue,
+    Reconciled,
+    RetryPolicy,
+    Rule,
+    Schedule,
+    Unique,
+    current,
+    hookimpl,
+    notify,
+    task,
+)
+from hopyard.errors import ConfigError, HopyardError, JobCancelled, JobFailed, PluginError, SpecError
+from hopyard.testing import CancelAfter, DieAfter, FakeModel, Fault, Hop, LoseLease, TimeOutAfter
+
+SENT: list[str] = []
+
+
+class WeatherSettings(PluginSettings):
+    city: str = "Oslo"
+
+
+@task("weather.refresh")
+async def refresh(job: Job, city: str = "", pages: int = 3) -> str:
+    job.log.info("refreshing %s", city)
+    for page in range(job.checkpoint.get("page", 0), pages):
+        job.progress(page, pages, f"page {page}")
+        await job.save(page=page + 1)
+    return city or Weather.current().settings.city
+
+
+@task("weather.plain", retry=RetryPolicy(max_retries=2))
+def plain(job: Job, failures: int = 0) -> int:
+    for page in range(job.checkpoint.get("page", 0), 3):
+        job.sync.save(page=page + 1)
+    if job.attempt <= failures:
+        raise ConnectionError("no answer")
+    return job.attempt
+
+
+async def send(to: str) -> str:
+    SENT.append(to)
+    return f"sent to {to}"
+
+
+@task("weather.mail")
+async def mail(job: Job, to: str) -> str:
+    return await job.effect("mail", send, to=to)
+
+
+@task("weather.squares")
+async def squares(numbers: list[int]) -> list[int]:
+    handles = [await square.submit(number) for number in numbers]
+    return [await handle.result() for handle in handles]
+
+
+@task("weather.square", pool="process")
+def square(number: int) -> int:
+    return number * number
+
+
+@task("weather.endless")
+async def endless() -> None:
+    await endless.submit()
+
+
+@task("weather.tell")
+async def tell(person: str) -> None:
+    await notify(person, "Rain", "Take a coat.")
+
+
+class Weather(Plugin[WeatherSettings]):
+    found: Reconciled | None = None
+
+    @hookimpl
+    def register_queues(self) -> Any:
+        return [Queue("weather")]
+
+    @hookimpl
+    def register_tasks(self) -> Any:
+        return [refresh, plain, mail, squares, square, endless, tell]
+
+    @hookimpl
+    def register_schedules(self) -> Any:
+        return [Schedule("weather.daily", "weather.refresh", Rule(cron="0 8 * * *"), kwargs={"city": "Rome"})]
+
+    @hookimpl
+    def reconcile_effect(self, effect: Effect) -> Reconciled | None:
+        return self.found
+
+
+SETTINGS = {"time_zone": "Europe/Berlin", "people.alice": {}, "plugins.weather.settings.city": "Bergen"}
+
+
+@pytest.fixture
+def hop(tmp_path: Path) -> Iterator[Hop]:
+    SENT.clear()
+    with Hop({"weather": Weather}, folder=tmp_path / "data", settings=SETTINGS) as made:
+        yield made
+
+
+def test_a_job_runs_with_all_that_it_leaves(hop: Hop) -> None:
+    outcome = hop.run(refresh, city="Oslo")
+    assert outcome.ok
+    assert outcome.result() == "Oslo"
+    assert outcome.log == ["INFO refreshing Oslo"]
+    assert outcome.progress == [(0.0, 3.0, "page 0"), (1.0, 3.0, "page 1"), (2.0, 3.0, "page 2")]
+    assert [saved["page"] for saved in outcome.saved] == [1, 2, 3]
+    assert outcome.checkpoint == {"page": 3}
+    assert [event.kind for event in outcome.events] == [
+        "sent",
+        "started",
+        *["progress"] * 3,
+        "succeeded",
+    ]
+    assert hop.run("weather.refresh").result() == "Bergen"
+    assert hop.run(refresh.options(person="alice", priority=9), "Rome").value == "Rome"
+
+
+def test_the_process_has_its_own_hopyard_back_afterwards(tmp_path: Path) -> None:
+    before = current.peek()
+    with Hop({"weather": Weather}, folder=tmp_path / "data") as hop:
+        assert Hopyard.current() is hop.hopyard
+        assert hop.plugin("weather").settings == WeatherSettings()
+    assert current.peek() is before
+
+
+def test_children_run_and_what_asks_for_a_process_runs_here(hop: Hop) -> None:
+    assert hop.run(squares, [1, 2, 3]).value == [1, 4, 9]
+    assert [job["state"] for job in hop.jobs("weather.square")] == ["succeeded"] * 3
+
+
+@pytest.mark.parametrize("name", ["refresh", "plain"])
+@pytest.mark.parametrize("save", [1, 2, 3])
+def test_a_death_after_a_checkpoint_goes_on_there(hop: Hop, name: str, save: int) -> None:
+    hop.inject(DieAfter(save=save))
+    outcome = hop.run(f"weather.{name}")
+    assert (outcome.state, outcome.attempt) == ("succeeded", 2)
+    assert [saved["page"] for saved in outcome.saved] == [1, 2, 3]
+    assert outcome.attempts[0]["outcome"] == "lost"
+
+
+def test_the_third_death_ends_the_job(hop: Hop) -> None:
+    for _ in range(3):
+        hop.inject(DieAfter(save=1))
+    outcome = hop.run(refresh, pages=9)
+    assert (outcome.state, outcome.attempt) == ("dead", 3)
+    with pytest.raises(JobFailed, match="died 3 times"):
+        outcome.result()
+
+
+@pytest.mark.parametrize("name", ["refresh", "plain"])
+def test_without_its_lease_an_attempt_writes_no_more(hop: Hop, name: str) -> None:
+    hop.inject(LoseLease(save=2))
+    outcome = hop.run(f"weather.{name}")
+    assert (outcome.state, outcome.attempt) == ("succeeded", 2)
+    assert [saved["page"] for saved in outcome.saved] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("name", "fault"), [("refresh", "save"), ("refresh", "progress"), ("plain", "save")])
+def test_a_cancel_ends_it(hop: Hop, name: str, fault: str) -> None:
+    hop.inject(CancelAfter(save=int(fault == "save"), progress=int(fault == "progress")))
+    outcome = hop.run(f"weather.{name}")
+    assert outcome.state == "cancelled"
+    with pytest.raises(JobCancelled):
+        outcome.result()
+
+
+@pytest.mark.parametrize("name", ["refresh", "plain"])
+def test_its_time_limit_ends_an_attempt(hop: Hop, name: str) -> None:
+    hop.inject(TimeOutAfter(save=1))
+    outcome = hop.run(f"weather.{name}")
+    assert (outcome.state, outcome.attempt) == ("succeeded", 2)
+    assert outcome.attempts[0]["kind"] == "TimeLimitExceeded"
+
+
+def test_retries_do_not_wait(hop: Hop) -> None:
+    outcome = hop.run(plain, failures=1)
+    assert (outcome.value, outcome.attempts[0]["kind"]) == (2, "ConnectionError")
+    dead = hop.run(plain, failures=9)
+    assert (dead.state, dead.attempt) == ("dead", 3)
+    assert dead.error is not None
+    assert dead.error["category"] == "transient"
+
+
+def test_an_effect_whose_worker_died_is_asked_about(hop: Hop) -> None:
+    hop.inject(DieAfter(effect="mail"))
+    unknown = hop.run(mail, to="ada")
+    assert (unknown.state, unknown.effects["mail"]["state"], SENT) == ("dead", "unknown", ["ada"])
+    plugin: Any = hop.plugin("weather")
+    plugin.found = Reconciled(True, "sent to ada")
+    hop.inject(DieAfter(effect="mail"))
+    assert hop.run(mail, to="ada").value == "sent to ada"
+    assert SENT == ["ada", "ada"]
+
+
+def test_a_fault_that_never_came_fails_the_test(hop: Hop) -> None:
+    hop.inject(DieAfter(save=99))
+    with pytest.raises(HopyardError, match="was over before this could happen"):
+        hop.run(refresh)
+
+
+@pytest.mark.parametrize(
+    "moments", [{}, {"save": 1, "progress": 1}, {"save": -1}, {"save": True}, {"effect": 5}]
+)
+def test_a_fault_has_one_moment(moments: dict[str, Any]) -> None:
+    with pytest.raises(SpecError):
+        DieAfter(**moments)
+
+
+def test_what_is_no_fault_is_refused(hop: Hop) -> None:
+    with pytest.raises(SpecError):
+        hop.inject("die")  # type: ignore[arg-type]
+    assert isinstance(DieAfter(save=1), Fault)
+
+
+def test_schedules_ahead_of_time(hop: Hop) -> None:
+    due = hop.due_between("weather.daily", datetime(2026, 3, 28), datetime(2026, 3, 30, 12))
+    assert [str(one) for one in due] == [
+        "2026-03-28 08:00:00+01:00",
+        "2026-03-29 08:00:00+02:00",
+        "2026-03-30 08:00:00+02:00",
+    ]
+    outcome = hop.fire("weather.daily", datetime(2026, 3, 29, 6, tzinfo=UTC))
+    assert outcome.value == "Rome"
+    (job,) = hop.jobs("weather.refresh")
+    assert (job["schedule"], job["due"]) == ("weather.daily", "2026-03-29T06:00:00+00:00")
+    with pytest.raises(SpecError, match=r"weather\.daily"):
+        hop.fire("weather.dally")
+
+
+def test_time_passes(hop: Hop) -> None:
+    handle = refresh.options(delay=60).sync.submit(city="later")
+    hop.drain()
+    assert hop.outcome(handle).state == "scheduled"
+    hop.pass_time(61)
+    assert hop.outcome(handle).value == "later"
+    hop.pass_time(86_400)
+    assert "weather.daily" in [job["schedule"] for job in hop.jobs()]
+
+
+def test_eager_calls_are_over_when_they_return(hop: Hop) -> None:
+    with hop.eager():
+        assert refresh.sync.submit(city="now").sync.result(timeout=0) == "now"
+        assert refresh.delay(city="Celery").get(timeout=5) == "Celery"
+        assert plain.options(unique=Unique("one")).sync.submit().sync.result(timeout=0) == 1
+        with pytest.raises(JobFailed):
+            plain.sync.submit(failures=9).sync.result(timeout=0)
+    handle = refresh.sync.submit()
+    assert hop.outcome(handle).state == "queued"
+
+
+async def test_within_a_test_that_is_a_coroutine(hop: Hop) -> None:
+    assert hop.run(refresh, city="Oslo").ok
+    with hop.eager():
+        assert await (await refresh.submit(city="Oslo")).result(timeout=0) == "Oslo"
+    await asyncio.gather(*(square.submit(n) for n in range(5)))
+    hop.drain()
+    assert [job["state"] for job in hop.jobs("weather.square")] == ["succeeded"] * 5
+
+
+def test_what_people_are_told(hop: Hop) -> None:
+    hop.run(tell, "alice")
+    assert [(one["person"], one["title"], one["body"]) for one in hop.notifications] == [
+        ("alice", "Rain", "Take a coat.")
+    ]
+
+
+def test_a_job_that_submits_itself_for_ever_ends_the_test(hop: Hop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopyard.testing._worker.MOST_JOBS", 20)
+    with pytest.raises(HopyardError, match="is there an end"):
+        hop.run(endless)
+
+
+def test_a_real_worker_and_broker(hop: Hop) -> None:
+    with hop.worker():
+        assert refresh.sync.submit(city="Oslo").sync.result(timeout=30) == "Oslo"
+        with pytest.raises(HopyardError, match="a worker runs the jobs"):
+            hop.run(refresh)
+    assert hop.run(refresh, city="Rome").value == "Rome"
+
+
+def test_what_cannot_be_loaded_is_refused_with_the_reason(tmp_path: Path) -> None:
+    class Broken(Plugin[WeatherSettings]):
+        @hookimpl
+        def register_queues(self) -> Any:
+            return [Queue("mail")]
+
+    before = current.peek()
+    with pytest.raises(PluginError, match="mail"):
+        Hop({"weather": Broken}, folder=tmp_path / "a")
+    with pytest.raises(PluginError, match="entry point"):
+        Hop(Broken, folder=tmp_path / "b")
+    with pytest.raises(SpecError):
+        Hop(5, folder=tmp_path / "c")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="time_zone"):
+        Hop({"weather": Weather}, folder=tmp_path / "d", settings={"time_zone": "Mars/Base"})
+    assert current.peek() is before
+
+
+def test_a_model_that_answers_as_it_was_told() -> None:
+    import json
+    from urllib.request import Request, urlopen
+
+    def ask(model: FakeModel) -> Any:
+        request = Request(
+            f"{model.url}/chat/completions",
+            json.dumps({"n": 1}).encode(),
+            {"content-type": "application/json"},
+        )
+        with urlopen(request) as answer:
+            return json.load(answer)["choices"][0]["message"]
+
+    with FakeModel() as model:
+        model.calls(("weather__refresh", {"city": "Oslo"}))
+        model.says("It is sunny.")
+        assert ask(model)["tool_calls"][0]["function"] == {
+            "name": "weather__refresh",
+            "arguments": '{"city": "Oslo"}',
+        }
+        assert [ask(model)["content"], ask(model)["content"]] == ["It is sunny.", "ready"]
+        assert model.requests == [{"n": 1}] * 3
+
+
+def test_importing_hopyard_loads_none_of_it() -> None:
+    code = "import hopyard, sys; assert not [m for m in sys.modules if m.startswith('hopyard.testing')]"
+    subprocess.run([sys.executable, "-c", code], check=True)
