@@ -37,6 +37,7 @@ COMMANDS = {
     "explain": ("hopyard.cli.explain:command", "Say why a job is not running."),
     "queues": ("hopyard.cli.queues:command", "List queues, pause and resume them."),
     "schedule": ("hopyard.cli.schedule:command", "List and change schedules."),
+    "new": ("hopyard.cli.new:command", "Make a plugin, or a hopfile.py, that works at once."),
     "plugins": ("hopyard.cli.plugins:command", "List plugins, their state and what is wrong with them."),
     "config": ("hopyard.cli.config:command", "Check and show the settings."),
     "db": ("hopyard.cli.db:command", "Create and upgrade the database."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hopyard.loading._callers import Caller, Callers
-    from hopyard.loading._discovery import RESERVED, installed_names
+    from hopyard.loading._discovery import RESERVED, installed_names, wrong_name
     from hopyard.loading._loader import examine_plugins, load_plugins
     from hopyard.loading._plugins import Plugins
     from hopyard.loading._records import DeclaredTask, PluginRecord, PluginState
@@ -21,6 +21,7 @@ _HOME = {
     "Callers": "_callers",
     "RESERVED": "_discovery",
     "installed_names": "_discovery",
+    "wrong_name": "_discovery",
     "examine_plugins": "_loader",
     "load_plugins": "_loader",
     "Plugins": "_plugins",
@@ -42,6 +43,7 @@ __all__ = [
     "examine_plugins",
     "installed_names",
     "load_plugins",
+    "wrong_name",
 ]
 
 

@@ -70,7 +70,7 @@ def candidates(distributions: Iterable[Distribution] | None = None) -> list[Cand
 def installed_names(distributions: Iterable[Distribution] | None = None) -> list[str]:
     """The names of installed plugins that may be loaded, without importing any."""
     names = {candidate.name for candidate in candidates(distributions)}
-    return sorted(name for name in names if not _wrong_name(name))
+    return sorted(name for name in names if not wrong_name(name))
 
 
 def visible(distributions: Iterable[Distribution] | None = None) -> Iterator[Distribution]:
@@ -92,7 +92,7 @@ def normal_name(name: str) -> str:
 
 def check_name(candidate: Candidate) -> None:
     """Raise Failure where the name is no namespace or belongs to Hopyard."""
-    reason = _wrong_name(candidate.name)
+    reason = wrong_name(candidate.name)
     if reason:
         where = f" in the entry points of {candidate.project}" if candidate.project else ""
         raise Failure("name", reason, f"rename the entry point `{candidate.name}`{where} and its tasks")
@@ -109,7 +109,8 @@ def check_alone(candidate: Candidate, namesakes: list[Candidate]) -> None:
         )
 
 
-def _wrong_name(name: str) -> str:
+def wrong_name(name: str) -> str:
+    """Return why a name can be no plugin's; empty for one that can."""
     if name in RESERVED:
         return f"the name `{name}` is reserved for Hopyard itself"
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or "__" in name or keyword.iskeyword(name):

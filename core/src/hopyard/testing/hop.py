@@ -179,6 +179,14 @@ class Hop:
 
         return self._on_portal(read())[::-1]
 
+    def fetch(self, sql: str, *parameters: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of a statement on the installation's database; parameters are `$1`, `$2` …"""
+
+        async def read() -> Sequence[Mapping[str, Any]]:
+            return [dict(row) for row in await self.hopyard.client().database.fetch(sql, *parameters)]
+
+        return self._on_portal(read())
+
     # --- schedules
 
     def due_between(self, schedule: str, start: datetime, end: datetime) -> Sequence[datetime]:
