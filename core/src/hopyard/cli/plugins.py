@@ -11,16 +11,26 @@ from hopyard.cli._context import hush_loader
 from hopyard.cli._errors import fault_list
 from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._streams import noise_to_stderr
+from hopyard.cli.verify import command as verify
 
 if TYPE_CHECKING:
     from hopyard.loading import PluginRecord, Plugins
     from hopyard.settings import Settings
 
 
-@click.command("plugins")
+@click.group("plugins", invoke_without_command=True)
 @json_option
-def command(as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
     """List plugins, their state, and why a failed one failed."""
+    if context.invoked_subcommand is None:
+        _list(as_json)
+
+
+command.add_command(verify)
+
+
+def _list(as_json: bool) -> None:
     from hopyard.builtin import BUILTIN
     from hopyard.loading import examine_plugins
 

@@ -14,16 +14,20 @@ _YEAR: Final = 366 * 86_400.0
 
 
 class MaintenanceSettings(PluginSettings):
-    """How often to look, in seconds, and from where on it is too much, in percent."""
+    """How often to look, and from where on it is too much."""
 
-    health_every: float = Field(300.0, ge=10, le=_YEAR)
-    sample_every: float = Field(60.0, ge=5, le=_YEAR)
-    keep_samples_days: float = Field(7.0, gt=0, le=3660)
-    cpu_percent: float = Field(95.0, gt=0, le=100)
-    memory_percent: float = Field(90.0, gt=0, le=100)
-    disk_percent: float = Field(90.0, gt=0, le=100)
-    queue_depth: int = Field(10_000, gt=0)
-    disks: tuple[str, ...] = ("/",)
+    health_every: float = Field(300.0, ge=10, le=_YEAR, description="Seconds between two health checks.")
+    sample_every: float = Field(
+        60.0, ge=5, le=_YEAR, description="Seconds between two samples of resource use."
+    )
+    keep_samples_days: float = Field(7.0, gt=0, le=3660, description="Days for which samples are kept.")
+    cpu_percent: float = Field(95.0, gt=0, le=100, description="CPU use from which on people are told.")
+    memory_percent: float = Field(90.0, gt=0, le=100, description="Memory use from which on people are told.")
+    disk_percent: float = Field(90.0, gt=0, le=100, description="Disk use from which on people are told.")
+    queue_depth: int = Field(
+        10_000, gt=0, description="Waiting jobs in a queue from which on people are told."
+    )
+    disks: tuple[str, ...] = Field(("/",), description="Paths on the file systems that are looked at.")
 
 
 class Maintenance(Plugin[MaintenanceSettings]):

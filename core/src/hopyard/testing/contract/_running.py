@@ -35,11 +35,11 @@ def _examples(subject: Subject) -> Iterator[tuple[Any, Mapping[str, Any]]]:
             yield task, arguments
 
 
-@rule("examples", "a task that nobody can call in a test is tried by its users first", "load")
+@rule("examples", "a task that nobody can call in a test is tried by its users first", "examples")
 def _examples_given(subject: Subject) -> Iterator[Violation]:
     names = [task.name for task in subject.tasks]
     for task in subject.tasks:
-        if not subject.examples.get(task.name) and subject.examples:
+        if not subject.examples.get(task.name):
             yield at(
                 task.function, f"the task {task.name} has no example: say with which arguments to try it"
             )
