@@ -49,7 +49,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
 def show(as_json: bool) -> None:
     """Show every setting, its value and where the value is from; secrets are masked."""
     context = load_context()
-    emit(_effective(context.settings, context.plugins), as_json, _render)
+    emit(effective(context.settings, context.plugins), as_json, _render)
 
 
 @command.command()
@@ -114,7 +114,7 @@ def _all_right(settings: Settings, plugins: Plugins | None) -> str:
     return f"No fault in {where}; enabled plugins: {names or 'none'}"
 
 
-def _effective(settings: Settings, plugins: Plugins) -> list[dict[str, Any]]:
+def effective(settings: Settings, plugins: Plugins) -> list[dict[str, Any]]:
     """Rows of key, value and source."""
     from hopyard.settings import dotted, looks_secret
 

@@ -1,4 +1,4 @@
-"""`hopyard explain ID`: why a job is not running."""
+"""`hopyard explain`: why a job is not running; where what is in force for a task, or a setting, is from."""
 
 from __future__ import annotations
 
@@ -6,22 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hopyard.cli._output import emit, json_option, say
+from hopyard.cli import load_context
+from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._session import with_hopyard
+from hopyard.display import to_json
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
+    from hopyard.cli._provenance import Provenance
 
 
 @click.command("explain")
-@click.argument("id", required=False)
+@click.argument("what", metavar="[ID | task NAME | config KEY]", nargs=-1)
 @click.option("--key", help="Explain the job that holds this unique key.")
 @json_option
-def command(id: str | None, key: str | None, as_json: bool) -> None:  # noqa: A002 - the argument's name on the command line
-    """Say why a job is where it is: paused, waiting, without a worker, running …"""
-    if (id is None) == (key is None):
-        raise click.UsageError("say either the job's ID or --key KEY")
+def command(what: tuple[str, ...], key: str | None, as_json: bool) -> None:
+    """Say why a job is where it is, or where the values of a task or a setting are from.
 
+    `hopyard explain ID` says of a job whether it is paused, waits, has no worker, runs … `explain task NAME`
+    tells each value in force for a task, and `explain config KEY` for a setting, with the plugin, hook, file,
+    variable or option that supplied it.
+    """
+    words = [*what]
+    if len(words) == 2 and words[0] in ("task", "config") and key is None:
+        emit(_task(words[1]) if words[0] == "task" else _setting(words[1]), as_json, _render)
+    elif len(words) + (key is not None) == 1:
+        _job(words[0] if words else None, key, as_json)
+    else:
+        raise click.UsageError("say one of: the job's ID, --key KEY, task NAME, config KEY")
+
+
+def _job(id_: str | None, key: str | None, as_json: bool) -> None:
     async def work(hopyard: Hopyard) -> dict[str, Any]:
         from hopyard.ledger import explaining
         from hopyard.ledger.finding import find_job
@@ -30,7 +45,32 @@ def command(id: str | None, key: str | None, as_json: bool) -> None:  # noqa: A0
         pools = {name: task.runs_in for name, task in hopyard.tasks.items()}
         if key is not None:
             return {"key": key, "reasons": await explaining.explain_key(database, key, pools)}
-        found = await find_job(database, str(id))
+        found = await find_job(database, str(id_))
         return {"id": found, "reasons": await explaining.explain(database, found, pools)}
 
     emit(with_hopyard(work, diagnosis=True), as_json, lambda found: say("\n".join(found["reasons"])))
+
+
+def _task(name: str) -> list[Provenance]:
+    from hopyard.app import Hopyard
+    from hopyard.cli._provenance import of_task
+
+    context = load_context(diagnosis=True)
+    task = Hopyard(context.settings, context.plugins).task(name)
+    return [*of_task(context.settings, context.plugins, task)]
+
+
+def _setting(key: str) -> list[Provenance]:
+    from hopyard.cli._provenance import of_setting
+    from hopyard.cli.config import effective
+
+    context = load_context(diagnosis=True)
+    return of_setting(effective(context.settings, context.plugins), key)
+
+
+def _render(found: list[Provenance]) -> None:
+    rows = [
+        (one.what, one.value if isinstance(one.value, str) else to_json(one.value), one.source)
+        for one in found
+    ]
+    table("Where it is from", ("what", "value", "source"), rows)

@@ -66,17 +66,12 @@ def _card(found: dict[str, list[Violation] | None]) -> list[dict[str, Any]]:
 
 
 def _render(name: str, card: list[dict[str, Any]]) -> None:
-    table(
-        f"Contract: {name}",
-        ("rule", "verdict", "why"),
-        [(r["rule"], r["verdict"], r["reason"]) for r in card],
-    )
+    rows = [(row["rule"], row["verdict"], row["reason"]) for row in card]
+    table(f"Contract: {name}", ("rule", "verdict", "why"), rows)
     for row in card:
         for violation in row["violations"]:
             say(f"{row['rule']}: {violation}")
     broken = sum(row["verdict"] == "broken" for row in card)
     held = sum(row["verdict"] == "held" for row in card)
     left = len(card) - broken - held
-    say(
-        f"{held} rules held, {broken} broken, {left} not checked: they need examples, in the plugin's own tests"
-    )
+    say(f"{held} rules held, {broken} broken, {left} not checked: they need the examples of its tests")

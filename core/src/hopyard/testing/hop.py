@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from hopyard import checks, current, portal, rules
 from hopyard.errors import HopyardError
 from hopyard.events import TaskEvent
-from hopyard.ledger import readers, story, waiting
+from hopyard.ledger import details, readers, waiting
 from hopyard.ledger.values import NewJob
 from hopyard.plugin import Plugin
 from hopyard.schedule.scheduler import Scheduler, fired_job
@@ -272,7 +272,7 @@ class Hop:
         self.hopyard.plugins.teller.close()
 
     async def _outcome(self, id_: str) -> Outcome[Any]:
-        row = await story.job(self.hopyard.client().database, id_)
+        row = await details.job(self.hopyard.client().database, id_)
         worker = self.hopyard.made_worker()
         task = self.hopyard.tasks.get(row["task"])
         succeeded = row["state"] == "succeeded"
