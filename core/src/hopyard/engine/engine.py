@@ -248,11 +248,6 @@ class Engine:
             self._messages.flow.connected(consumer)
         self._consumer = consumer
 
-    @property
-    def consumes(self) -> bool:
-        """Whether it has a consumer, and takes messages."""
-        return self._consumer is not None
-
     def _take_batches(self) -> None:
         if self._batches is not None and not self._draining:
             self._background.vital(self._batches.run())

@@ -62,9 +62,15 @@ def _serve(worker: Any, failed: list[BaseException]) -> None:
         failed.append(error)
 
 
+def _consumes(worker: Any) -> bool:
+    """Say whether all steps of Celery's consumer have begun, of which the last one takes messages."""
+    blueprint = getattr(getattr(worker, "consumer", None), "blueprint", None)
+    return blueprint is not None and bool(blueprint.steps) and blueprint.started == len(blueprint.steps)
+
+
 def _await_ready(worker: Any, thread: threading.Thread, failed: list[BaseException]) -> None:
     deadline = time.monotonic() + _STARTING
-    while getattr(getattr(worker, "hopyard_engine", None), "consumes", False) is not True:
+    while not _consumes(worker):
         if failed or not thread.is_alive():
             raise HopyardError(
                 f"the worker did not start: {failed[0]!r}" if failed else "the worker has ended"

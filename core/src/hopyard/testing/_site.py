@@ -156,6 +156,9 @@ class _ToWorker(Publisher):
     async def close(self) -> None:
         return
 
+    def abandon(self) -> None:
+        return
+
 
 class _Teller:
     """Keeps all events, and tells the plugins that listen."""
