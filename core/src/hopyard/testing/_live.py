@@ -64,8 +64,11 @@ def _serve(worker: Any, failed: list[BaseException]) -> None:
 
 def _consumes(worker: Any) -> bool:
     """Say whether all steps of Celery's consumer have begun, of which the last one takes messages."""
-    blueprint = getattr(getattr(worker, "consumer", None), "blueprint", None)
-    return blueprint is not None and bool(blueprint.steps) and blueprint.started == len(blueprint.steps)
+    consumer = getattr(worker, "consumer", None)
+    if consumer is None:
+        return False
+    steps = [step for step in consumer.steps if step is not None]
+    return bool(steps) and consumer.blueprint.started == len(steps)
 
 
 def _await_ready(worker: Any, thread: threading.Thread, failed: list[BaseException]) -> None:

@@ -24,7 +24,7 @@ class AISettings(PluginSettings):
         description="PROVIDER:MODEL: openai, azure, anthropic, compatible; or local:extractive, offline.",
     )
     evaluator_model: str | None = Field(None, description="Decides whether to act now; `model` unless given.")
-    api_key: SecretStr | None = Field(None, validate_default=True)
+    api_key: SecretStr | None = Field(None, validate_default=True, description="Of the model's provider.")
     base_url: str | None = Field(
         None,
         validate_default=True,
@@ -32,14 +32,14 @@ class AISettings(PluginSettings):
     )
     api_version: str | None = Field(None, description="Azure only.")
     timeout: float = Field(60.0, gt=0, le=3600, description="Seconds for one request to the model.")
-    max_steps: int = Field(10, gt=0)
-    max_tool_calls: int = Field(20, gt=0)
-    max_tokens: int = Field(50_000, gt=0)
+    max_steps: int = Field(10, gt=0, description="Answers of the model in one run.")
+    max_tool_calls: int = Field(20, gt=0, description="Calls of tools in one run.")
+    max_tokens: int = Field(50_000, gt=0, description="Tokens of one run.")
     max_cost: Decimal | None = Field(
         None, gt=0, description="US dollars for one run, where prices are known."
     )
-    max_seconds: float = Field(240.0, gt=0, le=86_400)
-    max_postponements: int = Field(20, ge=0)
+    max_seconds: float = Field(240.0, gt=0, le=86_400, description="Seconds of one run.")
+    max_postponements: int = Field(20, ge=0, description="How often a run may be put off.")
     longest_postponement: float = Field(
         7 * 86_400.0, gt=0, le=_YEAR, description="Seconds; a decision to wait longer is cut to it, and told."
     )

@@ -1,0 +1,19 @@
+"""The plugin keeps the contract of plugins."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from hopyard.testing import PluginContract
+from hopyard_ai import AI
+
+
+class TestAI(PluginContract):
+    plugin = AI
+    settings: ClassVar = {"people.alice": {"zone": "UTC"}}
+    examples: ClassVar = {
+        "ai.create_ai_reminder": [{"text": "tomorrow at 8 remind me to call Bob", "person": "alice"}],
+        "ai.process_due_ai_tasks": [{}],
+        "ai.check_ai_connection": [{}],
+    }
+    left_out: ClassVar = {"examples": "ai.act is of a request that has fallen due: its own tests run it"}
