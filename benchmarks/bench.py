@@ -91,8 +91,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     for field in dataclasses.fields(workloads.Options):
         parser.add_argument(f"--{field.name}", type=int, default=field.default)
     options = parser.parse_args([word for word in arguments if word])
-    if options.only == ["submit"]:
-        options.only = [name for name in every if name.startswith("submit-")]
+    # `submit` stands for all of its kinds.
+    kinds = [name for name in every if name.startswith("submit-")]
+    options.only = [name for given in options.only for name in (kinds if given == "submit" else [given])]
     for given, known in ((options.systems, SYSTEMS), (options.only, every)):
         if unknown := set(given) - set(known):
             parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
