@@ -49,7 +49,9 @@ def get() -> Any:
     loaded: then there is none yet, and waiting for it would be waiting for itself.
     """
     global _instance
-    if _instance is None and _forbidden.get():
+    if _instance is not None:  # asked for with each call of a task
+        return _instance
+    if _forbidden.get():
         raise PluginError(
             f"`{_forbidden.get()}` asks for this process's Hopyard, which comes after all plugins",
             stage=_forbidden.get(),

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from hopyard.loading import Plugins
 
 
-def plugins_decide() -> bool:
+def plugins_decide(plugins: Plugins) -> bool:
     """Say whether any plugin wants to decide about calls."""
-    callers = current.get().plugins.callers
+    callers = plugins.callers
     return bool(callers.of("admit_task") or callers.of("route_task"))
 
 

@@ -203,7 +203,8 @@ class Call(Generic[P, R]):
         what = self.task.name
         if self.eta is not None:
             object.__setattr__(self, "eta", moment_with_zone(f"{what}: eta", self.eta))
-        check_options(what, self.queue, None, None, self.priority)
+        if self.queue is not None or self.priority is not None:  # most calls have no options
+            check_options(what, self.queue, None, None, self.priority)
         if self.id is not None:
             checks.text(f"{what}: id", self.id, MAX_ID)
         if self.person is not None:
@@ -275,7 +276,8 @@ class Call(Generic[P, R]):
     ) -> Iterator[NewJob]:
         """Yield a row for each of many calls, which share all but their arguments."""
         task = self.task
-        options: TaskOptions = current.get().options(task.name)
+        hopyard = current.get()
+        options: TaskOptions = hopyard.options(task.name)
         if self.queue is not None:
             check_queue(f"{task.name}: queue", self.queue)
         queue = self.queue or options.queue
@@ -286,9 +288,9 @@ class Call(Generic[P, R]):
         later = self.eta is not None and self.eta > utcnow()
         state, eta = (State.SCHEDULED, self.eta) if later else (State.QUEUED, None)
         what = f"{task.name}: the arguments"
-        decides = plugins_decide()
+        decides = plugins_decide(hopyard.plugins)
         for args, kwargs in calls:
-            if not isinstance(kwargs, Mapping):
+            if type(kwargs) is not dict and not isinstance(kwargs, Mapping):
                 raise PayloadError(f"{what} are {checks.shown(kwargs)}, expected them by name in a mapping")
             id_ = job_id(self.id) if self.id else new_id()
             headers = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from hopyard.specs import RetryPolicy, TaskOptions
 #: The longest id that a caller may give a job, in characters.
 MAX_ID: Final = 500
 _LONGEST: Final = 100 * checks.YEAR
+_USUAL: Final = TaskOptions("default")
 
 
 def check_options(
@@ -24,12 +26,9 @@ def check_options(
     priority: int | None,
 ) -> None:
     """Raise `SpecError` unless those that are given may be the options of a task (`specs.TaskOptions`)."""
-    given: dict[str, Any] = {"retry": retry, "time_limit": time_limit, "priority": priority}
+    given: dict[str, Any] = {"queue": queue, "retry": retry, "time_limit": time_limit, "priority": priority}
     try:
-        TaskOptions(
-            "default" if queue is None else queue,
-            **{name: value for name, value in given.items() if value is not None},
-        )
+        replace(_USUAL, **{name: value for name, value in given.items() if value is not None})
     except SpecError as error:
         raise SpecError(f"{what}: {error}", expected=error.expected, nearest=error.nearest) from None
 

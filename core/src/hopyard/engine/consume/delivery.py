@@ -9,9 +9,12 @@ import base64
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json
 
 from hopyard.checks import MAX_BYTES
 from hopyard.engine.consume.encoding import Unreadable, body_text
@@ -22,6 +25,7 @@ from hopyard.tasks.canvas import signatures
 log = logging.getLogger("hopyard.engine")
 
 _NAME_CHARACTERS: Final = 500
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 #: What Celery's own request adds, or what the row says by itself: not kept among the headers.
 _NOT_KEPT: Final = frozenset({"compression", "reply_to", "correlation_id"})
 
@@ -76,7 +80,7 @@ def nothing(*_: Any, **__: Any) -> None:
 def from_redis(queue: str, raw: bytes) -> Delivery | Refused:
     """Read what stood in a Redis list. Never raises."""
     try:
-        envelope = _parsed(raw)
+        envelope = _quickly(raw)
         if not isinstance(envelope, dict):
             raise Unfit("it is no object")
         properties = envelope.get("properties")
@@ -201,6 +205,14 @@ def _time(headers: Mapping[str, Any], name: str) -> datetime | None:
         raise Unfit(f"its {name} is {_shown(value)}, which no calendar has") from None
 
 
+def _quickly(text: bytes) -> Any:
+    """As `_parsed`, in a third of the time for what is in order."""
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return _parsed(text)
+
+
 def _parsed(text: str | bytes) -> Any:
     try:
         return json.loads(text, parse_constant=_constant)
@@ -221,7 +233,7 @@ def _json(value: Any) -> str:
 
 def _storable(text: str) -> bool:
     """Say whether any database takes a text: no NUL, no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return _UNSTORABLE.search(text) is None
 
 
 def _shown(value: Any) -> str:
