@@ -45,7 +45,7 @@ def list_(
     limit: int = 20,
     as_json: bool = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, the latest first."""
 
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
         from hopyard.ledger import readers

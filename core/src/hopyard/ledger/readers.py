@@ -75,7 +75,7 @@ async def jobs(
     parent: str | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """Return jobs, the newest first by when they were created."""
+    """Return jobs, the latest first: live ones by when they were created, others by when they ended."""
     wanted: dict[str, Any] = {
         "task": task,
         "queue": queue,
@@ -88,9 +88,13 @@ async def jobs(
     if states:
         conditions.append("state IN (" + ", ".join(str(int(state)) for state in states) + ")")
     where = " WHERE " + " AND ".join(conditions) if conditions else ""
-    order = f" ORDER BY created DESC, id DESC LIMIT {int(limit)}"
-    parts = [f"SELECT * FROM ({source}{where}{order}) AS part{n}" for n, source in enumerate((LIVE, HISTORY))]
-    rows = await database.fetch(" UNION ALL ".join(parts) + order, *given.values())
+    parts = [
+        f"SELECT * FROM (SELECT *, {when} AS latest FROM ({source}) AS {name}{where} "
+        f"ORDER BY {when} DESC, id DESC LIMIT {int(limit)}) AS latest_{name}"
+        for name, source, when in (("live", LIVE, "created"), ("history", HISTORY, "finished"))
+    ]
+    latest = f" ORDER BY latest DESC, id DESC LIMIT {int(limit)}"
+    rows = await database.fetch(" UNION ALL ".join(parts) + latest, *given.values())
     return [describe(row) for row in rows]
 
 

@@ -95,7 +95,6 @@ job_history = Table(
     Column("error", Text),
 )
 Index("job_history_finished", job_history.c.finished)
-Index("job_history_created", job_history.c.created)
 
 job_outbox = Table(
     "job_outbox",

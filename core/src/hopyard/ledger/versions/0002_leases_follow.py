@@ -1,4 +1,4 @@
-"""Leaders' leases have a length, history is indexed by creation, fires know if followers were looked at."""
+"""Leaders' leases have a length, fires know if followers were looked at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ depends_on = None
 def upgrade() -> None:
     # No leader's lease of the release before was longer than these seconds.
     op.add_column("leader", sa.Column("lease", sa.Float, nullable=False, server_default=sa.text("8")))
-    op.create_index("job_history_created", "job_history", ["created"])
     op.add_column(
         "schedule_fire", sa.Column("pending", sa.Boolean, nullable=False, server_default=sa.text("false"))
     )
