@@ -62,6 +62,7 @@ format: $(VENV)/.developed ## Mend style and format
 
 types: $(VENV)/.developed ## Check types, of the tests as well
 	$(BIN)/mypy core/src plugins/*/src
+	$(BIN)/mypy docs/hopyard_reference
 	$(BIN)/mypy tests
 	$(BIN)/mypy core/tests
 	for plugin in plugins/*; do $(BIN)/mypy $$plugin/tests || exit 1; done

@@ -24,7 +24,10 @@ DOCS = Path(__file__).parents[1] / "docs"
 #: The longest that one command, or one wait, may take.
 DEADLINE = 180.0
 
-_FENCE = re.compile(r"(?:^<!-- (?P<mark>[a-z0-9 ]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+_FENCE = re.compile(
+    r"(?:^<!-- (?P<mark>[a-z0-9 ]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 _FILE = re.compile(r"(?:#|//) (?P<path>[\w./-]+\.\w+)(?: .*)?\n")
 
 
@@ -46,7 +49,7 @@ class Block:
     @property
     def commands(self) -> Iterator[tuple[str, str]]:
         """What is typed, and what is printed then."""
-        for part in re.split(r"^\$ ", self.text, flags=re.M)[1:]:
+        for part in re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]:
             command, _, printed = part.partition("\n")
             yield command.strip(), printed.strip()
 
@@ -63,7 +66,9 @@ def blocks(page: Path) -> list[Block]:
 def fits(printed: str, expected: str) -> bool:
     """Say whether an output is what a page says; `…` stands for anything, spaces for any space."""
     parts = (r"\s+".join(map(re.escape, part.split())) for part in expected.split("…"))
-    return re.fullmatch(r"\s*" + r".*?".join(rf"\s*{part}\s*" for part in parts), printed, re.S) is not None
+    return (
+        re.fullmatch(r"\s*" + r".*?".join(rf"\s*{part}\s*" for part in parts), printed, re.DOTALL) is not None
+    )
 
 
 @dataclass
