@@ -65,10 +65,20 @@ def blocks(page: Path) -> list[Block]:
 
 def fits(printed: str, expected: str) -> bool:
     """Say whether an output is what a page says; `…` stands for anything, spaces for any space."""
-    parts = (r"\s+".join(map(re.escape, part.split())) for part in expected.split("…"))
-    return (
-        re.fullmatch(r"\s*" + r".*?".join(rf"\s*{part}\s*" for part in parts), printed, re.DOTALL) is not None
-    )
+    text = " ".join(printed.split())
+    first, *others = (" ".join(part.split()) for part in expected.split("…"))
+    if not others:
+        return text == first
+    *between, last = others
+    start, end = len(first), len(text) - len(last)
+    if not text.startswith(first) or not text.endswith(last) or start > end:
+        return False
+    for part in between:
+        found = text.find(part, start, end)
+        if found < 0:
+            return False
+        start = found + len(part)
+    return True
 
 
 @dataclass
