@@ -22,7 +22,7 @@ from hopyard.supervise import die_with_parent
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: The longest that one command, or one wait, may take.
-DEADLINE = 180.0
+DEADLINE = 60.0
 
 _FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[a-z0-9 ]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
@@ -163,6 +163,8 @@ class Reader:
             if block.mark == "until":
                 if fits(printed, expected):
                     return
+                ended = [process.args for process in self._running if process.poll() is not None]
+                assert not ended, f"{ended} ended: {told}\n{self._logs()}"
                 assert time.monotonic() < deadline, f"{told}\n{self._logs()}"
                 continue
             assert done.returncode == wanted, f"{told}\n{self._logs()}"
