@@ -95,6 +95,7 @@ class Reader:
     environment: dict[str, str]
     stand_in: Callable[[str, Path], Mapping[str, str] | None] = lambda command, folder: None
     instead: Mapping[str, str] = field(default_factory=dict)
+    deadline: float = DEADLINE
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Reader:
@@ -146,7 +147,7 @@ class Reader:
 
     def _run(self, block: Block, command: str, expected: str) -> None:
         wanted = int(block.mark.split()[1]) if block.mark.startswith("status") else 0
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + self.deadline
         while True:
             done = subprocess.run(
                 ["bash", "-c", command],
@@ -155,7 +156,7 @@ class Reader:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=DEADLINE,
+                timeout=self.deadline,
                 check=False,
             )
             printed = done.stdout if wanted == 0 else done.stdout + done.stderr

@@ -97,12 +97,13 @@ def _class(name: str, cls: type) -> str:
         return "\n".join(
             [*parts, said(cls), code("\n".join(f"{name}.{one.name} = {one.value!r}" for one in cls))]
         )
-    if "__init__" in vars(cls) and name not in _MADE_ELSEWHERE:
-        parts.append(constructor(name, cls))
+    made_by = next((one for one in cls.__mro__ if "__init__" in vars(one) and _ours(one)), None)
+    told = made_by is not None and name not in _MADE_ELSEWHERE and not issubclass(cls, BaseException)
+    if made_by is not None and told:
+        parts.append(constructor(name, made_by))
     parts.append(said(cls))
-    own_words = vars(cls).get("__init__", object()).__doc__
-    if own_words and name not in _MADE_ELSEWHERE and not dataclasses.is_dataclass(cls):
-        parts.append(as_markdown(inspect.cleandoc(own_words)))
+    if made_by is not None and told and not dataclasses.is_dataclass(cls):
+        parts.append(as_markdown(inspect.cleandoc(vars(made_by)["__init__"].__doc__ or "")))
     if words := attribute_words(cls):
         parts.append(table(("attribute", "what"), [(f"`{key}`", text) for key, text in words.items()]))
     parts += [_member(name, key, value) for key, value in members(cls)]
@@ -110,11 +111,15 @@ def _class(name: str, cls: type) -> str:
 
 
 def members(cls: type) -> Iterator[tuple[str, Any]]:
-    """Yield a class's public methods and properties, those of its bases within this project included."""
+    """Yield a class's public methods and properties, with those of bases that have no entry of their own."""
     seen = dict[str, Any]()
-    for base in reversed([one for one in cls.__mro__ if one.__module__.startswith("hopyard")]):
-        seen |= {key: value for key, value in vars(base).items() if not key.startswith("_")}
+    for base in reversed([one for one in cls.__mro__ if _ours(one)]):
+        if base is cls or not _public(base):
+            seen |= {key: value for key, value in vars(base).items() if not key.startswith("_")}
+    foreign = [one for one in cls.__mro__ if not _ours(one) and one is not object]
     for key, value in seen.items():
+        if any(key in vars(one) for one in foreign):  # for another library's use
+            continue
         plain = value.__func__ if isinstance(value, classmethod | staticmethod) else value
         if inspect.isfunction(plain) or isinstance(value, property):
             yield key, value
@@ -127,3 +132,13 @@ def _member(owner: str, name: str, value: Any) -> str:
     plain = value.__func__ if isinstance(value, classmethod | staticmethod) else value
     how = "@classmethod\n" if isinstance(value, classmethod) else ""
     return f"{code(how + signature(f'{owner}.{name}', plain, method=True))}\n{said(plain)}"
+
+
+def _ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "hopyard"
+
+
+def _public(cls: type) -> bool:
+    """Say whether a class is a public name."""
+    modules = map(import_module, ("hopyard", *hopyard.PUBLIC_MODULES))
+    return any(getattr(module, cls.__name__, None) is cls for module in modules)

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import enum
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -13,6 +14,8 @@ from typing import Any
 
 #: Signatures longer than this are written one parameter a line.
 _WIDTH = 96
+#: A line such as `cron    five fields or an alias`.
+_COLUMNS = re.compile(r"(\w+) {2,}(\S.*)")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -39,7 +42,7 @@ def said(thing: Any) -> str:
 
 
 def as_markdown(text: str) -> str:
-    """Return a docstring's text as Markdown: what is indented is code."""
+    """Return a docstring's text as Markdown: what is indented is code, words in columns are a list."""
     lines, out, block = text.splitlines(), list[str](), list[str]()
     for line in [*lines, ""]:
         if line.startswith("    "):
@@ -48,7 +51,8 @@ def as_markdown(text: str) -> str:
         if block:
             out += ["```", *textwrap.dedent("\n".join(block)).strip("\n").splitlines(), "```"]
             block = []
-        out.append(line)
+        columns = _COLUMNS.fullmatch(line)
+        out.append(f"- `{columns[1]}`: {columns[2]}" if columns else line)
     return "\n".join(out).strip() + "\n" if "".join(out).strip() else ""
 
 
@@ -107,7 +111,7 @@ def _default(value: Any) -> str:
 
 
 def attribute_words(cls: type) -> dict[str, str]:
-    """Return what stands below the attributes of a class, by name."""
+    """Return what stands below the attributes of a class, or after `#:` above them, by name."""
     found: dict[str, str] = {}
     for base in reversed([one for one in cls.__mro__ if one.__module__.startswith("hopyard")]):
         try:
@@ -115,6 +119,15 @@ def attribute_words(cls: type) -> dict[str, str]:
         except (OSError, TypeError, ValueError):  # made without a source
             continue
         body = getattr(tree, "body", [])
+        lines = textwrap.dedent(inspect.getsource(base)).splitlines()
+        for one in body:
+            above = lines[one.lineno - 2].strip()
+            if (
+                isinstance(one, ast.AnnAssign)
+                and isinstance(one.target, ast.Name)
+                and above.startswith("#: ")
+            ):
+                found[one.target.id] = above.removeprefix("#: ")
         for one, after in pairwise(body):
             text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and after.value.value
             if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(text, str):
