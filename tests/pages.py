@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 DEADLINE = 60.0
 
 _FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>[a-z0-9 ]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    r"(?:^ *<!-- (?P<mark>[a-z0-9 ]+) -->\n)?"
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(r"(?:#|//) (?P<path>[\w./-]+\.\w+)(?: .*)?\n")
@@ -57,9 +59,16 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Return all fenced blocks of a page."""
     text = page.read_text()
+    found = [*_FENCE.finditer(text)]
+    assert text.count("```") == 2 * len(found), f"{page.name} has a block that is not read"
     return [
-        Block(found["language"], found["text"], text.count("\n", 0, found.start("text")), found["mark"] or "")
-        for found in _FENCE.finditer(text)
+        Block(
+            one["language"],
+            textwrap.dedent(one["text"]),
+            text.count("\n", 0, one.start("text")),
+            one["mark"] or "",
+        )
+        for one in found
     ]
 
 

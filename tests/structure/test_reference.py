@@ -15,6 +15,7 @@ from hopyard import errors, hookspecs
 from hopyard.cli import main
 from hopyard.cli._options import GlobalOption
 from hopyard.loading import installed_names
+from hopyard.settings import Settings
 from hopyard.testing.contract import RULES
 from hopyard_reference import MARK, PAGES
 from hopyard_reference._api import SPECS
@@ -64,6 +65,24 @@ def test_all_hooks() -> None:
 def test_what_differs_is_said_of_hooks_that_there_are() -> None:
     hooks = {name for subject in hookspecs.SUBJECTS for name in vars(subject)}
     assert set(hookspecs.EXCEPTIONS) <= hooks
+
+
+def test_the_limits_of_hooks_are_those_of_the_code() -> None:
+    from hopyard.engine.run.wrapping import WRAP_SECONDS
+    from hopyard.loading import _callers, _loader, _telling
+
+    limits = {
+        hookspecs.Collect: _loader.TIME_LIMIT,
+        hookspecs.Process: Settings().worker.start_limit,
+        hookspecs.Decide: _callers.DECIDE_SECONDS,
+        hookspecs.Wrap: WRAP_SECONDS,
+        hookspecs.Notify: _telling.NOTIFY_SECONDS,
+    }
+    assert set(limits) == set(hookspecs.SUBJECTS)
+    for subject, seconds in limits.items():
+        assert f"{seconds:g} s" in subject.facts.time_limit
+    assert f"up to {_telling._BATCH:,} events" in hookspecs.Notify.facts.caller
+    assert _callers.FAILURES == 10  # "ten in a row"
 
 
 def test_all_values() -> None:
