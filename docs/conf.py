@@ -20,6 +20,7 @@ myst_enable_extensions = ["deflist"]
 
 html_theme = "furo"
 html_title = f"Hopyard {release}"
+html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
 # The blocks of a shell session and of a file tree are no Python.
