@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hopyard import current
 from hopyard.cli import main
-from planted import FILES, METADATA
+from planted import FILES, installed_sample
 
 HOPFILE = """
 from contextlib import nullcontext
@@ -103,26 +103,18 @@ def test_what_cannot_be_explained_is_refused(hopyard: Any, arguments: list[str],
     assert expected in result.output + str(result.exception)
 
 
-def test_an_installed_plugin_is_verified(
-    hopyard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_installed_plugin_is_verified(hopyard: Any, tmp_path: Path) -> None:
     site = tmp_path / "installed"
-    for name, text in FILES.items():
-        (site / name).parent.mkdir(parents=True, exist_ok=True)
-        (site / name).write_text(text)
-    info = site / "hopyard_weather-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(METADATA)
-    (info / "entry_points.txt").write_text("[hopyard]\nweather = hopyard_weather:Weather\n")
-    monkeypatch.syspath_prepend(str(site))
     (tmp_path / "hopyard.toml").write_text('[plugins]\nallow = ["weather"]\n')
-    card = {row["rule"]: row for row in json.loads(hopyard("plugins", "verify", "weather", "--json").stdout)}
+    with installed_sample(site):
+        card = {
+            row["rule"]: row for row in json.loads(hopyard("plugins", "verify", "weather", "--json").stdout)
+        }
+        tasks = FILES["hopyard_weather/tasks.py"]
+        (site / "hopyard_weather" / "tasks.py").write_text(tasks + "\nprint('hello')\n")
+        broken = hopyard("plugins", "verify", "weather")
     assert card["loads"]["verdict"] == "held"
     assert card["resumes"]["verdict"] == "not checked"
     assert [name for name, row in card.items() if row["verdict"] == "broken"] == []
-    (site / "hopyard_weather" / "tasks.py").write_text(
-        FILES["hopyard_weather/tasks.py"] + "\nprint('hello')\n"
-    )
-    broken = hopyard("plugins", "verify", "weather")
     assert "no-print: " in broken.stdout
-    assert f"tasks.py:{FILES['hopyard_weather/tasks.py'].count(chr(10)) + 2}: calls print" in broken.stdout
+    assert f"tasks.py:{tasks.count(chr(10)) + 2}: calls print" in broken.stdout
