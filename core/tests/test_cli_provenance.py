@@ -66,6 +66,7 @@ def told(result: Result) -> dict[str, tuple[Any, str]]:
 
 def test_each_value_of_a_task_has_its_source(hopyard: Any) -> None:
     found = told(hopyard("explain", "task", "site.work", "--json"))
+    assert found["plugin"] == ("site", "hopfile.py")
     assert found["queue"] == ("site", "the plugin's name")
     assert found["priority"] == (7, "hopfile.py:5")
     assert found["time_limit"] == (9.0, "hopyard.toml:5")
@@ -78,6 +79,18 @@ def test_each_value_of_a_task_has_its_source(hopyard: Any) -> None:
     assert found["schedule site.daily"][1] == "`register_schedules` of plugin site"
     assert found["schedule site.hourly"][1].startswith("hopyard.toml:")
     assert found["run_task"] == ("site", "hopfile.py:16")
+
+
+def test_a_schedule_that_the_operator_changed_says_where(
+    hopyard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hopyard.toml").write_text('[schedules."site.daily"]\nevery = 5\n')
+    monkeypatch.setenv("HOPYARD_SCHEDULES__SITE__DAILY__ENABLED", "true")
+    found = told(hopyard("explain", "task", "site.work", "--json"))
+    assert found["schedule site.daily"][0]["every"] == 5.0
+    assert found["schedule site.daily"][1] == (
+        "hopyard.toml:2, environment variable HOPYARD_SCHEDULES__SITE__DAILY__ENABLED"
+    )
 
 
 def test_each_setting_has_its_source(hopyard: Any, monkeypatch: pytest.MonkeyPatch) -> None:
