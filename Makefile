@@ -16,7 +16,7 @@ CONSTRAINED := $(BIN)/uv pip install --python $(BIN)/python --quiet -c constrain
 PACKAGES    := -e "core[notify]" -e plugins/ai -e plugins/maintenance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test-servers demo test coverage lint format types check test-installed chaos chaos-smoke bench clean
+.PHONY: help setup setup-test-servers demo test coverage lint format types check docs test-installed chaos chaos-smoke bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ $(VENV)/.installed: $(BIN)/uv constraints.txt core/pyproject.toml plugins/*/pypr
 
 $(VENV)/.developed: $(VENV)/.installed pyproject.toml
 	$(CONSTRAINED) -e "plugins/ai[anthropic]" --group dev
+	@touch $@
+
+$(VENV)/.documented: $(VENV)/.installed pyproject.toml
+	$(CONSTRAINED) --group docs
 	@touch $@
 
 setup: $(VENV)/.developed setup-test-servers ## Install everything for development into .venv
@@ -58,12 +62,17 @@ format: $(VENV)/.developed ## Mend style and format
 
 types: $(VENV)/.developed ## Check types, of the tests as well
 	$(BIN)/mypy core/src plugins/*/src
+	$(BIN)/mypy docs/hopyard_reference
 	$(BIN)/mypy tests
 	$(BIN)/mypy core/tests
 	for plugin in plugins/*; do $(BIN)/mypy $$plugin/tests || exit 1; done
 
 check: lint types ## lint, types, and the rules of who may import what
 	$(BIN)/pytest -q tests/structure
+
+docs: $(VENV)/.documented ## Build the documentation into build/docs; a warning is an error
+	$(BIN)/sphinx-build -q -b html -W --keep-going -n -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 test-installed: $(VENV)/.developed ## Build all wheels; test each plugin with the core alone, as a user installs it
 	$(BIN)/python tests/installed.py

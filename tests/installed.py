@@ -1,8 +1,10 @@
 """What a user installs works: each plugin with the core alone, from wheels, in an environment of its own.
 
+At last the tutorial is followed as a stranger does, with pip and the wheels alone (`tutorial`).
+
 Builds all wheels, then for the core and for each plugin makes a fresh environment, installs only its wheel
 and what that needs, starts `hopyard up` in an empty directory, and runs one of its tasks by `hopyard run`.
-Run by `make test-installed`; names on the command line choose some of them.
+Run by `make test-installed`; names on the command line, `tutorial` among them, choose some of them.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pages import DOCS, Reader
+from servers import free_port
 
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
@@ -52,8 +57,12 @@ def main(chosen: Sequence[str]) -> None:
         wheels = build(Path(folder) / "wheels")
         if unknown := wheels.keys() - TASKS.keys():
             raise SystemExit(f"nobody said which task of {', '.join(unknown)} is to be run: add it to TASKS")
-        for name in chosen or wheels:
+        for name in chosen or (*wheels, "tutorial"):
             started = time.monotonic()
+            if name == "tutorial":
+                follow_tutorial(Path(folder) / "wheels", Path(folder) / name)
+                print(f"the tutorial was followed ({time.monotonic() - started:.0f} s)")
+                continue
             check(name, wheels, Path(folder) / name)
             print(f"{name}: installed from its wheel, its task ran ({time.monotonic() - started:.0f} s)")
 
@@ -96,6 +105,29 @@ def check(name: str, wheels: dict[str, Path], folder: Path) -> None:
         answer = json.loads(run([hopyard, "run", "--json", *task], cwd=place).stdout)
         if not fits(answer["result"], expected):
             raise SystemExit(f"{name}: {task[0]} returned {answer['result']!r}, expected {expected!r}")
+
+
+def follow_tutorial(wheels: Path, folder: Path) -> None:
+    """Do all that the tutorial says, in an empty directory; only that pip finds the wheels there."""
+    folder.mkdir()
+    place = str(folder.resolve())
+    system = clean() | {
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "COLUMNS": "250",
+    }
+
+    def activate(command: str, where: Path) -> dict[str, str] | None:
+        if command != ". .venv/bin/activate":
+            return None
+        environment = f"{place}/.venv"
+        return {"VIRTUAL_ENV": environment, "PATH": f"{environment}/bin:{system['PATH']}"}
+
+    python = {"python -m venv": f"{sys.executable} -m venv", "8711": str(free_port())}
+    page = DOCS / "tutorial" / "write-a-plugin.md"
+    with Reader(page, Path(place), dict(system), activate, python, deadline=600) as reader:
+        reader.read()
 
 
 def fits(found: Any, expected: Any) -> bool:

@@ -5,7 +5,12 @@ A fault replaces a piece of a file; the line with `# fault` in it is the one tha
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 INIT: Final = '''"""A sample plugin: the weather."""
@@ -395,3 +400,26 @@ ALSO: Final = {
 WITHOUT_EXAMPLE: Final = {"a task that nobody tries": "weather.rename"}
 #: Faults found in a file without one line that is to blame.
 NO_LINE: Final = {"a table with a stranger's name"}
+
+
+@contextmanager
+def installed_sample(site: Path, files: Mapping[str, str] = FILES) -> Iterator[None]:
+    """The sample plugin as if it were installed in a directory, until the end of the block.
+
+    Then its modules are forgotten: the next test's may be others of the same names.
+    """
+    for name, text in files.items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(text)
+    info = site / "hopyard_weather-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(METADATA)
+    (info / "entry_points.txt").write_text("[hopyard]\nweather = hopyard_weather:Weather\n")
+    sys.path.insert(0, str(site))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(site))
+        for module in [name for name in sys.modules if name.partition(".")[0] == "hopyard_weather"]:
+            del sys.modules[module]

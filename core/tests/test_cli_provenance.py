@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hopyard import current
 from hopyard.cli import main
-from planted import FILES, METADATA
+from planted import FILES, installed_sample
 
 HOPFILE = """
 from contextlib import nullcontext
@@ -66,6 +66,7 @@ def told(result: Result) -> dict[str, tuple[Any, str]]:
 
 def test_each_value_of_a_task_has_its_source(hopyard: Any) -> None:
     found = told(hopyard("explain", "task", "site.work", "--json"))
+    assert found["plugin"] == ("site", "hopfile.py")
     assert found["queue"] == ("site", "the plugin's name")
     assert found["priority"] == (7, "hopfile.py:5")
     assert found["time_limit"] == (9.0, "hopyard.toml:5")
@@ -78,6 +79,18 @@ def test_each_value_of_a_task_has_its_source(hopyard: Any) -> None:
     assert found["schedule site.daily"][1] == "`register_schedules` of plugin site"
     assert found["schedule site.hourly"][1].startswith("hopyard.toml:")
     assert found["run_task"] == ("site", "hopfile.py:16")
+
+
+def test_a_schedule_that_the_operator_changed_says_where(
+    hopyard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hopyard.toml").write_text('[schedules."site.daily"]\nevery = 5\n')
+    monkeypatch.setenv("HOPYARD_SCHEDULES__SITE__DAILY__ENABLED", "true")
+    found = told(hopyard("explain", "task", "site.work", "--json"))
+    assert found["schedule site.daily"][0]["every"] == 5.0
+    assert found["schedule site.daily"][1] == (
+        "hopyard.toml:2, environment variable HOPYARD_SCHEDULES__SITE__DAILY__ENABLED"
+    )
 
 
 def test_each_setting_has_its_source(hopyard: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,26 +116,18 @@ def test_what_cannot_be_explained_is_refused(hopyard: Any, arguments: list[str],
     assert expected in result.output + str(result.exception)
 
 
-def test_an_installed_plugin_is_verified(
-    hopyard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_installed_plugin_is_verified(hopyard: Any, tmp_path: Path) -> None:
     site = tmp_path / "installed"
-    for name, text in FILES.items():
-        (site / name).parent.mkdir(parents=True, exist_ok=True)
-        (site / name).write_text(text)
-    info = site / "hopyard_weather-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(METADATA)
-    (info / "entry_points.txt").write_text("[hopyard]\nweather = hopyard_weather:Weather\n")
-    monkeypatch.syspath_prepend(str(site))
     (tmp_path / "hopyard.toml").write_text('[plugins]\nallow = ["weather"]\n')
-    card = {row["rule"]: row for row in json.loads(hopyard("plugins", "verify", "weather", "--json").stdout)}
+    with installed_sample(site):
+        card = {
+            row["rule"]: row for row in json.loads(hopyard("plugins", "verify", "weather", "--json").stdout)
+        }
+        tasks = FILES["hopyard_weather/tasks.py"]
+        (site / "hopyard_weather" / "tasks.py").write_text(tasks + "\nprint('hello')\n")
+        broken = hopyard("plugins", "verify", "weather")
     assert card["loads"]["verdict"] == "held"
     assert card["resumes"]["verdict"] == "not checked"
     assert [name for name, row in card.items() if row["verdict"] == "broken"] == []
-    (site / "hopyard_weather" / "tasks.py").write_text(
-        FILES["hopyard_weather/tasks.py"] + "\nprint('hello')\n"
-    )
-    broken = hopyard("plugins", "verify", "weather")
     assert "no-print: " in broken.stdout
-    assert f"tasks.py:{FILES['hopyard_weather/tasks.py'].count(chr(10)) + 2}: calls print" in broken.stdout
+    assert f"tasks.py:{tasks.count(chr(10)) + 2}: calls print" in broken.stdout

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hopyard.testing.contract import RULES, Subject, check
-from planted import ALSO, EXAMPLES, FAULTS, FILES, METADATA, NO_LINE, WITHOUT_EXAMPLE
+from planted import ALSO, EXAMPLES, FAULTS, FILES, NO_LINE, WITHOUT_EXAMPLE, installed_sample
 
 Make = Callable[..., Subject]
 
 
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make(tmp_path: Path) -> Iterator[Make]:
     """Installs the sample plugin, as it is or with changed files, and gives it to the contract."""
+    with ExitStack() as stack:
 
-    def made(files: Mapping[str, str] = FILES, examples: Any = EXAMPLES) -> Subject:
-        for name, text in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        info = tmp_path / "hopyard_weather-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(METADATA)
-        (info / "entry_points.txt").write_text("[hopyard]\nweather = hopyard_weather:Weather\n")
-        monkeypatch.syspath_prepend(str(tmp_path))
-        importlib.invalidate_caches()
-        cls = importlib.import_module("hopyard_weather").Weather
-        return Subject("weather", cls, {"people.alice": {}}, examples)
+        def made(files: Mapping[str, str] = FILES, examples: Any = EXAMPLES) -> Subject:
+            stack.enter_context(installed_sample(tmp_path, files))
+            cls = importlib.import_module("hopyard_weather").Weather
+            return Subject("weather", cls, {"people.alice": {}}, examples)
 
-    yield made
-    for module in [name for name in sys.modules if name.partition(".")[0] == "hopyard_weather"]:
-        del sys.modules[module]
+        yield made
 
 
 def test_a_right_plugin_breaks_no_rule(make: Make) -> None:

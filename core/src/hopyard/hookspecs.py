@@ -18,7 +18,7 @@ notify or wrap hook that hangs. The plugin's record says why. A hook that nobody
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 import pluggy
 
@@ -39,8 +39,29 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 Role = Literal["producer", "worker", "child", "beat", "cli"]
 
 
+class Facts(NamedTuple):
+    """How hooks are called. Each kind has its own as `facts`; a hook that differs is in `EXCEPTIONS`."""
+
+    caller: str
+    """Who calls it, and when."""
+    process: str
+    """In which processes."""
+    thread: str
+    time_limit: str
+    error: str
+    """What an exception, a hang or a wrong value costs."""
+
+
 class Collect:
     """Contributions: values, checked and namespaced by the core."""
+
+    facts: ClassVar = Facts(
+        caller="the loader, once",
+        process="each that loads plugins: whoever submits jobs, workers, children, the scheduler, commands",
+        thread="one of its own",
+        time_limit="5 s",
+        error="the plugin is quarantined",
+    )
 
     @hookspec
     def register_tasks(self) -> Iterable[Task[..., Any]]:  # type: ignore[empty-body]
@@ -74,6 +95,14 @@ class Process:
     It is called in a thread of its own.
     """
 
+    facts: ClassVar = Facts(
+        caller="the process, once its plugins are loaded and before it runs any job",
+        process="workers, their children, the scheduler",
+        thread="one of its own",
+        time_limit="`worker.start_limit`, 30 s",
+        error="the plugin is withdrawn in that process",
+    )
+
     @hookspec
     def start_process(self, role: Role) -> None:
         """Called after assembly, before any job of the plugin runs in this process."""
@@ -85,6 +114,14 @@ class Process:
 
 class Decide:
     """First answer wins."""
+
+    facts: ClassVar = Facts(
+        caller="whoever submits a job, once a call and before it is stored",
+        process="the one that submits",
+        thread="one of its own, for which the caller waits",
+        time_limit="1 s; a hook that takes longer is not asked again",
+        error="it counts as no answer and is logged",
+    )
 
     @hookspec
     def route_task(self, task: str, arguments: Mapping[str, Any], person: str | None) -> Route | None:
@@ -120,6 +157,14 @@ class Decide:
 class Wrap:
     """Around the run of a job."""
 
+    facts: ClassVar = Facts(
+        caller="whoever runs the job, before and after each attempt",
+        process='the worker; for tasks of `pool="process"` the child',
+        thread="that of the task, or the event loop",
+        time_limit="5 s to enter and 5 s to leave; one that takes longer is switched off",
+        error="around the plugin's own tasks it is the task's; around others it is only logged",
+    )
+
     @hookspec
     def run_task(self, job: Job) -> AbstractContextManager[Any] | AbstractAsyncContextManager[Any] | None:
         """Return a context manager that is entered around each run of each plugin's tasks; None for none.
@@ -143,6 +188,14 @@ class Notify:
     the worker, and outcomes only after the ledger has taken them. A job that is cancelled before it ever ran
     is not told of. The thread is given up where a call takes longer than 30 s.
     """
+
+    facts: ClassVar = Facts(
+        caller="the plugin's queue of events, up to 1,000 events a call",
+        process="the worker that runs the job",
+        thread="one of the plugin's own",
+        time_limit="30 s; then all its notify hooks are switched off",
+        error="it is logged and the call's events are lost; ten in a row switch all its notify hooks off",
+    )
 
     @hookspec
     def on_task_sent(self, events: Sequence[TaskEvent]) -> None:
@@ -191,3 +244,30 @@ class Notify:
 
 #: All of the core's specifications.
 SUBJECTS = (Collect, Process, Decide, Wrap, Notify)
+
+#: What is otherwise than with the other hooks of the kind.
+EXCEPTIONS: Final[Mapping[str, Facts]] = {
+    "register_commands": Collect.facts._replace(
+        caller="the command line, where `hopyard PLUGIN` is used",
+        process="the command",
+        error="the command ends with the reason; the plugin stays",
+    ),
+    "stop_process": Process.facts._replace(
+        caller="the process, as it ends in an orderly way",
+        thread="that which ends the process",
+        time_limit="none: one that hangs holds up the end of the process",
+        error="it is logged; the other plugins are stopped as well",
+    ),
+    "classify_error": Decide.facts._replace(
+        caller="whoever records a failed attempt; `job.will_retry`",
+        process="the one that runs the job",
+    ),
+    "reconcile_effect": Decide.facts._replace(
+        caller="`job.effect`, where an attempt died after it had begun the action",
+        process="the one that runs the job",
+        time_limit="that of the task",
+    ),
+    "on_task_sent": Notify.facts._replace(process="the one that submits"),
+    "on_plugin_quarantined": Notify.facts._replace(process="each worker and scheduler"),
+    "on_event": Notify.facts._replace(process="each that is told of anything"),
+}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from hopyard.cli._group import SITE
 from hopyard.errors import HopyardError
 from hopyard.specs import RetryPolicy
 
@@ -32,8 +33,9 @@ def of_task(settings: Settings, plugins: Plugins, task: Task[..., Any]) -> Itera
     plugin = task.name.partition(".")[0]
     record = plugins.record(plugin)
     declared = _place(task.function)
-    by = f"{record.distribution or 'built in'} {record.version}".strip()
-    yield Provenance("plugin", plugin, by)
+    place = settings.site if plugin == SITE else None
+    by = record.distribution or (str(place) if place else "built in")
+    yield Provenance("plugin", plugin, f"{by} {record.version}".strip())
     yield Provenance("function", task.function.__qualname__, declared)
     why = f'pool="process" in {declared}' if task.pool == "process" else f"`def` or `async def` in {declared}"
     yield Provenance("runs in", task.runs_in, why)
@@ -78,10 +80,14 @@ def _of_queue(settings: Settings, plugins: Plugins, queue: str) -> Iterator[Prov
 
 
 def _of_schedule(settings: Settings, name: str, declared_by: str) -> str:
-    if declared_by == "settings":
+    """Return where a schedule is from; of one that the operator changed, where each change is."""
+    entry = settings.schedules.get(name)
+    if entry is None or not entry.model_fields_set:
+        return f"`register_schedules` of plugin {declared_by}"
+    if entry.task is not None:
         return settings.nearest_source("schedules", name)
-    source = settings.source("schedules", name)
-    return source if source != "default" else f"`register_schedules` of plugin {declared_by}"
+    changed = [field for field in type(entry).model_fields if field in entry.model_fields_set]
+    return ", ".join(dict.fromkeys(settings.nearest_source("schedules", name, field) for field in changed))
 
 
 def _hooks(plugins: Plugins) -> Iterator[Provenance]:

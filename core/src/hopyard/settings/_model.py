@@ -70,12 +70,15 @@ class Section(BaseModel):
 class PluginEntry(Section):
     """What `[plugins.NAME]` says about one plugin."""
 
-    enabled: bool = True
-    required: bool = False
-    """Not ready without it."""
-    on_failure: Literal["quarantine", "abort"] = "quarantine"
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """As written; the plugin's own model validates it when the plugin is loaded."""
+    enabled: bool = Field(True, description="Whether it is loaded.")
+    required: bool = Field(False, description="Whether the installation is not ready without it.")
+    on_failure: Literal["quarantine", "abort"] = Field(
+        "quarantine", description="What happens if it fails: go on without it, or refuse to start."
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="The plugin's own settings; its model checks them when it is loaded.",
+    )
 
 
 class PluginsSection(Section):
@@ -84,10 +87,10 @@ class PluginsSection(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, PluginEntry] = Field(init=False)
 
-    allow: list[Name] | None = None
-    """None: every installed plugin may be loaded."""
-    strict: bool = False
-    """True: any failed plugin is a refusal to start."""
+    allow: list[Name] | None = Field(
+        None, description="Names of plugins that may be loaded; unless given, all that are installed."
+    )
+    strict: bool = Field(False, description="Refuse to start if any plugin fails.")
 
     @property
     def entries(self) -> Mapping[str, PluginEntry]:
@@ -98,44 +101,54 @@ class PluginsSection(Section):
 class QueueEntry(Section):
     """What the operator changes of a queue; None: as declared."""
 
-    slots: Slots | None = None
-    priority: QueuePriority | None = None
-    group: Name | None = None
+    slots: Slots | None = Field(None, description="Jobs of it that run at once in one worker process.")
+    priority: QueuePriority | None = Field(
+        None, description="Its weight where one worker serves several queues."
+    )
+    group: Name | None = Field(None, description="The worker of `hopyard up` that serves it.")
 
 
 class RetryEntry(Section):
     """What the operator changes of a task's retry policy; None: as declared. Durations in seconds."""
 
-    max_retries: Retries | None = None
-    backoff: Duration | None = None
-    factor: Annotated[float, Field(ge=1, le=MAX_FACTOR)] | None = None
-    max_backoff: Duration | None = None
-    jitter: Annotated[float, Field(ge=0, le=1)] | None = None
-    on: frozenset[Category] | None = None
+    max_retries: Retries | None = Field(None, description="How often a failed job is tried again.")
+    backoff: Duration | None = Field(None, description="The wait before the first retry.")
+    factor: Annotated[float, Field(ge=1, le=MAX_FACTOR)] | None = Field(
+        None, description="By how much each wait is longer than the one before."
+    )
+    max_backoff: Duration | None = Field(None, description="The longest wait.")
+    jitter: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Spreads each wait by this part of itself, up or down."
+    )
+    on: frozenset[Category] | None = Field(None, description="The categories of errors that are retried.")
 
 
 class TaskEntry(Section):
     """What the operator changes of a task; None: as declared. `time_limit` in seconds."""
 
-    queue: QueueName | None = None
-    retry: RetryEntry = RetryEntry()
-    time_limit: TimeLimit | None = None
-    priority: JobPriority | None = None
+    queue: QueueName | None = Field(None, description="The queue of its jobs.")
+    retry: RetryEntry = Field(RetryEntry(), description="How often and when failed jobs are tried again.")
+    time_limit: TimeLimit | None = Field(None, description="How long one attempt may take.")
+    priority: JobPriority | None = Field(None, description="The priority of its jobs; the highest first.")
 
 
 class ScheduleEntry(Section):
     """What the operator changes of a schedule, or, with `task`, a schedule of the operator's own."""
 
-    task: Name | None = None
-    every: Interval | None = None
-    cron: Cron | None = None
-    rrule: RRule | None = None
-    after: Name | None = None
-    zone: Zone | None = None
-    enabled: bool | None = None
-    misfire: Misfire | None = None
-    overlap: Overlap | None = None
-    kwargs: dict[str, JsonLike] | None = None
+    task: Name | None = Field(None, description="The task to submit, for a schedule of the operator's own.")
+    every: Interval | None = Field(None, description="An interval.")
+    cron: Cron | None = Field(None, description="Five cron fields, or `@daily` and the like.")
+    rrule: RRule | None = Field(None, description="A rule of RFC 5545.")
+    after: Name | None = Field(
+        None, description="Another schedule: due each time that a job of it has succeeded."
+    )
+    zone: Zone | None = Field(None, description="IANA time zone of the rule; `time_zone` unless given.")
+    enabled: bool | None = Field(None, description="Whether it fires.")
+    misfire: Misfire | None = Field(
+        None, description="Which due times that passed while nobody looked are made up for."
+    )
+    overlap: Overlap | None = Field(None, description="What happens if the job before still goes on.")
+    kwargs: dict[str, JsonLike] | None = Field(None, description="Arguments of the task.")
 
     @model_validator(mode="after")
     def _one_rule(self) -> ScheduleEntry:
@@ -150,23 +163,32 @@ class ScheduleEntry(Section):
 class PersonEntry(Section):
     """A person who can be notified; channels are addresses such as `mailto://…`."""
 
-    zone: Zone | None = None
-    channels: list[ChannelUrl] = Field(default_factory=list)
+    zone: Zone | None = Field(None, description="Their IANA time zone; `time_zone` unless given.")
+    channels: list[ChannelUrl] = Field(
+        default_factory=list, description="Addresses over which they are told things."
+    )
 
 
 class WorkerSection(Section):
-    """Seconds. The heartbeat is a third of the lease (at most an hour) unless given.
+    """How workers keep their jobs, and how they stop."""
 
-    `grace` is what running jobs have to end when the worker stops, `cancel_grace` what a cancelled job in a
-    process of its own has before it is killed; each at most a day. `start_limit` is what a plugin's
-    `start_process` may take, at most an hour.
-    """
-
-    lease: Lease = 15.0
-    heartbeat: Heartbeat = Field(default_factory=lambda data: data.get("lease", 15.0) / 3)
-    grace: Grace = 10.0
-    cancel_grace: Grace = 5.0
-    start_limit: StartLimit = 30.0
+    lease: Lease = Field(
+        15.0, description="So long after its last heartbeat a worker's jobs are given to others; at most 1 h."
+    )
+    heartbeat: Heartbeat = Field(
+        default_factory=lambda data: data.get("lease", 15.0) / 3,
+        description="How often a worker says that it lives; a third of the lease unless given.",
+    )
+    grace: Grace = Field(
+        10.0, description="What running jobs have to end when the worker stops; at most a day."
+    )
+    cancel_grace: Grace = Field(
+        5.0,
+        description="What a cancelled job in a process of its own has before it is killed; at most a day.",
+    )
+    start_limit: StartLimit = Field(
+        30.0, description="What a plugin's `start_process` may take; at most an hour."
+    )
 
     @model_validator(mode="after")
     def _heartbeat_within_lease(self) -> WorkerSection:
@@ -178,49 +200,68 @@ class WorkerSection(Section):
 class RetentionSection(Section):
     """How many days are kept, at most ten years."""
 
-    progress_days: Days = 7
-    results_days: Days = 30
+    progress_days: Days = Field(7, description="Days for which the progress of jobs that are over is kept.")
+    results_days: Days = Field(30, description="Days for which all else that is over is kept.")
 
 
 class EgressSection(Section):
     """Hosts, `host:port` and networks that tasks may reach although they are private."""
 
-    allow: list[EgressHost] = Field(default_factory=list)
+    allow: list[EgressHost] = Field(
+        default_factory=list,
+        description="`host`, `*.domain`, `host:port`, an address, or a network such as `10.0.0.0/8`.",
+    )
 
 
 class LogSection(Section):
     """How the logs look."""
 
-    level: Level = "INFO"
-    format: Literal["json", "text"] = "json"
+    level: Level = Field("INFO", description="The least severe level that is logged.")
+    format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text.")
 
 
 class AlertsSection(Section):
     """Whom alerts are sent to: keys of `[people]`."""
 
-    to: list[str] = Field(default_factory=list)
+    to: list[str] = Field(default_factory=list, description="Keys of `[people]` who are told.")
 
 
 class Settings(Section):
     """All settings of one installation, as `load` makes them."""
 
-    broker_url: BrokerUrl | None = None
-    """None: the embedded Valkey."""
-    database_url: DatabaseUrl | None = None
-    """None: SQLite in the data directory."""
-    time_zone: Zone = "UTC"
-    data: Path = Field(default_factory=lambda: Path(".hopyard").absolute())
-    """The data directory, absolute."""
-    plugins: PluginsSection = Field(default_factory=PluginsSection)
-    queues: dict[str, QueueEntry] = Field(default_factory=dict)
-    tasks: dict[str, TaskEntry] = Field(default_factory=dict)
-    schedules: dict[str, ScheduleEntry] = Field(default_factory=dict)
-    people: dict[str, PersonEntry] = Field(default_factory=dict)
-    worker: WorkerSection = Field(default_factory=WorkerSection)
-    retention: RetentionSection = Field(default_factory=RetentionSection)
-    egress: EgressSection = Field(default_factory=EgressSection)
-    log: LogSection = Field(default_factory=LogSection)
-    alerts: AlertsSection = Field(default_factory=AlertsSection)
+    broker_url: BrokerUrl | None = Field(
+        None, description="The broker's address; the embedded Valkey unless given."
+    )
+    database_url: DatabaseUrl | None = Field(
+        None, description="The ledger's address; SQLite in the data directory unless given."
+    )
+    time_zone: Zone = Field("UTC", description="IANA time zone of rules and times that have none.")
+    data: Path = Field(
+        default_factory=lambda: Path(".hopyard").absolute(),
+        description="The data directory; `.hopyard` where the process starts unless given.",
+    )
+    plugins: PluginsSection = Field(
+        default_factory=PluginsSection, description="Which plugins may be loaded, and what each is told."
+    )
+    queues: dict[str, QueueEntry] = Field(default_factory=dict, description="Changes of queues, by name.")
+    tasks: dict[str, TaskEntry] = Field(default_factory=dict, description="Changes of tasks, by name.")
+    schedules: dict[str, ScheduleEntry] = Field(
+        default_factory=dict, description="Changes of schedules, and the operator's own, by name."
+    )
+    people: dict[str, PersonEntry] = Field(
+        default_factory=dict, description="People who can be notified, by name."
+    )
+    worker: WorkerSection = Field(
+        default_factory=WorkerSection, description="How workers keep their jobs, and how they stop."
+    )
+    retention: RetentionSection = Field(
+        default_factory=RetentionSection, description="How long what is over is kept."
+    )
+    egress: EgressSection = Field(
+        default_factory=EgressSection, description="What tasks may reach although it is private."
+    )
+    log: LogSection = Field(default_factory=LogSection, description="How the logs look.")
+    alerts: AlertsSection = Field(default_factory=AlertsSection, description="Whom alerts are sent to.")
 
     _file: Path | None = PrivateAttr(default=None)
     _directory: Path | None = PrivateAttr(default=None)
