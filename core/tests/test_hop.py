@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -296,6 +297,8 @@ def test_a_real_worker_and_broker(hop: Hop) -> None:
         with pytest.raises(HopyardError, match="a worker runs the jobs"):
             hop.run(refresh)
     assert hop.run(refresh, city="Rome").value == "Rome"
+    ending = [one.name for one in threading.enumerate() if one.name == "hopyard-ending"]
+    assert ending == [], "the worker's end would be that of the test's process"
 
 
 def test_what_cannot_be_loaded_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run that is cancelled while its tool runs, in a real worker: the tool ends, too, and its person is told."""
+"""A cancelled run whose tool still runs, in a real worker: the tool ends, too, and its person is told."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from celery._state import _set_task_join_will_block
 from celery.worker import state as worker_state
 
 from hopyard.errors import HopyardError
@@ -43,6 +44,7 @@ def _worked(site: Site) -> Iterator[None]:
     thread.start()
     try:
         _await_ready(worker, thread, failed)
+        _set_task_join_will_block(False)  # for the whole process, by the pool: here tests wait for results
         yield
     finally:
         worker_state.should_stop = 0

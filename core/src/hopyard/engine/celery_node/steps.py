@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from celery import bootsteps
@@ -33,7 +34,10 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
         for warning in [*options.without_effect(worker), *worker.app.without_effect()]:
             log.warning("%s", warning)
         worker.hopyard_engine = Engine(hopyard, worker, batches=is_redis(hopyard.broker_url))
-        worker_shutdown.connect(_end, sender=worker, weak=False)
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # the process is the worker's: it ends with it
+            worker_shutdown.connect(_end, sender=worker, weak=False)
         return worker.hopyard_engine
 
     def terminate(self, worker: Any) -> None:
@@ -42,8 +46,12 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
 
 
 def _end(sender: Any, **_: Any) -> None:
-    """End the process of a worker that has stopped, whatever threads plugins have left in it."""
-    end_soon(sender.exitcode)
+    """End the process of a worker that has stopped, whatever threads plugins have left in it.
+
+    One that runs in a thread, as in a test, has no process of its own.
+    """
+    if threading.current_thread() is threading.main_thread():
+        end_soon(sender.exitcode)
 
 
 class ConsumerStep(bootsteps.StartStopStep):  # type: ignore[misc]
