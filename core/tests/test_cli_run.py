@@ -192,6 +192,8 @@ def test_ctrl_c_while_it_waits_says_that_the_job_goes_on(site: Site) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell has its background jobs ignore it, and so would all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     id_ = process.stdout.readline().strip()

@@ -83,7 +83,7 @@ def test_an_edit_keeps_what_it_does_not_name() -> None:
     ("words", "told"),
     [
         (("--every", "2x"), "'2x'"),
-        (("--every", "0"), "longer than nothing"),
+        (("--every", "0"), "from 1 second to 100 years"),
         (("--cron", "61 * * * *"), "cron"),
         (("--cron", "* * *"), "cron"),
         (("--rrule", "FREQ=NEVER"), "rrule"),

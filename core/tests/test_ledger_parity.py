@@ -82,8 +82,11 @@ async def test_a_state_of_a_newer_release_can_be_listed(ledger: Any) -> None:
     assert [one["state"] for one in await readers.jobs(ledger.database)] == ["unknown (42)"]
 
 
-async def test_the_newest_jobs_come_first_whatever_their_ids_are(ledger: Any) -> None:
-    """Ids of canvas, of stock producers and of callers do not sort by time."""
+async def test_the_latest_jobs_come_first_whatever_their_ids_are(ledger: Any) -> None:
+    """Ids of canvas, of stock producers and of callers do not sort by time.
+
+    Live jobs count by when they were created, others by when they ended.
+    """
     database, worker = ledger.database, await ledger.worker()
     names = ["ffffffff-0000-4000-8000-000000000000", new_id(), job_id("order-17"), derived_id(new_id(), "x")]
     names += ["00000000-0000-4000-8000-000000000000", new_id()]
@@ -93,12 +96,12 @@ async def test_the_newest_jobs_come_first_whatever_their_ids_are(ledger: Any) ->
         if n % 2:
             (claim,) = await ledger.claim(worker, id_)
             await database.finish([Done(id_, claim.claim, State.SUCCEEDED, "1", None, None)], worker)
-        await ledger.later("job_history", "created", 10)
-    # Those that went to history after two rounds count from their creation, as the others do.
+        await ledger.later("job_history", "finished", 10)
     rows = await readers.jobs(database, limit=100)
-    created = [row["created"] for row in rows]
-    assert created == sorted(created, reverse=True)
-    assert rows[0]["id"] == names[-2] or rows[0]["id"] == names[-1]
+    latest = [row["finished"] or row["created"] for row in rows]
+    assert latest == sorted(latest, reverse=True)
+    assert {row["id"] for row in rows} == set(names)
+    assert rows[-1]["id"] == names[0]
     assert [row["id"] for row in await readers.jobs(database, limit=3)] == [row["id"] for row in rows[:3]]
 
 
