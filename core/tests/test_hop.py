@@ -319,6 +319,16 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(tmp_path: Path) -> Non
     assert current.peek() is before
 
 
+@pytest.mark.parametrize("key", ["database_url", "broker_url"])
+def test_no_database_of_anybody_elses_is_touched(tmp_path: Path, key: str) -> None:
+    theirs = tmp_path / "theirs.db"
+    theirs.write_text("precious")
+    url = f"sqlite:///{theirs}" if key == "database_url" else "redis://localhost:1/0"
+    with pytest.raises(SpecError, match="a new file in"):
+        Hop({"weather": Weather}, folder=tmp_path / "data", settings={key: url})
+    assert theirs.read_text() == "precious"
+
+
 def test_a_model_that_answers_as_it_was_told() -> None:
     import json
     from urllib.request import Request, urlopen

@@ -13,7 +13,7 @@ from typing import Any
 
 import importlib_metadata
 
-from hopyard import portal, settings
+from hopyard import checks, portal, settings
 from hopyard.app import Hopyard
 from hopyard.broker.publisher import Publisher
 from hopyard.builtin import BUILTIN
@@ -45,6 +45,12 @@ class Site(Hopyard):
         loaded = settings.load(
             data=folder, overrides=dict(given), environ={}, directory=folder, plugin_names=names
         )
+        if loaded.database_url is not None or loaded.broker_url is not None:
+            checks.refuse(
+                "Hop: settings",
+                "`database_url` or `broker_url`",
+                "neither: the ledger is a new file in `folder`, and there is no broker",
+            )
         classes = {name: cls for name, cls in plugins.items() if not isinstance(cls, str)}
         super().__init__(
             loaded,
