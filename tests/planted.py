@@ -214,8 +214,29 @@ FAULTS: Final = {
         "        try:\n            job.sync.save(done=n + 1)\n        except Exception:  # fault\n"
         "            pass\n",
     ),
+    "a sleep by another name": _in_tasks(
+        "no-blocking", _SAVE, "        from time import sleep\n        sleep(0.01)  # fault\n" + _SAVE
+    ),
+    "a now without its zone": _in_tasks("aware-times", "datetime.now(UTC)", "datetime.now(None)  # fault"),
+    "an error that nobody hears of": _in_tasks(
+        "no-swallowing",
+        "        job.sync.save(done=n + 1)\n",
+        "        try:\n            job.sync.save(done=n + 1)\n        except (OSError, Exception):  # fault\n"
+        "            return None\n",
+    ),
+    "suppressed errors": _in_tasks(
+        "no-swallowing",
+        "        job.sync.save(done=n + 1)\n",
+        "        import contextlib\n        with contextlib.suppress(Exception):  # fault\n"
+        "            job.sync.save(done=n + 1)\n",
+    ),
+    "secrets in a table": _in_init(
+        "settings-documented",
+        'api_key: SecretStr = Field(SecretStr("none"), description="Of the weather service.")',
+        'passwords: dict[str, str] = Field({}, description="By station.")  # fault',
+    ),
     "a heavy import": _in_init(
-        "light-import", "class Weather(", "import sqlalchemy\nclass Weather(  # fault\n"
+        "light-import", "class Weather(", "import sqlalchemy  # fault\nclass Weather("
     ),
     "a thread at import": _in_init(
         "light-import",

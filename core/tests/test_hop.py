@@ -83,6 +83,16 @@ async def endless() -> None:
     await endless.submit()
 
 
+@task("weather.hang")
+async def hang() -> None:
+    await asyncio.sleep(600)
+
+
+@task("weather.countdown")
+async def countdown(n: int) -> int:
+    return 0 if n == 0 else 1 + await (await countdown.submit(n - 1)).result()
+
+
 @task("weather.tell")
 async def tell(person: str) -> None:
     await notify(person, "Rain", "Take a coat.")
@@ -97,7 +107,7 @@ class Weather(Plugin[WeatherSettings]):
 
     @hookimpl
     def register_tasks(self) -> Any:
-        return [refresh, plain, mail, squares, square, endless, tell]
+        return [refresh, plain, mail, squares, square, endless, hang, countdown, tell]
 
     @hookimpl
     def register_schedules(self) -> Any:
@@ -278,6 +288,73 @@ async def test_within_a_test_that_is_a_coroutine(hop: Hop) -> None:
     assert [job["state"] for job in hop.jobs("weather.square")] == ["succeeded"] * 5
 
 
+def test_an_eager_job_that_submits_and_waits_for_another_is_over_too(hop: Hop) -> None:
+    with hop.eager():
+        assert countdown.sync.submit(3).sync.result(timeout=0) == 3
+        with hop.eager():
+            pass
+        assert square.sync.submit(3).sync.result(timeout=0) == 9, "the outer block is eager still"
+
+
+@pytest.mark.parametrize("how", ["run", "drain", "eager", "pass_time"])
+def test_what_hangs_is_named_and_left_behind(hop: Hop, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr("hopyard.testing._worker.TIME_LIMIT", 0.2)
+
+    def hangs() -> None:
+        if how == "run":
+            hop.run(hang)
+        elif how == "eager":
+            with hop.eager():
+                hang.sync.submit()
+        else:
+            hang.sync.submit()
+            hop.drain() if how == "drain" else hop.pass_time(1)
+
+    with pytest.raises(HopyardError, match=r"not over within 0\.2 s: weather\.hang"):
+        hangs()
+    monkeypatch.undo()
+    assert hop.run(square, 3).value == 9
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e300, True, "5", None])
+def test_time_passes_in_numbers_of_seconds(hop: Hop, seconds: Any) -> None:
+    with pytest.raises(SpecError, match="pass_time"):
+        hop.pass_time(seconds)
+
+
+def test_two_faults_of_one_moment_happen_one_after_the_other(hop: Hop) -> None:
+    hop.inject(LoseLease(save=1))
+    hop.inject(LoseLease(save=1))
+    assert hop.run(refresh, pages=9).attempt == 3
+
+
+def test_what_is_no_task_is_refused(hop: Hop) -> None:
+    for odd in (None, 3, refresh.function):
+        with pytest.raises(SpecError, match="task"):
+            hop.run(odd)  # type: ignore[call-overload]
+
+
+def test_a_fault_that_nothing_was_run_for_fails_the_test(tmp_path: Path) -> None:
+    with (
+        pytest.raises(HopyardError, match="no job was run"),
+        Hop({"weather": Weather}, folder=tmp_path / "data") as hop,
+    ):
+        hop.inject(DieAfter(save=1))
+
+
+def test_the_order_in_which_installations_are_closed_does_not_matter(tmp_path: Path) -> None:
+    before = current.peek()
+    first = Hop({"weather": Weather}, folder=tmp_path / "first")
+    second = Hop({"weather": Weather}, folder=tmp_path / "second")
+    first.close()
+    first.close()
+    assert current.peek() is second.hopyard
+    with pytest.raises(HopyardError, match="closed"):
+        first.jobs()
+    second.close()
+    assert current.peek() is before
+
+
 def test_what_people_are_told(hop: Hop) -> None:
     hop.run(tell, "alice")
     assert [(one["person"], one["title"], one["body"]) for one in hop.notifications] == [
@@ -316,6 +393,18 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(tmp_path: Path) -> Non
         Hop(5, folder=tmp_path / "c")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="time_zone"):
         Hop({"weather": Weather}, folder=tmp_path / "d", settings={"time_zone": "Mars/Base"})
+    with pytest.raises(PluginError, match="no installed package"):
+        Hop("nowhere", folder=tmp_path / "e")
+    with pytest.raises(PluginError, match="disabled"):
+        Hop({"weather": Weather}, folder=tmp_path / "f", settings={"plugins.weather.enabled": False})
+    with pytest.raises(SpecError, match="Plugin class"):
+        Hop({"weather": "Weather"}, folder=tmp_path / "g")  # type: ignore[dict-item]
+    with pytest.raises(SpecError, match="another name"):
+        Hop({"Weather": Weather}, folder=tmp_path / "h")
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", str(tmp_path)):
+        with pytest.raises(SpecError, match="folder"):
+            Hop({"weather": Weather}, folder=folder)  # type: ignore[arg-type]
     assert current.peek() is before
 
 

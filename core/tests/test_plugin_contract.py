@@ -71,3 +71,62 @@ def test_a_package_says_what_people_need_to_know(make: Make, tmp_path: Path) -> 
     told = " ".join(str(one) for one in RULES["metadata"].check(subject))
     for missing in ("up to which release", "`description`", "`license`", "`requires-python`", "`py.typed`"):
         assert missing in told
+
+
+def test_what_only_looks_like_a_fault_is_none(make: Make) -> None:
+    files = dict(FILES)
+    files["hopyard_weather/__init__.py"] = files["hopyard_weather/__init__.py"].replace(
+        '    city: str = Field("Oslo"',
+        '    token_url: str = Field("", description="Where tokens are had.")\n'
+        '    password_file: str = Field("", description="Where the password is.")\n'
+        '    max_token: str = Field("", description="A bound.")\n'
+        '    city: str = Field("Oslo"',
+    )
+    files["hopyard_weather/tasks.py"] = (
+        files["hopyard_weather/tasks.py"]
+        .replace(
+            "import asyncio\n",
+            "import asyncio\nfrom typing import TYPE_CHECKING\n\nfrom rich import print as show\n\n"
+            "if TYPE_CHECKING:\n    import pickle\n\n    import requests\n",
+        )
+        .replace('f"It is fine on', 'f"None of the cities has storms. It is fine on')
+    )
+    files["hopyard_weather/latin.py"] = "# coding: latin-1\nNAME = 'x'\n"
+    files["hopyard_weather/bom.py"] = "\ufeffNAME = 'x'\n"
+    files["hopyard_weather/templates/page.py"] = "{{ not python }}\n"
+    files["hopyard_weather/tests/test_it.py"] = "print('tests may')\n"
+    files["hopyard_weather/_vendor/six.py"] = "print('not ours')\n"
+    found = check(make(files))
+    told = {name: [str(one) for one in violations] for name, violations in found.items() if violations}
+    assert told == {}
+
+
+def test_a_module_that_python_cannot_read_is_one_violation(make: Make) -> None:
+    found = check(make({**FILES, "hopyard_weather/bad.py": "x = 1\ndef (:\n"}))
+    told = {name: violations for name, violations in found.items() if violations}
+    ((name, (violation,)),) = told.items()
+    assert (name, Path(violation.file).name, violation.line) == ("readable", "bad.py", 2)
+
+
+def test_a_checkout_below_a_folder_named_tests_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tests" / "hopyard_deep"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(
+        "from hopyard import Plugin, PluginSettings\nprint('hello')\n"
+        "class Deep(Plugin[PluginSettings]): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(folder.parent))
+    cls = importlib.import_module("hopyard_deep").Deep
+    assert [one.line for one in RULES["no-print"].check(Subject("deep", cls))] == [2]
+
+
+def test_an_import_that_never_ends_is_a_violation(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopyard.testing.contract._importing._PATIENCE", 2.0)
+    init = FILES["hopyard_weather/__init__.py"].replace(
+        "class Weather(",
+        "import sys, time\nif sys.argv[1:2] == ['hopyard_weather']:\n    time.sleep(600)\n\n\nclass Weather(",
+    )
+    (found,) = RULES["light-import"].check(make({**FILES, "hopyard_weather/__init__.py": init}))
+    assert "longer than 2 s" in str(found)

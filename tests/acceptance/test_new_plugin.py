@@ -43,7 +43,9 @@ def test_a_new_hopfile_has_a_task(tmp_path: Path) -> None:
     assert "No fault" in run(tmp_path, {}, "hopyard", "config", "check")
 
 
-@pytest.mark.parametrize("name", ["Weather", "class", "site", "two__lines", "9lives", "jobs", "-x", "ü", ""])
+@pytest.mark.parametrize(
+    "name", ["Weather", "class", "a_", "site", "two__lines", "9lives", "jobs", "-x", "ü", ""]
+)
 def test_a_name_that_is_none_is_refused_and_nothing_is_made(tmp_path: Path, name: str) -> None:
     with pytest.raises(AssertionError) as refused:
         run(tmp_path, {}, "hopyard", "new", "plugin", "--", name)

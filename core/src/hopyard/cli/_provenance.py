@@ -47,7 +47,7 @@ def of_task(settings: Settings, plugins: Plugins, task: Task[..., Any]) -> Itera
         value = getattr(options.retry, one.name)
         key: Key = ("tasks", task.name, "retry", one.name)
         source = settings.source(*key)
-        if source == "default" and task.retry is not None:
+        if source == "default" and task.retry is not None and value != getattr(RetryPolicy(), one.name):
             source = declared
         yield Provenance(f"retry.{one.name}", value, source)
     yield from _of_queue(settings, plugins, options.queue)

@@ -40,9 +40,12 @@ def command(context: click.Context, name: str, as_json: bool) -> None:
 
 
 def _checked(plugins: Plugins, name: str, settings: dict[str, Any]) -> dict[str, list[Violation] | None]:
+    from hopyard.builtin import BUILTIN
     from hopyard.testing.contract import Subject, check
 
     plugins.record(name)  # raises with the nearest name
+    if name in BUILTIN:
+        raise HopyardError(f"`{name}` is the core itself, which is held to rules of its own")
     cls = plugins.classes.get(name)
     if cls is None:
         record = plugins.record(name)
@@ -74,4 +77,5 @@ def _render(name: str, card: list[dict[str, Any]]) -> None:
     broken = sum(row["verdict"] == "broken" for row in card)
     held = sum(row["verdict"] == "held" for row in card)
     left = len(card) - broken - held
-    say(f"{held} rules held, {broken} broken, {left} not checked: they need the examples of its tests")
+    why = " (they need a plugin that loads, and examples in its own tests)" if left else ""
+    say(f"{held} rules held, {broken} broken, {left} not checked{why}")

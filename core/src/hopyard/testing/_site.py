@@ -25,6 +25,7 @@ from hopyard.loading import EventTeller, load_plugins
 from hopyard.loading._discovery import candidates
 from hopyard.plugin import Plugin
 from hopyard.tasks.client import Client
+from hopyard.tasks.job import current_job
 from hopyard.testing._worker import InProcessWorker
 
 #: Ledgers with all tables, by the packages of their migrations: each test copies one.
@@ -37,9 +38,10 @@ class Site(Hopyard):
     def __init__(
         self, folder: Path, plugins: Mapping[str, type[Plugin[Any]] | str], given: Mapping[str, Any]
     ) -> None:
-        """Load the plugins: classes by name, or None for what is installed under the name.
+        """Load the plugins: classes by name, or a name for what is installed under it.
 
-        Raises `ConfigError`, and `PluginError` for a plugin that fails.
+        Raises `ConfigError`, `SpecError` for an address of a database or broker, and `PluginError` for a
+        plugin that is not there, is disabled or fails.
         """
         names = [*plugins]
         loaded = settings.load(
@@ -61,6 +63,18 @@ class Site(Hopyard):
                 distributions=_distributions([name for name in names if name not in classes]),
             ),
         )
+        self._check_all(names)
+        #: All that happened, oldest first.
+        self.events: list[Event] = []
+        self.teller = _Teller(self.plugins.teller, self.events)
+        self.worker: InProcessWorker | None = None
+        #: Run what is submitted before `submit` returns.
+        self.eager = False
+        self.closed = False
+        self._broker: str | None = None
+
+    def _check_all(self, names: Sequence[str]) -> None:
+        """Raise `PluginError` unless all of the plugins are enabled, and no other one failed."""
         for record in self.plugins.records:
             if record.state != "enabled":
                 hint = f" ({record.hint})" if record.hint else ""
@@ -69,13 +83,12 @@ class Site(Hopyard):
                     stage=record.stage or "load",
                     hint=record.hint or "",
                 )
-        #: All that happened, oldest first.
-        self.events: list[Event] = []
-        self.teller = _Teller(self.plugins.teller, self.events)
-        self.worker: InProcessWorker | None = None
-        #: Run what is submitted before `submit` returns.
-        self.eager = False
-        self._broker: str | None = None
+        for name in names:
+            if name not in self.plugins.names:
+                hint = f"install it, or give its class: Hop({{'{name}': …}})"
+                raise PluginError(f"no installed package has a plugin `{name}`", stage="discovery", hint=hint)
+            if not self.settings.plugin(name).enabled:
+                raise PluginError(f"plugin `{name}` is disabled by the settings", stage="allow")
 
     @property
     def broker_url(self) -> str:
@@ -129,9 +142,19 @@ class _Client(Client):
         super().__init__(site.open_database(), _ToWorker(site), site._tell_sent)
         self._site = site
 
+    async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> set[str]:
+        new = await super().submit(jobs, fresh=fresh)
+        await self._work_eagerly()
+        return new
+
     async def announce(self, jobs: Sequence[NewJob], at: Any = None, entry: str | None = None) -> None:
         await super().announce(jobs, at, entry)
-        if self._site.eager and jobs:
+        if not self._busy:  # else within `submit`, for whose end those wait that submit meanwhile
+            await self._work_eagerly()
+
+    async def _work_eagerly(self) -> None:
+        # What a job submits is run by the worker that runs the job: to wait for it here would be for itself.
+        if self._site.eager and current_job.get() is None:
             await _on_portal(self._site.work())
 
 

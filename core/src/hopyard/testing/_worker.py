@@ -39,6 +39,8 @@ log = logging.getLogger("hopyard.testing")
 
 #: Jobs that one run may lead to: one that submits itself again and again would never be over.
 MOST_JOBS: Final = 10_000
+#: What a run with all that it leads to may take, in seconds, before the test fails with what it waits for.
+TIME_LIMIT: Final = 60.0
 _SLOTS: Final = 1_000_000
 _LEASE: Final = 3600.0
 
@@ -85,8 +87,30 @@ class InProcessWorker:
     async def work(self) -> None:
         """Run what is queued, and all that this leads to, until nothing is left that runs now.
 
-        Raises `HopyardError` where that never ends.
+        Raises `HopyardError` where that never ends, or takes longer than `TIME_LIMIT`: what runs then is left
+        behind, and the next jobs run as if it were not there.
         """
+        try:
+            async with asyncio.timeout(TIME_LIMIT) as limit:
+                await self._work()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            names = ", ".join(sorted({running.claim.task for running in self._running.values()}))
+            self._leave_behind()
+            raise HopyardError(f"not over within {TIME_LIMIT:g} s: {names or 'the work'}") from None
+
+    def _leave_behind(self) -> None:
+        """Forget what runs; tasks that obey a cancel end."""
+        for running in [*self._running.values()]:
+            running.over = True
+            if running.run is not None:
+                running.run.cancel()
+        self._running.clear()
+        for task in [*self._background]:
+            task.cancel()
+
+    async def _work(self) -> None:
         if not self._number:
             self._number = await self._register()
         begun = 0
@@ -198,6 +222,7 @@ class InProcessWorker:
             if fault.hits(moment, self._moments[key], name):
                 self.faults[id_].remove(fault)
                 self._strike(running, fault)
+                return  # one at a time: the next one waits for its own moment
 
     def _strike(self, running: Running, fault: Fault) -> None:
         if isinstance(fault, DieAfter | LoseLease):

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar, overload
+from typing import Any, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from hopyard import checks, current, portal, rules
@@ -17,6 +17,7 @@ from hopyard.errors import HopyardError
 from hopyard.events import TaskEvent
 from hopyard.ledger import details, readers, waiting
 from hopyard.ledger.values import NewJob
+from hopyard.loading import wrong_name
 from hopyard.plugin import Plugin
 from hopyard.schedule.scheduler import Scheduler, fired_job
 from hopyard.specs import Schedule
@@ -30,9 +31,6 @@ from hopyard.testing.outcome import Outcome
 T = TypeVar("T")
 R = TypeVar("R")
 Given = type[Plugin[Any]] | str | Mapping[str, type[Plugin[Any]]]
-
-#: What a run may take, in seconds, before the test fails with what it waits for.
-TIME_LIMIT: Final = 60.0
 
 
 class Hop:
@@ -51,7 +49,7 @@ class Hop:
     """
 
     def __init__(self, *plugins: Given, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(folder)
         self._before = current.peek()
         self._log = _JobLog()
         self.hopyard = Site(folder, _named(plugins), settings or {})
@@ -67,20 +65,26 @@ class Hop:
         self.hopyard.plugins.start_process("worker")
 
     def close(self) -> None:
-        """End it: the process's Hopyard is again what it was before."""
+        """End it: the process's Hopyard is again what it was before. A second time it does nothing."""
+        if self.hopyard.closed:
+            return
         self.hopyard.plugins.stop_process("worker")
         self.hopyard.plugins.teller.close()
         if self.hopyard.worker is not None:
             self.hopyard.worker.close()
         self._on_portal(self.hopyard.close())
         self._log.detach()
-        current.set_instance(self._before)
+        self.hopyard.closed = True
+        if current.peek() is self.hopyard:
+            current.set_instance(_open_one(self._before))
 
     def __enter__(self) -> Hop:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self.close()
+        if self._faults and kind is None:
+            raise HopyardError(f"no job was run that this could happen to: {self._faults}")
 
     def plugin(self, name: str) -> Plugin[Any]:
         """Return the instance of a plugin. Raises `PluginError` if there is none."""
@@ -99,7 +103,7 @@ class Hop:
         not wait; a delayed job does, until `pass_time`. Raises `PayloadError` for arguments that do
         not fit; what the task raises is in the outcome.
         """
-        call = self.hopyard.task(task) if isinstance(task, str) else task
+        call = task if isinstance(task, Task | Call) else self.hopyard.task(task)
         made: Call[Any, Any] = call if isinstance(call, Call) else Call(call)
         return self._on_portal(self._run(made, args, kwargs))
 
@@ -117,8 +121,11 @@ class Hop:
     def pass_time(self, seconds: float) -> None:
         """Bring on the jobs and schedules that are due within so many seconds, and run what they lead to.
 
+        Raises `SpecError` for what is no number of seconds.
+
         Each schedule fires as its misfire policy says of times that have passed, which is once mostly.
         """
+        checks.number("pass_time: seconds", seconds, 0, 100 * checks.YEAR)
         self._on_portal(self._pass_time(seconds))
         self._settle()
 
@@ -129,11 +136,11 @@ class Hop:
         Unlike that, arguments and results go through their JSON form, retries happen, and an error is in the
         job's handle, not raised by `submit`. Jobs with a delay wait for `pass_time`.
         """
-        self.hopyard.eager = True
+        before, self.hopyard.eager = self.hopyard.eager, True
         try:
             yield
         finally:
-            self.hopyard.eager = False
+            self.hopyard.eager = before
 
     @contextmanager
     def worker(self) -> Iterator[None]:
@@ -220,6 +227,9 @@ class Hop:
     # --- on the portal's loop
 
     def _on_portal(self, work: Coroutine[Any, Any, T]) -> T:
+        if self.hopyard.closed:
+            work.close()
+            raise HopyardError("this Hop is closed: make another one")
         return portal.run(work, within_loop=True)
 
     async def _run(self, call: Call[Any, Any], args: Any, kwargs: Mapping[str, Any]) -> Outcome[Any]:
@@ -238,10 +248,7 @@ class Hop:
             await client.submit([job])
             if faults:
                 self.hopyard.made_worker().faults[job.id] += faults
-            async with asyncio.timeout(TIME_LIMIT):
-                await self.hopyard.work()
-        except TimeoutError:
-            raise HopyardError(f"{job.task} was not over within {TIME_LIMIT:g} s") from None
+            await self.hopyard.work()
         finally:
             self.hopyard.eager = eager
         await asyncio.to_thread(self._settle)
@@ -292,11 +299,31 @@ class Hop:
         )
 
 
+def _make(folder: Path) -> None:
+    """Make the directory of an installation. Raises `SpecError` for what can be none."""
+    if not isinstance(folder, Path):
+        checks.refuse("Hop: folder", folder, "a Path, such as `tmp_path`")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        checks.refuse("Hop: folder", folder, f"a directory that can be made ({error.strerror})")
+
+
+def _open_one(before: Any) -> Any:
+    """Return the process's Hopyard of before, if it is open still."""
+    return None if isinstance(before, Site) and before.closed else before
+
+
 def _named(plugins: Sequence[Given]) -> dict[str, type[Plugin[Any]] | str]:
     named: dict[str, type[Plugin[Any]] | str] = {}
     for given in plugins:
         if isinstance(given, Mapping):
-            named |= given
+            for name, cls in given.items():
+                if not (isinstance(cls, type) and issubclass(cls, Plugin)):
+                    checks.refuse(f"Hop: plugin {name}", cls, "a Plugin class")
+                if fault := wrong_name(name):
+                    checks.refuse("Hop: plugin", name, f"another name: {fault}")
+                named[name] = cls
         elif isinstance(given, str):
             named[given] = given
         elif isinstance(given, type) and issubclass(given, Plugin):

@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
+from typing import Final
 
 from hopyard.cli.new import _texts as texts
 from hopyard.errors import HopyardError
 from hopyard.loading import wrong_name
 
+#: Names that a plugin's modules use for something else than its class.
+_USED: Final = {
+    *("Any", "CliRunner", "ClassVar", "DieAfter", "False", "Field", "Hop", "InvalidInput", "Iterable", "Job"),
+    *(
+        "Message",
+        "None",
+        "Notifier",
+        "Path",
+        "Plugin",
+        "Queue",
+        "Rule",
+        "Schedule",
+        "Sequence",
+        "Task",
+        "Tool",
+    ),
+    "True",
+}
+
 
 def files(name: str, parts: frozenset[str]) -> dict[str, str]:
     """Return the files of a plugin's package by path. Raises `HopyardError` for a name that is none."""
-    reason = wrong_name(name)
+    reason = wrong_name(name) or ("a package's name cannot end with `_`" if name.endswith("_") else "")
     if reason:
         raise HopyardError(reason)
     package = f"src/hopyard_{name}"
@@ -36,11 +56,12 @@ def files(name: str, parts: frozenset[str]) -> dict[str, str]:
     if "table" in parts:
         made[f"{package}/migrations/__init__.py"] = '"""The plugin\'s tables."""\n'
         made[f"{package}/migrations/versions/0001_greetings.py"] = texts.MIGRATION
+    cls = "".join(part.capitalize() for part in name.split("_"))
     words = {
         "name": name,
         "project": f"hopyard-{name.replace('_', '-')}",
         "package": f"hopyard_{name}",
-        "cls": "".join(part.capitalize() for part in name.split("_")),
+        "cls": f"{cls}Plugin" if cls in _USED else cls,
     }
     return {_filled(path, words): _filled(text, words) for path, text in made.items()}
 

@@ -28,7 +28,8 @@ packages = ["src/$package"]
 
 [tool.pytest.ini_options]
 testpaths = ["tests"]
-filterwarnings = ["error"]
+# The second is what other plugins of pytest say.
+filterwarnings = ["error", "ignore::pytest.PytestDeprecationWarning"]
 
 [tool.mypy]
 strict = true

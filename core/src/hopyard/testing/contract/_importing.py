@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ from hopyard.testing.contract._subject import Subject
 
 #: What an import may take beyond that of the core, in seconds of the processor.
 MOST_SECONDS: Final = 0.5
+#: An import that takes longer on the clock, on a busy machine too, does not end, in seconds.
+_PATIENCE: Final = 30.0
 #: What a producer, which only submits, must not have to load.
 HEAVY: Final = (
     *(
@@ -70,14 +73,17 @@ os.write(out, json.dumps(told).encode())
 
 
 def _imported(subject: Subject) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD, subject.cls.__module__, ",".join(HEAVY)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=_environment(),
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD, subject.cls.__module__, ",".join(HEAVY)],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+            env=_environment(),
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"it takes longer than {_PATIENCE:g} s"}
     if not done.stdout:
         return {"error": f"the interpreter ended with status {done.returncode}: {done.stderr[-500:]}"}
     found: dict[str, Any] = json.loads(done.stdout)
@@ -99,7 +105,7 @@ def _light_import(subject: Subject) -> Iterator[Violation]:
         yield at(subject.cls, f"importing {subject.cls.__module__} alone fails: {found['error']}")
         return
     for name in found["loaded"]:
-        yield at(subject.cls, f"importing it loads {name}: import that inside of the task")
+        yield _where(subject, name, f"importing it loads {name}: import that inside of the task")
     for what in found["seen"]:
         yield at(subject.cls, f"importing it {what}")
     for thread in found["threads"]:
@@ -108,3 +114,14 @@ def _light_import(subject: Subject) -> Iterator[Violation]:
         yield at(subject.cls, f"importing it prints {found['printed']!r}")
     if found["seconds"] > MOST_SECONDS:
         yield at(subject.cls, f"importing it takes {found['seconds']:.1f} s, more than {MOST_SECONDS:g} s")
+
+
+def _where(subject: Subject, name: str, message: str) -> Violation:
+    """Return a violation where the package first imports a module as it is imported itself."""
+    for source in subject.sources:
+        for node in source.tree.body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(one.partition(".")[0] == name for one in names):
+                return Violation(message, source.shown, node.lineno)
+    return at(subject.cls, message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -15,6 +16,7 @@ from hopyard import rules
 from hopyard.errors import HopyardError
 from hopyard.hookspecs import Collect
 from hopyard.ledger.values import utcnow
+from hopyard.loading._discovery import SITE
 from hopyard.specs import tool_name
 from hopyard.testing.contract._rules import Violation, at, rule
 from hopyard.testing.contract._subject import Subject
@@ -22,7 +24,7 @@ from hopyard.testing.contract._subject import Subject
 #: What a hook that returns data may take, in seconds; the loader gives it 5.
 HOOK_SECONDS: Final = 1.0
 _SECRET_NAMES: Final = re.compile(
-    r"(^|_)(password|passwd|secret|token|api_?key|private_key|credentials?)($|_)"
+    r"(?!max_|min_)(.*_)?(passwords?|passwd|secrets?|tokens?|api_?keys?|private_keys?|credentials?)"
 )
 #: Of JSON Schema: what tools' parameters may not use, since not all providers take it.
 _NOT_AT_THE_TOP: Final = ("anyOf", "oneOf", "allOf", "not", "enum")
@@ -82,7 +84,7 @@ def _settings_documented(subject: Subject) -> Iterator[Violation]:
         if not field.description:
             yield _field(subject, model, name, f"the setting `{name}` has no description")
         secret = _mentions(field.annotation, (SecretStr, SecretBytes))
-        if _SECRET_NAMES.search(name) and _mentions(field.annotation, (str, bytes)) and not secret:
+        if _SECRET_NAMES.fullmatch(name) and _mentions(field.annotation, (str, bytes)) and not secret:
             yield _field(subject, model, name, f"the setting `{name}` holds a secret: make it a SecretStr")
 
 
@@ -177,6 +179,8 @@ def _schedules(subject: Subject) -> Iterator[Violation]:
 
 @rule("metadata", "people find, judge and install a plugin by what its package says of itself", "load")
 def _metadata(subject: Subject) -> Iterator[Violation]:
+    if subject.name == SITE:  # a hopfile is in no package
+        return
     distribution = subject.distribution
     if distribution is None:
         yield at(
@@ -196,9 +200,7 @@ def _metadata(subject: Subject) -> Iterator[Violation]:
         yield Violation("does not depend on `hopyard`", f"{name}: pyproject.toml")
     elif not any("<" in one or "~=" in one or "==" in one for one in wants):
         yield Violation(f"depends on `{wants[0]}`: say up to which release", f"{name}: pyproject.toml")
-    if subject.package and not any(
-        file.path.name == "py.typed" or _typed(subject) for file in subject.sources[:1]
-    ):
+    if hasattr(sys.modules[subject.package], "__path__") and not _typed(subject):
         yield Violation(
             "has no `py.typed`, so nobody's type checker looks at it", f"{name}: {subject.package}"
         )

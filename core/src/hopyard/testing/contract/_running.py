@@ -25,7 +25,8 @@ from hopyard.testing.hop import Hop
 #: Checkpoints of one example after which the contract has it die.
 _MOST_SAVES: Final = 20
 _JARGON: Final = re.compile(
-    r"Traceback|\bNone\b|\bnull\b|Exception\b|Error:|\b[0-9a-f]{8}-[0-9a-f]{4}-|<[\w.]+ object at|\{['\"]"
+    r"Traceback|\bNone\b(?! of\b)|\bnull\b|Exception\b|Error:|\b[0-9a-f]{8}-[0-9a-f]{4}-"
+    r"|<[\w.]+ object at|\{['\"]"
 )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import importlib_metadata
 
@@ -23,6 +23,9 @@ from hopyard.testing.contract._rules import shortened
 from hopyard.testing.hop import Hop
 
 Arguments = Mapping[str, Any]
+
+#: Folders of a package that are not its own code.
+_LEFT_OUT: Final = {"tests", "_vendor"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,17 @@ class Subject:
         own = Path(inspect.getfile(self.cls)).resolve()
         module = sys.modules.get(self.package)
         folder = getattr(module, "__path__", None)
-        files = sorted(Path(next(iter(folder))).rglob("*.py")) if folder else [own]
-        kept = [file for file in files if "tests" not in file.parts or file == own]
-        return [Source(file, ast.parse(file.read_text(), str(file))) for file in kept]
+        top = Path(next(iter(folder))) if folder else own.parent
+        files = sorted(top.rglob("*.py")) if folder else [own]
+        kept = [file for file in files if not _LEFT_OUT & {*file.relative_to(top).parts} or file == own]
+        found = []
+        for file in kept:
+            try:
+                found.append(Source(file, ast.parse(file.read_bytes(), str(file))))
+            except (SyntaxError, ValueError) as error:
+                if (file.parent / "__init__.py").exists():  # else it is no module, but a template, say
+                    self.unreadable[file] = (getattr(error, "lineno", None) or 1, str(error))
+        return found
 
     @cached_property
     def loaded(self) -> Plugins:
@@ -97,6 +108,11 @@ class Subject:
             )
 
     setting_faults: Sequence[Any] = ()
+
+    @cached_property
+    def unreadable(self) -> dict[Path, tuple[int, str]]:
+        """Modules that Python cannot read: line and reason. Known once `sources` were read."""
+        return {}
 
     @property
     def record(self) -> PluginRecord:
