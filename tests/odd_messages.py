@@ -17,14 +17,17 @@ from typing import Any
 from hopyard.broker.envelope import envelope
 from hopyard.ledger.values import QueueMessage, new_id
 
-SIGNATURE = {  # type: ignore[var-annotated]
-    "task": "site.note",
-    "args": [],
-    "kwargs": {},
-    "options": {"task_id": None},
-    "subtask_type": None,
-    "immutable": False,
-}
+
+def signature() -> dict[str, Any]:
+    """Return a signature in order, new all through: what is changed in one is not in the next."""
+    return {
+        "task": "site.note",
+        "args": [],
+        "kwargs": {},
+        "options": {"task_id": None},
+        "subtask_type": None,
+        "immutable": False,
+    }
 
 
 def _deep(levels: int) -> Any:
@@ -58,8 +61,8 @@ def odd(draw: random.Random) -> Any:
             dict,
             lambda: {"__type__": "datetime", "__value__": "no"},
             lambda: {"task": 5},
-            lambda: dict(SIGNATURE) | {"task": draw.choice(["site.note", "no.such", "", None, 7])},
-            lambda: [dict(SIGNATURE) for _ in range(draw.choice([1, 50]))],
+            lambda: signature() | {"task": draw.choice(["site.note", "no.such", "", None, 7])},
+            lambda: [signature() for _ in range(draw.choice([1, 50]))],
             lambda: _deep(draw.choice([5, 60, 400])),
             lambda: "hopyard",
             lambda: new_id(),
@@ -80,7 +83,7 @@ def stock(draw: random.Random) -> dict[str, Any]:
     id_ = new_id()
     embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     if draw.random() < 0.3:
-        embed[draw.choice([*embed])] = draw.choice([[dict(SIGNATURE)], dict(SIGNATURE)])  # type: ignore[assignment]
+        embed[draw.choice([*embed])] = draw.choice([[signature()], signature()])  # type: ignore[assignment]
     return {
         "body": json.dumps([[], {"n": draw.randint(0, 9)}, embed]),
         "content-encoding": "utf-8",

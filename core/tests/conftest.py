@@ -11,7 +11,8 @@ from typing import Any
 
 import importlib_metadata
 import pytest
-from engines import Lab, lab_in
+from canvases import Canvas
+from engines import Lab, Worker, lab_in
 from hopyard.ledger import migrations, workers
 from hopyard.ledger.database import Database, open_database
 from hopyard.ledger.values import Claim, NewJob, new_id
@@ -153,6 +154,20 @@ async def lab(valkey_url: str, database_url: str, ledger: Ledger, tmp_path: Path
     """An installation whose worker's engine runs in the tests' process."""
     async with lab_in(tmp_path, valkey_url, database_url, ledger) as made:
         yield made
+
+
+@pytest.fixture
+def canvas(lab: Lab) -> Canvas:
+    """Celery's canvas, applied to that installation."""
+    return Canvas(lab)
+
+
+@pytest.fixture
+async def worker(lab: Lab) -> Worker:
+    """A worker of that installation which takes messages already."""
+    made = await lab.worker()
+    made.fetch()
+    return made
 
 
 @pytest.fixture

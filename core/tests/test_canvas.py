@@ -12,25 +12,13 @@ from uuid import uuid4
 import pytest
 from canvases import Canvas
 from celery import chain, chord, group
-from engines import Lab, Worker
+from engines import Worker
 from hopyard.engine.record.followups import FollowUps
 from hopyard.errors import HopyardError, PayloadError
 from hopyard.ledger import cancelling, crashes, deadletters, workers
 from hopyard.specs import State
 
 SUCCEEDED, DEAD, CANCELLED = State.SUCCEEDED, State.DEAD, State.CANCELLED
-
-
-@pytest.fixture
-def canvas(lab: Lab) -> Canvas:
-    return Canvas(lab)
-
-
-@pytest.fixture
-async def worker(lab: Lab) -> Worker:
-    made = await lab.worker()
-    made.fetch()
-    return made
 
 
 async def test_a_chain_passes_each_result_on(canvas: Canvas, worker: Worker) -> None:

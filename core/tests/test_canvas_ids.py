@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from canvases import Canvas
 from celery import chain, chord, group
-from engines import Gate, Lab, Worker
+from engines import Gate, Worker
 from hopyard import Job
 from hopyard.errors import JobFailed, SpecError
 from hopyard.ledger import following
@@ -18,18 +18,6 @@ from hopyard.ledger.values import job_id
 from hopyard.specs import State
 
 CANCELLED, DEAD = State.CANCELLED, State.DEAD
-
-
-@pytest.fixture
-def canvas(lab: Lab) -> Canvas:
-    return Canvas(lab)
-
-
-@pytest.fixture
-async def worker(lab: Lab) -> Worker:
-    made = await lab.worker()
-    made.fetch()
-    return made
 
 
 #: By name: a canvas of which one member has the id "taken".

@@ -59,13 +59,6 @@ def heard() -> Iterator[Heard]:
         yield made
 
 
-@pytest.fixture
-async def worker(lab: Lab) -> Worker:
-    made = await lab.worker()
-    made.fetch()
-    return made
-
-
 async def asynchronous(job: Any) -> Any:
     return {"ran": job.attempt}
 

@@ -34,13 +34,6 @@ class Retextless(Exception):
         raise Panic
 
 
-@pytest.fixture
-async def worker(lab: Lab) -> Worker:
-    made = await lab.worker()
-    made.fetch()
-    return made
-
-
 async def exits_inside(job: Any) -> None:
     async def helper() -> None:
         sys.exit(4)

@@ -6,9 +6,8 @@ import json
 import random
 from typing import Any
 
-import pytest
 from canvases import Canvas
-from engines import Lab, Worker
+from engines import Worker
 from hopyard.ledger.values import new_id
 from hopyard.specs import State
 from hypothesis import HealthCheck, given, settings
@@ -17,18 +16,6 @@ from odd_messages import change
 
 _JOBS = 12
 _NOTHING = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-
-
-@pytest.fixture
-def canvas(lab: Lab) -> Canvas:
-    return Canvas(lab)
-
-
-@pytest.fixture
-async def worker(lab: Lab) -> Worker:
-    made = await lab.worker()
-    made.fetch()
-    return made
 
 
 def signature(task: str = "site.add", **options: Any) -> dict[str, Any]:

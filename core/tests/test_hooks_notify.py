@@ -61,13 +61,6 @@ class Endings(Plugin[PluginSettings]):
         TOLD[self.name].take(events)
 
 
-@pytest.fixture
-async def worker(lab: Lab) -> Worker:
-    made = await lab.worker()
-    made.fetch()
-    return made
-
-
 def listening(lab: Lab, name: str = "ears", cls: type[Plugin[Any]] = Listening) -> Told:
     TOLD[name] = Told()
     lab.plugin(name, cls)

@@ -31,13 +31,6 @@ class Wrapping(Plugin[PluginSettings]):
 WRAP: dict[str, Any] = {}
 
 
-@pytest.fixture
-async def worker(lab: Lab) -> Worker:
-    made = await lab.worker()
-    made.fetch()
-    return made
-
-
 def wrap(lab: Lab, made: Any, name: str = "other") -> None:
     WRAP["of"] = made
     lab.plugin(name, Wrapping)
