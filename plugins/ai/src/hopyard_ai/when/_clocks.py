@@ -163,7 +163,7 @@ rule("strongs", "<strong>", to=lambda clock: (clock,))
 rule("clocks", "<exact>", to=lambda clock: (clock,))
 rule(
     "clocks",
-    "<clocks1> ,? and|&|or <exact> ; <clocks1> ,|/|then|at <exact> ; "
+    "<clocks1> ,? and|& <exact> ; <clocks1> ,|/|then|at <exact> ; "
     "<clocks1> , and at <exact> ; <clocks1> and at <exact> ; <clocks1> and again at <exact>",
     to=lambda clocks, clock: (*clocks, clock),
 )

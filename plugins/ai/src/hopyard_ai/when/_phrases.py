@@ -253,12 +253,20 @@ def event(tokens: Tokens, found: Sequence[Phrase], spans: Sequence[tuple[int, in
     """`remind me about the meeting on Thursday at 3pm`: the event whose time it may be, or nothing."""
     start = opening(tokens)
     taken = {index for first, end in spans for index in range(first, end)}
-    leads = [tokens.word(index) for index in range(start, len(tokens)) if index not in taken][:3]
-    told = leads[:1] in (["about"], ["of"]) or bool(_PREPARING & set(leads))
+    left = [index for index in range(start, len(tokens)) if index not in taken]
+    leads = [tokens.word(index) for index in left[:3]]
+    about = leads[:1] in (["about"], ["of"])
     timed = any(one.why and one.spec.clocks and one.first >= start for one in found)
+    # `after the meeting at 4pm call Bob`, `the evening before my exam on Friday`
+    aside = next((index for index in left[:3] if tokens.word(index) in ("before", "after")), len(tokens))
     nouns = [
-        tokens.word(first - 1)
+        tokens.word(index)
         for first, end in spans
-        if tokens.word(first - 1) in _EVENTS and tokens.word(end - 1) != "now"  # `10 days from now`
+        for index in range(start, first)
+        if tokens.word(end - 1) != "now"  # `10 days from now`
+        and index not in taken
+        and (index == first - 1 or about)
+        and (tokens.word(index) in _EVENTS or (aside < index == first - 1))
     ]
+    told = about or aside < len(tokens) or bool(_PREPARING & set(leads))
     return nouns[0] if nouns and told and not timed else ""

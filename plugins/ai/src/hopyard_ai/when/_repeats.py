@@ -125,7 +125,7 @@ words("dayspan", dict.fromkeys(("weekend", "weekends", "weekend day", "weekend d
 rule("days", "<dayspan>", to=lambda found: tuple(sorted(set(found))))
 rule(
     "days",
-    "<dayspan> ,|and|&|/|or|+ every|each|on? <days> ; <dayspan> , and|or on|every? <days>",
+    "<dayspan> ,|and|&|/|+ every|each|on? <days> ; <dayspan> , and on|every? <days>",
     to=lambda found, rest: tuple(sorted({*found, *rest})),
 )
 rule(
@@ -148,7 +148,7 @@ rule(
 rule("pluraldays", "<plural>", to=lambda number: (number,))
 rule(
     "pluraldays",
-    "<plural> ,|and|&|/|or <pluraldays> ; <plural> , and <pluraldays>",
+    "<plural> ,|and|&|/ <pluraldays> ; <plural> , and <pluraldays>",
     to=lambda number, rest: tuple(sorted({number, *rest})),
 )
 

@@ -19,13 +19,14 @@ _POLITE = re.compile(
           | (?:set|create|make|add|schedule|give|send|put|get)\s+(?:(?:me|us)\s+)?(?:(?:a|an|another|the)\s+)?
             (?:(?:recurring|repeating|new)\s+)?reminder\b
           | (?:remind|ping|nudge|notify|alert)\s+(?:me|us)\b
+          | (?:don['’]?t|do\s+not)\s+let\s+(?:me|us)\s+forget\b
           | reminder\b\s*(?=:|to\b|that\b|for\b|about\b|of\b|$) )
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
 _AFTER_REMIND = re.compile(r"^[\s,:;-]*(?:again\b[\s,]*)?(?:(?:to|that|about|of|for)\b)?", re.IGNORECASE)
 _TRAILING = re.compile(
-    r"(?:[\s,;:–-]|\b(?:please|pls|plz|thx|and|then|but|thanks|thank\s+you)\s*[.!]*$)+$", re.IGNORECASE
+    r"(?:[\s,;:–-]|\b(?:please|pls|plz|thx|and|then|but|thanks|thank\s+you)\s*[.!?]*$)+$", re.IGNORECASE
 )
 _TITLE_LENGTH = 60
 _REMINDS = re.compile(

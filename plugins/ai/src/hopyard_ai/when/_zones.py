@@ -99,6 +99,11 @@ def _one_word_city(city: str) -> tuple[str, str] | None:
 
 
 rule("barecity", "<area>", to=lambda city: (city not in _ORDINARY and "/" in _zones().get(city, "")) or None)
+rule(
+    "barecity",
+    "<area> <area> ; <area> <area> <area>",
+    to=lambda *parts: "/" in _zones().get(" ".join(parts), "") or None,
+)
 rule("citytime", "<area> <area> ; <area> <area> <area>", to=lambda *parts: _one_word_city(" ".join(parts)))
 rule(
     "zone",
@@ -107,7 +112,7 @@ rule(
 )
 rule(
     "zone",
-    "<after_clock> <area> time ; <after_clock> <barecity>",
+    "<after_clock> <area> time ; <after_clock> in? <barecity>",
     to=lambda *_: Spec(
         refused="a time in a zone is said with a city that has one, such as “9:00 Tokyo time”", weak=True
     ),
