@@ -1,4 +1,4 @@
-"""A right plugin as files, and thirty faults, each of which one rule of the contract finds.
+"""A right plugin as files, and forty faults, each of which one rule of the contract finds.
 
 A fault replaces a piece of a file; the line with `# fault` in it is the one that the contract has to name.
 """

@@ -126,8 +126,13 @@ def test_an_installed_plugin_is_verified(hopyard: Any, tmp_path: Path) -> None:
         tasks = FILES["hopyard_weather/tasks.py"]
         (site / "hopyard_weather" / "tasks.py").write_text(tasks + "\nprint('hello')\n")
         broken = hopyard("plugins", "verify", "weather")
+    wrong = FILES | {"hopyard_weather/tasks.py": tasks.replace('"weather.rename"', '"mail.rename"')}
+    with installed_sample(tmp_path / "wrong", wrong):
+        unloaded = hopyard("plugins", "verify", "weather")
     assert card["loads"]["verdict"] == "held"
     assert card["resumes"]["verdict"] == "not checked"
     assert [name for name, row in card.items() if row["verdict"] == "broken"] == []
     assert "no-print: " in broken.stdout
     assert f"tasks.py:{tasks.count(chr(10)) + 2}: calls print" in broken.stdout
+    assert broken.stdout.endswith("not checked: they need the examples of its tests\n")
+    assert unloaded.stdout.endswith("not checked: they need a plugin that loads\n")

@@ -408,6 +408,20 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(tmp_path: Path) -> Non
     assert current.peek() is before
 
 
+def test_a_plugin_is_tested_under_the_name_that_a_hopfile_has(tmp_path: Path) -> None:
+    @task("site.bake")
+    def bake(cakes: int) -> int:
+        return cakes
+
+    class Shop(Plugin[PluginSettings]):
+        @hookimpl
+        def register_tasks(self) -> list[Any]:
+            return [bake]
+
+    with Hop({"site": Shop}, folder=tmp_path) as hop:
+        assert hop.run(bake, cakes=2).value == 2
+
+
 @pytest.mark.parametrize("key", ["database_url", "broker_url"])
 def test_no_database_of_anybody_elses_is_touched(tmp_path: Path, key: str) -> None:
     theirs = tmp_path / "theirs.db"

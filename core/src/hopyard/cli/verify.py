@@ -77,5 +77,6 @@ def _render(name: str, card: list[dict[str, Any]]) -> None:
     broken = sum(row["verdict"] == "broken" for row in card)
     held = sum(row["verdict"] == "held" for row in card)
     left = len(card) - broken - held
-    why = " (they need a plugin that loads, and examples in its own tests)" if left else ""
-    say(f"{held} rules held, {broken} broken, {left} not checked{why}")
+    loads = not any(row["rule"] == "loads" and row["violations"] for row in card)
+    why = "they need the examples of its tests" if loads else "they need a plugin that loads"
+    say(f"{held} rules held, {broken} broken, {left} not checked" + (f": {why}" if left else ""))

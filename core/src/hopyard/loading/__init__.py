@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hopyard.loading._callers import Caller, Callers
-    from hopyard.loading._discovery import RESERVED, installed_names, wrong_name
+    from hopyard.loading._discovery import RESERVED, SITE, installed_names, wrong_name
     from hopyard.loading._loader import examine_plugins, load_plugins
     from hopyard.loading._plugins import Plugins
     from hopyard.loading._records import DeclaredTask, PluginRecord, PluginState
@@ -20,6 +20,7 @@ _HOME = {
     "Caller": "_callers",
     "Callers": "_callers",
     "RESERVED": "_discovery",
+    "SITE": "_discovery",
     "installed_names": "_discovery",
     "wrong_name": "_discovery",
     "examine_plugins": "_loader",
@@ -33,6 +34,7 @@ _HOME = {
 
 __all__ = [
     "RESERVED",
+    "SITE",
     "Caller",
     "Callers",
     "DeclaredTask",

@@ -17,7 +17,7 @@ from hopyard.errors import HopyardError
 from hopyard.events import TaskEvent
 from hopyard.ledger import details, readers, waiting
 from hopyard.ledger.values import NewJob
-from hopyard.loading import wrong_name
+from hopyard.loading import SITE, wrong_name
 from hopyard.plugin import Plugin
 from hopyard.schedule.scheduler import Scheduler, fired_job
 from hopyard.specs import Schedule
@@ -317,22 +317,24 @@ def _open_one(before: Any) -> Any:
 def _named(plugins: Sequence[Given]) -> dict[str, type[Plugin[Any]] | str]:
     named: dict[str, type[Plugin[Any]] | str] = {}
     for given in plugins:
-        if isinstance(given, Mapping):
-            for name, cls in given.items():
-                if not (isinstance(cls, type) and issubclass(cls, Plugin)):
-                    checks.refuse(f"Hop: plugin {name}", cls, "a Plugin class")
-                if fault := wrong_name(name):
-                    checks.refuse("Hop: plugin", name, f"another name: {fault}")
-                named[name] = cls
-        elif isinstance(given, str):
+        if isinstance(given, str):
             named[given] = given
-        elif isinstance(given, type) and issubclass(given, Plugin):
-            named[name_of(given)] = given
         else:
-            checks.refuse(
-                "Hop: plugin", given, "a Plugin class, the name of an installed plugin, or a mapping"
-            )
+            named |= _classes(given)
     return named
+
+
+def _classes(given: type[Plugin[Any]] | Mapping[str, type[Plugin[Any]]]) -> dict[str, type[Plugin[Any]]]:
+    if isinstance(given, type) and issubclass(given, Plugin):
+        given = {name_of(given): given}
+    if not isinstance(given, Mapping):
+        checks.refuse("Hop: plugin", given, "a Plugin class, the name of an installed plugin, or a mapping")
+    for name, cls in given.items():
+        if not (isinstance(cls, type) and issubclass(cls, Plugin)):
+            checks.refuse(f"Hop: plugin {name}", cls, "a Plugin class")
+        if name != SITE and (fault := wrong_name(name)):  # a hopfile's plugin is tested under its own name
+            checks.refuse("Hop: plugin", name, f"another name: {fault}")
+    return dict(given)
 
 
 class _JobLog(logging.Handler):

@@ -16,7 +16,7 @@ from hopyard import rules
 from hopyard.errors import HopyardError
 from hopyard.hookspecs import Collect
 from hopyard.ledger.values import utcnow
-from hopyard.loading._discovery import SITE
+from hopyard.loading import SITE
 from hopyard.specs import tool_name
 from hopyard.testing.contract._rules import Violation, at, rule
 from hopyard.testing.contract._subject import Subject
