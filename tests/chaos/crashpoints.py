@@ -114,12 +114,12 @@ def install(folder: str) -> None:
         around(database, "claim", "claim.before", "claim.after")
         around(database, "finish", "finish.before", "finish.after")
         around(database, "again", "again.before", "again.after")
+        around(database, "drop_sent", "relay.rung", "", busy=True)
     around(effects, "begin", "effect.before", "effect.intent")
     around(effects, "end", "effect.action", "effect.after")
     around(notes, "write_checkpoint", "save.before", "save.after")
     around(waiting, "promote", "", "promote.after", busy=True)
     around(waiting, "unsent", "", "relay.found", busy=True)
-    around(waiting, "sent", "relay.rung", "", busy=True)
     around(following, "take", "follow.before", "follow.after", busy=True)
 
     acknowledging("done", Popper)
