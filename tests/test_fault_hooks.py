@@ -1,4 +1,4 @@
-"""What the fault suite wraps and breaks is still there: a step that was renamed would leave its site empty."""
+"""What the fault suite wraps and breaks is still there: where a step was renamed, its site stands empty."""
 
 from __future__ import annotations
 
