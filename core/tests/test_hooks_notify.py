@@ -140,6 +140,19 @@ async def test_cancelled_and_parked_jobs_are_told_of(lab: Lab, worker: Worker) -
     assert "no task site.nothing" in (told.of(unknown, "parked").message or "")
 
 
+@pytest.mark.parametrize(("crashes", "end"), [(0, "retried"), (2, "dead")])
+async def test_a_job_whose_worker_died_is_told_of(lab: Lab, crashes: int, end: str) -> None:
+    told = listening(lab)
+    claim = await lab.ledger.running(await lab.ledger.worker("dead"), task="site.call", queue="site")
+    await lab.ledger.database.execute("UPDATE job_live SET crashes = $1", crashes)
+    await lab.ledger.later("worker", "beat", 60)
+    await lab.worker()
+    await lab.until(lambda: end in told.kinds(claim.id))
+    assert told.kinds(claim.id)[:2] == ["failed", end]
+    event = told.of(claim.id, end)
+    assert (event.error, event.category, event.attempt) == ("WorkerLost", "resource", 1)
+
+
 async def test_only_what_a_plugin_wants_is_told(lab: Lab, worker: Worker) -> None:
     told = listening(lab, "ends", Endings)
     lab.calls.update(call=good, bad=bad)

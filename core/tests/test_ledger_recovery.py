@@ -30,7 +30,7 @@ async def test_a_worker_within_its_lease_keeps_its_jobs(ledger: Any) -> None:
     worker = await ledger.worker(lease=15)
     claim = await ledger.running(worker)
     await lose(ledger, worker, 10)
-    assert await workers.rescue(ledger.database) == ([], [], 0)
+    assert await workers.rescue(ledger.database) == ([], [], [])
     assert (await ledger.row(claim.id))["state"] == State.RUNNING
 
 
@@ -51,7 +51,7 @@ async def test_the_jobs_of_a_lost_worker_are_queued_again(ledger: Any) -> None:
         assert (entry["worker"], entry["name"], entry["attempt"]) == (lost, "lost", 1)
     assert await ledger.outbox() == {claim.id for claim in claims}
     assert (await ledger.row(other.id))["state"] == State.RUNNING
-    assert await workers.rescue(database) == ([], [], 0)
+    assert await workers.rescue(database) == ([], [], [])
 
 
 @pytest.mark.parametrize("where", ["between statements", "in the midst of one"])
@@ -120,7 +120,7 @@ async def test_a_beat_renews_a_lease_and_fails_after_the_rescue(ledger: Any) -> 
     database, worker = ledger.database, await ledger.worker(lease=3)
     await lose(ledger, worker, 4)
     assert await workers.beat(database, worker)
-    assert await workers.rescue(database) == ([], [], 0)
+    assert await workers.rescue(database) == ([], [], [])
     await lose(ledger, worker, 4)
     await workers.rescue(database)
     assert not await workers.beat(database, worker)
@@ -165,7 +165,7 @@ async def test_a_worker_that_left_is_not_rescued(ledger: Any) -> None:
     worker = await ledger.worker()
     await workers.leave(ledger.database, worker)
     await lose(ledger, worker, 600)
-    assert await workers.rescue(ledger.database) == ([], [], 0)
+    assert await workers.rescue(ledger.database) == ([], [], [])
 
 
 async def test_a_job_whose_workers_keep_dying_ends_dead(ledger: Any) -> None:

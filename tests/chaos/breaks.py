@@ -44,7 +44,7 @@ def _no_lease() -> None:
     from hopyard.ledger import workers
 
     async def rescue(database: Any) -> Any:
-        return workers.Rescued([], [], 0)
+        return workers.Rescued([], [], [])
 
     workers.rescue = rescue
 

@@ -185,8 +185,9 @@ class Notify:
 
     Each plugin has a queue for 10,000 events and a thread of its own; what does not fit is dropped, counted
     and logged. `on_task_sent` is told in the process that submits, after the jobs are stored; all others in
-    the worker, and outcomes only after the ledger has taken them. A job that is cancelled before it ever ran
-    is not told of. The thread is given up where a call takes longer than 30 s.
+    the worker, and outcomes only after the ledger has taken them. A job whose worker died is told of by the
+    worker that found it. A job that is cancelled before it ever ran is not told of. The thread is given up
+    where a call takes longer than 30 s.
     """
 
     facts: ClassVar = Facts(
@@ -227,7 +228,7 @@ class Notify:
 
     @hookspec
     def on_task_dead(self, events: Sequence[TaskEvent]) -> None:
-        """Jobs ended dead: their last attempt failed."""
+        """Jobs ended dead: their last attempt failed, or their workers died too often."""
 
     @hookspec
     def on_task_parked(self, events: Sequence[TaskEvent]) -> None:

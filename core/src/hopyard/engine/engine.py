@@ -157,6 +157,7 @@ class Engine:
             FollowUps(hopyard, self._leading),
             self._put_back_batches,
             lambda: readmit(hopyard, database, self.number),
+            self._observers.lost,
         )
         self._receiver = Receiver(
             self._celery_worker.app,

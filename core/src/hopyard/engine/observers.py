@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from hopyard.engine.running import Running
-    from hopyard.ledger.values import Again, Claim, Done, Progress
+    from hopyard.ledger.values import Again, Claim, Done, LostJob, Progress
 
 log = logging.getLogger("hopyard.engine")
 
@@ -42,6 +42,9 @@ class Observer:
     def parked(self, claims: Sequence[Claim], reason: str) -> None:
         """Claimed jobs wait now for a plugin that this worker does not have."""
 
+    def lost(self, jobs: Sequence[LostJob]) -> None:
+        """Jobs of dead workers were queued again, or ended."""
+
 
 class Observers(Observer):
     """All observers of a worker, called one after the other. Those that override nothing are not called."""
@@ -53,7 +56,7 @@ class Observers(Observer):
                 for one in observers
                 if getattr(type(one), name) is not getattr(Observer, name)
             ]
-            for name in ("begun", "ended", "recorded", "progressed", "parked")
+            for name in ("begun", "ended", "recorded", "progressed", "parked", "lost")
         }
 
     def begun(self, jobs: Sequence[Running]) -> None:
@@ -70,6 +73,9 @@ class Observers(Observer):
 
     def parked(self, claims: Sequence[Claim], reason: str) -> None:
         self._tell("parked", claims, reason)
+
+    def lost(self, jobs: Sequence[LostJob]) -> None:
+        self._tell("lost", jobs)
 
     def _tell(self, what: str, *args: Any) -> None:
         for call in self._calls[what]:

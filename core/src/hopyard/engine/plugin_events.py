@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.engine.observers import EndedRun, Observer
 from hopyard.events import TaskEvent, TaskEventKind
-from hopyard.ledger.values import Again, Claim, Done, Progress, utcnow
+from hopyard.ledger.values import Again, Claim, Done, LostJob, Progress, utcnow
 from hopyard.specs import State
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class PluginEvents(Observer):
         if "parked" in self._teller.kinds:
             self._tell([_event("parked", claim, self._worker(), message=reason) for claim in claims])
 
+    def lost(self, jobs: Sequence[LostJob]) -> None:
+        self._tell([event for job in jobs for event in _lost(job)])
+
     def _tell(self, events: Sequence[TaskEvent]) -> None:
         self._teller.tell([event for event in events if event.kind in self._teller.kinds])
 
@@ -93,6 +96,14 @@ def _outcome(running: Running, seconds: float, outcome: Done | Again) -> list[Ta
     if isinstance(outcome, Again):
         return [failed, _event("retried", claim, worker, eta=outcome.eta, **told)]
     return [failed, _event("dead", claim, worker, **told)]
+
+
+def _lost(job: LostJob) -> list[TaskEvent]:
+    now = utcnow()
+    of = (job.id, job.task, job.queue, now, job.attempt, job.worker, job.person)
+    why = ("resource", "WorkerLost", job.message)
+    next_ = TaskEvent("dead", *of, *why) if job.dead else TaskEvent("retried", *of, *why, eta=now)
+    return [TaskEvent("failed", *of, *why), next_]
 
 
 def _event(kind: TaskEventKind, claim: Claim, worker: int, **more: Any) -> TaskEvent:

@@ -22,6 +22,7 @@ from hopyard.ledger.values import new_id, utcnow
 
 if TYPE_CHECKING:
     from hopyard.engine.record.followups import FollowUps
+    from hopyard.ledger.values import LostJob
     from hopyard.settings import Settings
     from hopyard.tasks.client import Client
 
@@ -54,12 +55,14 @@ class Reconciler:
         followups: FollowUps,
         put_back_batches: Callable[[], Awaitable[int]],
         readmit: Callable[[], Awaitable[None]],
+        lost: Callable[[Sequence[LostJob]], None],
     ) -> None:
         self._client = client
         self._database = client.database
         self._queues = queues
         self._followups = followups
         self._put_back_batches = put_back_batches
+        self._lost = lost
         self._settings = settings
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
         self._epoch = new_id()
@@ -161,6 +164,7 @@ class Reconciler:
                 len(rescued.again),
                 rescued.dead,
             )
+            self._lost(rescued.jobs)
             await self._client.publish(rescued.again)
             # Nor do the messages wait that they had taken and not claimed yet.
             await self._put_back()

@@ -13,7 +13,7 @@ from hopyard.ledger import following, waiting
 from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
-from hopyard.ledger.values import MESSAGE_COLUMNS, QueueMessage, moment, utcnow
+from hopyard.ledger.values import MESSAGE_COLUMNS, LostJob, QueueMessage, moment, utcnow
 from hopyard.redaction import redact
 from hopyard.specs import State
 
@@ -75,23 +75,28 @@ async def witness(database: Database, pid: int, seen: dict[str, Any]) -> bool:
     )
 
 
-async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple[int, list[QueueMessage]]:
+async def take_back(
+    tx: Connection, d: Dialect, worker: int, name: str
+) -> tuple[list[LostJob], list[QueueMessage]]:
     """Queue a lost worker's running jobs again; those that crashed too often end dead.
 
-    Each gets an entry with what is known of the death. Returns how many ended, and those that wait again.
+    Each gets an entry with what is known of the death. Returns all of them, and the messages of those that
+    wait again.
     """
     await tx.execute(d.no_index)
     jobs = await tx.fetch(
-        f"SELECT {MESSAGE_COLUMNS}, attempt, started FROM job_live WHERE worker = $1 "
+        f"SELECT {MESSAGE_COLUMNS}, attempt, started, person FROM job_live WHERE worker = $1 "
         f"AND state = {State.RUNNING:d} ORDER BY id {d.for_update}",
         worker,
     )
     seen = await tx.fetch("SELECT data FROM command WHERE kind = 'death' AND target = $1", str(worker))
     known = json.loads(seen[-1]["data"]) if seen else None
     how = known["exit"] if known else "nobody saw how"
-    dead, again, messages = list[tuple[str, str, str]](), list[tuple[str, str]](), list[QueueMessage]()
+    dead, again = list[tuple[str, str, str]](), list[tuple[str, str]]()
+    lost, messages = list[LostJob](), list[QueueMessage]()
     for job in jobs:
-        began = moment(job["started"])
+        began, over = moment(job["started"]), job["crashes"] + 1 >= MAX_CRASHES
+        words = f"the worker was lost ({how})"
         entry = json.dumps(
             {
                 "attempt": job["attempt"],
@@ -101,14 +106,16 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
                 "began": began.isoformat() if began else None,
                 "at": utcnow().isoformat(),
                 "kind": "WorkerLost",
-                "message": f"the worker was lost ({how})",
+                "message": words,
                 "evidence": known,
             }
         )
-        if job["crashes"] + 1 >= MAX_CRASHES:
-            dead.append((str(job["id"]), _error(how), entry))
+        id_, task, queue = str(job["id"]), job["task"], job["queue"]
+        lost.append(LostJob(id_, task, queue, job["attempt"], worker, job["person"], words, over))
+        if over:
+            dead.append((id_, _error(how), entry))
         else:
-            again.append((str(job["id"]), entry))
+            again.append((id_, entry))
             messages.append(QueueMessage.of(job)._replace(first=True))
     await _end(tx, d, dead)
     await tx.execute_many(
@@ -117,7 +124,7 @@ async def take_back(tx: Connection, d: Dialect, worker: int, name: str) -> tuple
         again,
     )
     await waiting.enter(tx, d, [id_ for id_, _ in again])
-    return len(dead), messages
+    return lost, messages
 
 
 async def _end(tx: Connection, d: Dialect, dead: list[tuple[str, str, str]]) -> None:

@@ -212,6 +212,19 @@ class Again(NamedTuple):
     crashes: int = 0
 
 
+class LostJob(NamedTuple):
+    """A job whose worker died in `attempt`. `dead`: once too often, it is over; else it is queued again."""
+
+    id: str
+    task: str
+    queue: str
+    attempt: int
+    worker: int
+    person: str | None
+    message: str
+    dead: bool
+
+
 class QueueMessage(NamedTuple):
     """What a broker message is made of. `first`: it overtakes what waits in its queue."""
 

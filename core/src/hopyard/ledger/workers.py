@@ -13,7 +13,7 @@ from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Connection, Database, appended
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.leases import lost
-from hopyard.ledger.values import QueueMessage, utcnow
+from hopyard.ledger.values import LostJob, QueueMessage, utcnow
 from hopyard.specs import State
 
 #: How far back commands are read again.
@@ -118,11 +118,16 @@ async def commands_since(database: Database, n: int) -> list[Command]:
 
 
 class Rescued(NamedTuple):
-    """What `rescue` did: jobs to run again, jobs ended because their workers keep dying."""
+    """Workers that were lost, the messages of their jobs that run again, and all of their jobs."""
 
     workers: list[int]
     again: list[QueueMessage]
-    dead: int
+    jobs: list[LostJob]
+
+    @property
+    def dead(self) -> int:
+        """How many jobs ended, as their workers keep dying."""
+        return len(self.jobs) - len(self.again)
 
 
 async def rescue(database: Database) -> Rescued:
@@ -136,17 +141,17 @@ async def rescue(database: Database) -> Rescued:
             f"SELECT id, name FROM worker WHERE stopped IS NULL AND {lost(d)} {d.for_update}"
         )
         if not found:
-            return Rescued([], [], 0)
+            return Rescued([], [], [])
         numbers = [int(row["id"]) for row in found]
         names = {int(row["id"]): row["name"] for row in found}
         requeued: list[QueueMessage] = []
-        dead = 0
+        jobs: list[LostJob] = []
         for number in numbers:  # few: one per process that died since the last look
             await tx.execute(f"UPDATE worker SET stopped = {d.now} WHERE id = $1", number)
-            gone, again = await take_back(tx, d, number, names[number])
-            dead += gone
+            lost_jobs, again = await take_back(tx, d, number, names[number])
+            jobs += lost_jobs
             requeued += again
-    return Rescued(numbers, requeued, dead)
+    return Rescued(numbers, requeued, jobs)
 
 
 async def living(database: Database) -> set[int]:
