@@ -37,6 +37,14 @@ SYSTEMS = {
             )
             for ledger in ("postgres", "sqlite", "sqlite-normal")
         ),
+        System(
+            "hopyard-hooks",
+            "hopyard",
+            f"{_MODULES}.hopyard",
+            uses=("redis", "postgres"),
+            scale=6,
+            env={"BENCH_LEDGER": "postgres", "BENCH_HOOKS": "1"},
+        ),
         System("celery-tuned", "celery", f"{_MODULES}.celery_stock", env={"BENCH_TUNED": "1"}),
         System("dramatiq", "dramatiq", f"{_MODULES}.dramatiq", scale=2),
         System("huey", "huey", f"{_MODULES}.huey", scale=2),
@@ -47,6 +55,8 @@ SYSTEMS = {
         System("pgqueuer", "pgqueuer", f"{_MODULES}.pgqueuer", uses=("postgres",), scale=6),
     )
 }
+#: Measured only where it is asked for by name.
+_ASKED_FOR = "hopyard-hooks"
 #: Those that only some systems can do.
 _ABLE = {
     "submit-sync": ("hopyard-",),
@@ -85,7 +95,11 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options. Exits with what is wrong."""
     every = [*workloads.EVERYDAY, *workloads.RARE]
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--systems", type=lambda value: value.split(","), default=[*SYSTEMS])
+    parser.add_argument(
+        "--systems",
+        type=lambda value: value.split(","),
+        default=[name for name in SYSTEMS if name != _ASKED_FOR],
+    )
     parser.add_argument("--only", type=lambda value: value.split(","), default=[*workloads.EVERYDAY, "5000"])
     parser.add_argument("--rounds", type=int, default=2)
     for field in dataclasses.fields(workloads.Options):

@@ -1,4 +1,7 @@
-"""Hopyard, from its wheel. BENCH_LEDGER: `postgres`, `sqlite`, or `sqlite-normal`."""
+"""Hopyard, from its wheel. BENCH_LEDGER: `postgres`, `sqlite`, or `sqlite-normal`.
+
+BENCH_HOOKS: the plugin implements every hook that is called again and again, and does nothing in any of them.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from typing import Any
 from benchmarks.systems.driver import POSTGRES, REDIS, Driver, main, program
 
 HOPFILE = """
+import contextlib
 import os
 
 from benchmarks.systems import jobs
 from hopyard import Plugin, Queue, hookimpl, task
+from hopyard.events import NOTIFY_HOOKS
 
 if os.environ.get("BENCH_LEDGER") == "sqlite-normal":  # not on offer: a commit may be lost by a power cut
     from hopyard.ledger import sqlite
@@ -44,6 +49,39 @@ class Site(Plugin):
     @hookimpl
     def register_tasks(self):
         return [noop, nap]
+
+    if os.environ.get("BENCH_HOOKS"):
+
+        @hookimpl
+        def start_process(self, role):
+            pass
+
+        @hookimpl
+        def stop_process(self, role):
+            pass
+
+        @hookimpl
+        def route_task(self, task, arguments, person):
+            return None
+
+        @hookimpl
+        def admit_task(self, task, arguments, person):
+            return None
+
+        @hookimpl
+        def classify_error(self, task, error):
+            return None
+
+        @hookimpl
+        def reconcile_effect(self, effect):
+            return None
+
+        @hookimpl
+        def run_task(self, job):
+            return contextlib.nullcontext()
+
+        for name in NOTIFY_HOOKS:
+            locals()[name] = hookimpl(lambda self, events: None)
 """
 
 

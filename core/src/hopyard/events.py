@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 TaskEventKind = Literal[
     "sent", "started", "progress", "retried", "succeeded", "failed", "cancelled", "dead", "parked"
@@ -23,8 +22,7 @@ TASK_EVENTS: Final[tuple[TaskEventKind, ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEvent:
+class TaskEvent(NamedTuple):
     """Something that happened to a job. `at` is in UTC.
 
     An attempt that fails gives two events: `failed`, and then `retried` or `dead`. Fields that do not belong
@@ -56,8 +54,7 @@ class TaskEvent:
     total: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PluginEvent:
+class PluginEvent(NamedTuple):
     """A plugin that failed: its state (`quarantined`, `misconfigured` …), at which stage, why, what to do."""
 
     plugin: str
@@ -73,8 +70,9 @@ Event = TaskEvent | PluginEvent
 
 def hook_of(event: Event) -> str:
     """Return the name of the hook that is told of an event, beside `on_event`."""
-    return "on_plugin_quarantined" if isinstance(event, PluginEvent) else f"on_task_{event.kind}"
+    return "on_plugin_quarantined" if isinstance(event, PluginEvent) else _HOOKS[event.kind]
 
 
+_HOOKS: Final = {kind: f"on_task_{kind}" for kind in TASK_EVENTS}
 #: All hooks that are told something.
-NOTIFY_HOOKS: Final = (*(f"on_task_{kind}" for kind in TASK_EVENTS), "on_plugin_quarantined", "on_event")
+NOTIFY_HOOKS: Final = (*_HOOKS.values(), "on_plugin_quarantined", "on_event")

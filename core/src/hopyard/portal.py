@@ -40,10 +40,8 @@ class OwnedTask(asyncio.Task[Any]):
     `asyncio.all_tasks()` shows a job everything that runs on the loop. Here only its own tasks obey it.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        context = kwargs.get("context")
-        self.owner = owner.get() if context is None else context.get(owner)
+    owner: Any = None
+    """The job that it belongs to, if any."""
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Cancel the task; False, and a word in the log, if a job asks that it does not belong to."""
@@ -55,7 +53,10 @@ class OwnedTask(asyncio.Task[Any]):
 
 
 def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-    return OwnedTask(coroutine, loop=loop, **options)
+    task = OwnedTask(coroutine, loop=loop, **options)
+    context = options.get("context")
+    task.owner = owner.get() if context is None else context.get(owner)
+    return task
 
 
 def loop() -> asyncio.AbstractEventLoop:
@@ -94,7 +95,8 @@ def _say(what: str) -> None:
 
 def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Start work that serves all jobs on the running loop, so that no job owns or can cancel it."""
-    return asyncio.get_running_loop().create_task(coroutine, context=NOBODY.copy())
+    # Not by the loop's `create_task`, which would look for an owner.
+    return OwnedTask(coroutine, loop=asyncio.get_running_loop(), context=NOBODY.copy())
 
 
 def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: Any) -> None:

@@ -130,7 +130,7 @@ class Popper:
     async def take(self, worker: int, wanted: Sequence[tuple[str, int]], limit: int) -> Taken:
         """Take up to `limit` messages, of each queue up to its number.
 
-        Within a queue higher priorities come first. BatchConsumer that are `done` are removed on the way.
+        Within a queue higher priorities come first. Batches that are `done` are removed on the way.
         Raises `BrokerError`.
         """
         self._count += 1

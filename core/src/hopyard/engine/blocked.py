@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from hopyard.engine.run.runner import GRACE_SECONDS, over
+from hopyard.engine.run.deadlines import over
+from hopyard.engine.run.runner import GRACE_SECONDS
 from hopyard.ledger import waiting, workers
 from hopyard.ledger.values import Done
 

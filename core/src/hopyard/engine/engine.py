@@ -73,6 +73,8 @@ class Engine:
         self._events = CeleryEvents(self._main)
         self._consumer: Any = None
         self._running: dict[str, Running] = {}
+        #: Jobs that have ended, of which the observers are told within this turn of the loop.
+        self._told_soon: list[EndedRun] = []
         self._background = Background()
         self.number = 0
         self._draining = False
@@ -314,10 +316,9 @@ class Engine:
         begun = []
         for claim in found.claims:
             delivery = deliveries[claim.id]
-            celery = {"task": tasks.get(claim.task), "revoke": self._cancel_soon}
             try:
-                slots = self.slots[delivery.queue]
-                begun.append(self._jobs.begin(claim, delivery, found.worker, slots, **celery))
+                slots, task = self.slots[delivery.queue], tasks.get(claim.task)
+                begun.append(self._jobs.begin(claim, delivery, found.worker, slots, task, self._cancel_soon))
             except Exception as error:
                 log.exception("job %s cannot be begun", claim.id)
                 self._recorder.add(failed_here(claim, error))
@@ -327,10 +328,17 @@ class Engine:
         return found
 
     def _ended(self, running: Running, outcome: Outcome) -> None:
-        self._observers.ended([EndedRun(running, outcome)])
+        if not self._told_soon:
+            # Before the recorder writes any of them, and at once for all that end in this turn of the loop.
+            self._loop.call_soon(self._tell_ended, context=portal.NOBODY.copy())
+        self._told_soon.append(EndedRun(running, outcome))
         if outcome is not None:
             self._recorder.add(outcome)
         self._wake(running.slots)
+
+    def _tell_ended(self) -> None:
+        ended, self._told_soon = self._told_soon, []
+        self._observers.ended(ended)
 
     def _written(self, outcomes: Sequence[Done | Again], refused: Sequence[str]) -> None:
         self._observers.recorded(outcomes, refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.engine.observers import EndedRun, Observer
@@ -34,7 +35,8 @@ class PluginEvents(Observer):
 
     def begun(self, jobs: Sequence[Running]) -> None:
         if "started" in self._teller.kinds:
-            self._tell([_event("started", job.claim, job.worker) for job in jobs])
+            now = utcnow()
+            self._tell([_event("started", now, job.claim, job.worker) for job in jobs])
 
     def ended(self, runs: Sequence[EndedRun]) -> None:
         if self._teller.kinds & _OUTCOMES:
@@ -47,20 +49,22 @@ class PluginEvents(Observer):
     def recorded(self, outcomes: Sequence[Done | Again], refused: Sequence[str]) -> None:
         if not self._ended:
             return
-        events: list[TaskEvent] = []
+        events, now = list[TaskEvent](), utcnow()
         for outcome in outcomes:
             found = self._ended.pop(outcome.id, None)
             if found is not None and outcome.id not in refused:
-                events += _outcome(*found, outcome)
+                events += _outcome(now, *found, outcome)
         self._tell(events)
 
     def progressed(self, progress: Sequence[Progress]) -> None:
         if "progress" not in self._teller.kinds:
             return
+        now = utcnow()
         self._tell(
             [
                 _event(
                     "progress",
+                    now,
                     running.claim,
                     running.worker,
                     current=one.current,
@@ -74,7 +78,8 @@ class PluginEvents(Observer):
 
     def parked(self, claims: Sequence[Claim], reason: str) -> None:
         if "parked" in self._teller.kinds:
-            self._tell([_event("parked", claim, self._worker(), message=reason) for claim in claims])
+            now = utcnow()
+            self._tell([_event("parked", now, claim, self._worker(), message=reason) for claim in claims])
 
     def lost(self, jobs: Sequence[LostJob]) -> None:
         self._tell([event for job in jobs for event in _lost(job)])
@@ -83,19 +88,19 @@ class PluginEvents(Observer):
         self._teller.tell([event for event in events if event.kind in self._teller.kinds])
 
 
-def _outcome(running: Running, seconds: float, outcome: Done | Again) -> list[TaskEvent]:
+def _outcome(now: datetime, running: Running, seconds: float, outcome: Done | Again) -> list[TaskEvent]:
     claim, worker = running.claim, running.worker
     if isinstance(outcome, Done) and outcome.state == State.SUCCEEDED:
-        return [_event("succeeded", claim, worker, seconds=seconds)]
+        return [_event("succeeded", now, claim, worker, seconds=seconds)]
     if isinstance(outcome, Done) and outcome.state == State.CANCELLED:
-        return [_event("cancelled", claim, worker, seconds=seconds)]
+        return [_event("cancelled", now, claim, worker, seconds=seconds)]
     described = outcome.entry if isinstance(outcome, Again) else outcome.error
     error: dict[str, Any] = json.loads(described or "{}")
     told = {"category": error.get("category"), "error": error.get("kind"), "message": error.get("message")}
-    failed = _event("failed", claim, worker, seconds=seconds, **told)
+    failed = _event("failed", now, claim, worker, seconds=seconds, **told)
     if isinstance(outcome, Again):
-        return [failed, _event("retried", claim, worker, eta=outcome.eta, **told)]
-    return [failed, _event("dead", claim, worker, **told)]
+        return [failed, _event("retried", now, claim, worker, eta=outcome.eta, **told)]
+    return [failed, _event("dead", now, claim, worker, **told)]
 
 
 def _lost(job: LostJob) -> list[TaskEvent]:
@@ -106,7 +111,5 @@ def _lost(job: LostJob) -> list[TaskEvent]:
     return [TaskEvent("failed", *of, *why), next_]
 
 
-def _event(kind: TaskEventKind, claim: Claim, worker: int, **more: Any) -> TaskEvent:
-    return TaskEvent(
-        kind, claim.id, claim.task, claim.queue, utcnow(), claim.attempt, worker, claim.person, **more
-    )
+def _event(kind: TaskEventKind, at: datetime, claim: Claim, worker: int, **more: Any) -> TaskEvent:
+    return TaskEvent(kind, claim.id, claim.task, claim.queue, at, claim.attempt, worker, claim.person, **more)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Final
 
 from hopyard.events import NOTIFY_HOOKS, TASK_EVENTS, Event, hook_of
@@ -41,10 +42,16 @@ class EventTeller:
         self.overflowed: Callable[[str, int], None] = lambda plugin, dropped: None
         #: Kinds of task events that somebody wants to know of.
         self.kinds: frozenset[str] = frozenset()
+        #: Plugins that listen, with the hooks that they implement.
+        self._listeners: dict[str, set[str]] = {}
 
     def resolve(self) -> None:
         """Look up anew who listens: a plugin has come or gone, or was switched off."""
-        hooks = {hook for hook in NOTIFY_HOOKS if self._callers.of(hook)}
+        self._listeners = {}
+        for hook in NOTIFY_HOOKS:
+            for caller in self._callers.of(hook):
+                self._listeners.setdefault(caller.plugin, set()).add(hook)
+        hooks = set[str]().union(*self._listeners.values())
         everything = "on_event" in hooks
         self.kinds = frozenset(kind for kind in TASK_EVENTS if everything or f"on_task_{kind}" in hooks)
 
@@ -54,13 +61,10 @@ class EventTeller:
             return
         if self._process != os.getpid():  # forked: the threads stayed behind
             self._queues, self._lock, self._process = {}, threading.Lock(), os.getpid()
-        by_plugin: dict[str, dict[int, Event]] = {}
-        for hook in {"on_event", *map(hook_of, events)}:
-            mine = [n for n, event in enumerate(events) if hook in ("on_event", hook_of(event))]
-            for caller in self._callers.of(hook):
-                by_plugin.setdefault(caller.plugin, {}).update((n, events[n]) for n in mine)
-        for plugin, wanted in by_plugin.items():
-            self._queue(plugin).put([wanted[n] for n in sorted(wanted)])
+        for plugin, hooks in self._listeners.items():
+            wanted = events if "on_event" in hooks else [one for one in events if hook_of(one) in hooks]
+            if wanted:
+                self._queue(plugin).put(wanted)
 
     def _queue(self, plugin: str) -> _PluginQueue:
         with self._lock:
@@ -150,11 +154,13 @@ class _PluginQueue:
             self._tell(batch)
 
     def _tell(self, batch: Sequence[Event]) -> None:
+        by_hook: dict[str, Sequence[Event]] = {"on_event": batch}
+        for hook, events in groupby(sorted(batch, key=hook_of), hook_of):
+            by_hook[hook] = [*events]
         for hook in NOTIFY_HOOKS:
-            events = batch if hook == "on_event" else [event for event in batch if hook_of(event) == hook]
-            for caller in self._callers.of(hook) if events else ():
+            for caller in self._callers.of(hook) if hook in by_hook else ():
                 if caller.plugin == self._plugin:
-                    self._call(caller, events)
+                    self._call(caller, by_hook[hook])
 
     def _call(self, caller: Caller, events: Sequence[Event]) -> None:
         self._calling = (caller, time.monotonic())

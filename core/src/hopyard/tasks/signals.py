@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hopyard import checks, current
@@ -36,10 +36,32 @@ def fire(name: str, sender: Any, **named: Any) -> None:
         log.exception("a receiver of Celery's signal %s raised", name)
 
 
-def drop_sent(*names: str) -> bool:
+def has_receivers(*names: str) -> bool:
     """Say whether a receiver of one of these signals is connected."""
     signals = sys.modules.get("celery.signals")
     return signals is not None and any(getattr(signals, name).receivers for name in names)
+
+
+class _OfARun:
+    """The signals of a job's run, which are looked at for every job."""
+
+    def __init__(self) -> None:
+        self._signals: tuple[Any, ...] = ()
+
+    def have_receivers(self) -> bool:
+        """Say whether a receiver of one of them is connected."""
+        for signal in self._signals or self._found():  # noqa: SIM110 - `any` would cost twice as much
+            if signal.receivers:
+                return True
+        return False
+
+    def _found(self) -> tuple[Any, ...]:
+        if signals := sys.modules.get("celery.signals"):
+            self._signals = tuple(getattr(signals, name) for name in _RUN)
+        return self._signals
+
+
+_of_a_run: Final = _OfARun()
 
 
 # --- publishing
@@ -50,14 +72,14 @@ def before_publish(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
 
     Receivers may add headers, as tracing does; the returned jobs carry them.
     """
-    if not drop_sent("before_task_publish"):
+    if not has_receivers("before_task_publish"):
         return jobs
     return [_announced(job) for job in jobs]
 
 
 def after_publish(jobs: Sequence[NewJob], new: Collection[str]) -> None:
     """Fire `after_task_publish` for those jobs that were stored: `new` are their ids."""
-    if not drop_sent("after_task_publish"):
+    if not has_receivers("after_task_publish"):
         return
     for job in jobs:
         if job.id in new:
@@ -161,7 +183,7 @@ class Run:
 
 def wrapped(job: Job, arguments: Mapping[str, Any], function: Callable[[], Any]) -> Callable[[], Any]:
     """Return a call that fires the signals of its run; the call itself where nobody listens."""
-    if not drop_sent(*_RUN):
+    if not _of_a_run.have_receivers():
         return function
 
     def call() -> Any:
@@ -172,10 +194,14 @@ def wrapped(job: Job, arguments: Mapping[str, Any], function: Callable[[], Any])
     return call
 
 
-async def awaited(job: Job, arguments: Mapping[str, Any], running: Any) -> Any:
-    """Await a job that runs on the loop, and fire the signals of its run."""
-    if not drop_sent(*_RUN):
-        return await running
+def around(
+    job: Job, arguments: Mapping[str, Any], running: Coroutine[Any, Any, Any]
+) -> Coroutine[Any, Any, Any]:
+    """Return a job that runs on the loop with the signals of its run around it, if anybody listens."""
+    return _signalled(job, arguments, running) if _of_a_run.have_receivers() else running
+
+
+async def _signalled(job: Job, arguments: Mapping[str, Any], running: Coroutine[Any, Any, Any]) -> Any:
     with Run(job, arguments) as run:
         run.value = await running
     return run.value
@@ -183,7 +209,7 @@ async def awaited(job: Job, arguments: Mapping[str, Any], running: Any) -> Any:
 
 def died(job: Job, error: BaseException) -> None:
     """Tell of a job that ended outside of its task: its process died, or its arguments cannot be read."""
-    if drop_sent("task_failure", "task_retry"):
+    if has_receivers("task_failure", "task_retry"):
         args, kwargs, _ = json.loads(job.body)
         task = current.get().celery.tasks[job.task]
         _failure(task, job, {"task_id": job.id, "args": args, "kwargs": kwargs}, error)

@@ -19,9 +19,10 @@ from hopyard.engine.observers import EndedRun, Observers
 from hopyard.engine.plugin_events import PluginEvents
 from hopyard.engine.record.followups import FollowUps, FollowUpsObserver
 from hopyard.engine.retry import Retry, failed_here
+from hopyard.engine.run.deadlines import over
 from hopyard.engine.run.job_host import JobHost
 from hopyard.engine.run.jobs import Jobs, Outcome
-from hopyard.engine.run.runner import Runner, over
+from hopyard.engine.run.runner import Runner
 from hopyard.engine.slots import Slots
 from hopyard.errors import HopyardError, LedgerUnavailable
 from hopyard.ledger import cancelling, waiting, workers

@@ -40,7 +40,7 @@ class CeleryEvents(Observer):
         """Say that jobs were received and run."""
         for running in jobs:
             state.requests[running.original] = running
-        if signals.drop_sent("task_received"):
+        if signals.has_receivers("task_received"):
             for running in jobs:
                 signals.fire("task_received", self._consumer, request=running)
         if self._watched:

@@ -83,10 +83,13 @@ def from_redis(queue: str, raw: bytes) -> Delivery | Refused:
         envelope = _quickly(raw)
         if not isinstance(envelope, dict):
             raise Unfit("it is no object")
+        headers = envelope.get("headers")
+        if isinstance(headers, dict) and MARK in headers:
+            return _marked(queue, headers, raw, nothing)
         properties = envelope.get("properties")
         encoding = properties.get("body_encoding") if isinstance(properties, dict) else None
         part = _Part(
-            envelope.get("headers"),
+            headers,
             envelope.get("body"),
             envelope.get("content-type"),
             envelope.get("content-encoding"),
@@ -131,12 +134,18 @@ def _delivery(queue: str, part: _Part, raw: bytes, acknowledge: Callable[[], obj
     headers = part.headers
     if not isinstance(headers, dict):
         raise Unfit("it has no headers of Celery's protocol 2")
+    if MARK in headers:
+        return _marked(queue, headers, raw, acknowledge)
     original, task = _name(headers, "id"), _name(headers, "task")
-    if MARK in headers:  # its row has all the rest
-        if not is_job_id(original):
-            raise Unfit(f"it is marked as Hopyard's, but its id {original!r} is no job's")
-        return Delivery(original, original, queue, task, None, acknowledge, raw)
     return Delivery(job_id(original), original, queue, task, _foreign(headers, part), acknowledge, raw)
+
+
+def _marked(queue: str, headers: dict[str, Any], raw: bytes, acknowledge: Callable[[], object]) -> Delivery:
+    """Return what a message of Hopyard's own says: its row has all the rest."""
+    id_ = _name(headers, "id")
+    if not is_job_id(id_):
+        raise Unfit(f"it is marked as Hopyard's, but its id {id_!r} is no job's")
+    return Delivery(id_, id_, queue, _name(headers, "task"), None, acknowledge, raw)
 
 
 def _foreign(headers: dict[str, Any], part: _Part) -> Foreign:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from hopyard.errors import TimeLimitExceeded
 from hopyard.portal import NOBODY
 
 if TYPE_CHECKING:
@@ -19,15 +20,23 @@ if TYPE_CHECKING:
 _SPARE: Final = 256
 
 
-class Deadline:
-    """When a block must be over. `expired`: it was not, and was cancelled; it raises `TimeoutError` then.
+def over(name: str, limit: float) -> TimeLimitExceeded:
+    """Return the error of a job that ran too long; `name` is its task's."""
+    return TimeLimitExceeded(f"{name} ran longer than its time limit of {limit:g} s")
 
-    It raises so also where the block swallowed its cancellation and ended by itself later.
+
+class Deadline:
+    """When a job must be over. `expired`: it was not, and was cancelled; it raises `TimeLimitExceeded` then.
+
+    It raises so also where the job swallowed its cancellation and ended by itself later.
     """
 
-    __slots__ = ("_before", "_waiting", "at", "expired", "over", "seconds", "task")
+    __slots__ = ("_before", "_waiting", "at", "expired", "name", "over", "seconds", "task")
 
-    def __init__(self, waiting: _Waiting, at: float, seconds: float, task: asyncio.Task[object]) -> None:
+    def __init__(
+        self, waiting: _Waiting, at: float, seconds: float, task: asyncio.Task[object], name: str
+    ) -> None:
+        self.name = name
         self._waiting = waiting
         self.seconds = seconds
         self._before = task.cancelling()
@@ -36,7 +45,12 @@ class Deadline:
         self.over = self.expired = False
 
     def __enter__(self) -> Deadline:
-        self._waiting.add(self)
+        waiting = self._waiting
+        # Those that are over are dropped once they are most of all, whatever stands before them.
+        if len(waiting.deadlines) > 2 * waiting.open + _SPARE:
+            waiting.deadlines = deque(one for one in waiting.deadlines if not one.over)
+        waiting.deadlines.append(self)
+        waiting.open += 1
         return self
 
     def __exit__(
@@ -47,25 +61,20 @@ class Deadline:
         if not self.expired:
             return False
         others = self.task.uncancel() > self._before
-        # Somebody else's cancel that came as well has precedence, and so has an error of the block's own.
-        if kind is None or (kind is asyncio.CancelledError and not others):
-            raise TimeoutError from error
+        # Somebody else's cancel that came as well has precedence, and so has an error of the job's own.
+        if kind is None or issubclass(kind, TimeoutError) or (kind is asyncio.CancelledError and not others):
+            raise over(self.name, self.seconds) from None
         return False
 
 
 class _Waiting:
-    """Deadlines of one length, in the order in which they were set."""
+    """Deadlines of one length, in the order in which they were set; `open` is how many are not over."""
+
+    __slots__ = ("deadlines", "open")
 
     def __init__(self) -> None:
         self.deadlines: deque[Deadline] = deque()
         self.open = 0
-
-    def add(self, deadline: Deadline) -> None:
-        # Those that are over are dropped once they are most of all, whatever stands before them.
-        if len(self.deadlines) > 2 * self.open + _SPARE:
-            self.deadlines = deque(one for one in self.deadlines if not one.over)
-        self.deadlines.append(deadline)
-        self.open += 1
 
 
 class Deadlines:
@@ -79,18 +88,19 @@ class Deadlines:
         self._ignored = ignored
         self._waiting: dict[float, _Waiting] = {}
 
-    def within(self, seconds: float) -> Deadline:
-        """Return a block's deadline, to be entered: it is cancelled after so many seconds."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - used by coroutines only
-        loop = asyncio.get_running_loop()
+    def within(self, seconds: float, task: asyncio.Task[Any], name: str) -> Deadline:
+        """Return a job's deadline, to be entered: it is cancelled after so many seconds.
+
+        `task` is asyncio's that runs, `name` that of the job's.
+        """
+        loop = task.get_loop()
         at = loop.time() + seconds
         waiting = self._waiting.get(seconds)
         if waiting is None:
             waiting = self._waiting[seconds] = _Waiting()
             # On nobody's behalf: it cancels the tasks of many jobs.
             loop.call_at(at, self._due, seconds, context=NOBODY.copy())
-        return Deadline(waiting, at, seconds, task)
+        return Deadline(waiting, at, seconds, task, name)
 
     def expire(self, task: asyncio.Task[object]) -> None:
         """Have a task's deadlines be over now."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import portal
 from hopyard.engine.retry import failed_here
-from hopyard.engine.run.runner import GRACE_SECONDS, nobody_cancelled, over
+from hopyard.engine.run.deadlines import over
+from hopyard.engine.run.runner import GRACE_SECONDS, nobody_cancelled
 from hopyard.engine.running import Running
 from hopyard.errors import JobCancelled, StaleFence
 from hopyard.ledger.values import Again, Claim, Done
@@ -57,14 +58,22 @@ class Jobs:
         #: Jobs to cancel that were not running here when the order came, while claims were on their way.
         self.cancel_on_arrival: set[str] = set()
 
-    def begin(self, claim: Claim, delivery: Delivery, worker: int, slots: Slots, **celery: Any) -> Running:
-        """Take a slot and start a claimed job."""
+    def begin(
+        self,
+        claim: Claim,
+        delivery: Delivery,
+        worker: int,
+        slots: Slots,
+        task: Any,
+        revoke: Callable[[str], None],
+    ) -> Running:
+        """Take a slot and start a claimed job; `task` and `revoke` are for Celery's remote control."""
         if claim.id in self.cancel_on_arrival:
             claim = claim._replace(cancel=True)
         before = self.running.get(claim.id)
         if before is not None:  # it was taken from this very worker, and is not stopped yet
             self.interrupt(before, "lost")
-        running = Running(claim, delivery.original, worker, slots, **celery)
+        running = Running(claim, delivery.original, worker, slots, task, revoke)
         slots.free -= 1
         self.running[claim.id] = running
         running.run = portal.spawn(self._run(running))

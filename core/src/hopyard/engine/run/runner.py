@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.engine.processes.process import ProcessDied
 from hopyard.engine.retry import Retry, describe, failed_here
-from hopyard.engine.run.deadlines import Deadline, Deadlines
+from hopyard.engine.run.deadlines import Deadline, Deadlines, over
 from hopyard.engine.run.threads import Ended, Threads
 from hopyard.engine.run.wrapping import Abandoned, Wrappers
 from hopyard.errors import JobCancelled, PayloadError, StaleFence, TimeLimitExceeded
@@ -113,8 +113,9 @@ class Runner:
     async def _run(
         self, claim: Claim, checkpoint: Mapping[str, Any], worker: int, told: _Told
     ) -> Done | Again:
-        task = self._hopyard.task(claim.task)
-        limit = self._hopyard.plugins.options[claim.task].time_limit
+        plugins = self._hopyard.plugins
+        task = plugins.tasks.get(claim.task) or self._hopyard.task(claim.task)
+        limit = plugins.options[claim.task].time_limit
         job = self._job(claim, self._host, checkpoint)
         body = claim.body
         try:
@@ -128,12 +129,12 @@ class Runner:
         except (ProcessDied, TimeLimitExceeded, PayloadError) as error:
             signals.died(job, error)
             raise
-        own(job)
+        running = own(job)
         # Nothing is put around a run where no plugin wants that.
         wrappers = Wrappers(self._callers, job) if self._callers.of("run_task") else None
         if task.is_async:
-            running = self._on_loop(task, values, limit, wrappers)
-            return _succeeded(claim, task.payload.dump_result(await signals.awaited(job, values, running)))
+            result = await signals.around(job, values, self._on_loop(task, values, limit, wrappers, running))
+            return _succeeded(claim, task.payload.dump_result(result))
         function = partial(self._plainly, task, job, body)
         return await self._in_thread(claim, function, limit, wrappers, told)
 
@@ -158,28 +159,29 @@ class Runner:
         return task.payload.dump_result(result)
 
     async def _on_loop(
-        self, task: Task[..., Any], values: dict[str, Any], limit: float, wrappers: Wrappers | None
+        self,
+        task: Task[..., Any],
+        values: dict[str, Any],
+        limit: float,
+        wrappers: Wrappers | None,
+        running: asyncio.Task[Any],
     ) -> Any:
         try:
             if wrappers is None:
-                return await self._within(task, values, limit)
-            return await wrappers.on_loop(partial(self._within, task, values, limit))
+                with self._deadlines.within(limit, running, task.name):
+                    return await task.function(**values)
+            return await wrappers.on_loop(partial(self._within, task, values, limit, running))
         except asyncio.CancelledError as error:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
+            if running.cancelling():
                 raise
             # Nobody told the job to stop: something that it awaited was cancelled.
             raise nobody_cancelled(task.name, error) from error
 
-    async def _within(self, task: Task[..., Any], values: dict[str, Any], limit: float) -> Any:
-        deadline: Deadline | None = None
-        try:
-            with self._deadlines.within(limit) as deadline:
-                return await task.function(**values)
-        except TimeoutError:
-            if deadline is not None and deadline.expired:
-                raise over(task.name, limit) from None
-            raise  # the task's own
+    async def _within(
+        self, task: Task[..., Any], values: dict[str, Any], limit: float, running: asyncio.Task[Any]
+    ) -> Any:
+        with self._deadlines.within(limit, running, task.name):
+            return await task.function(**values)
 
     async def _in_thread(
         self, claim: Claim, function: Callable[[], str], limit: float, wrappers: Wrappers | None, told: _Told
@@ -242,17 +244,13 @@ def _recorded(claim: Claim, ended: Ended) -> Done | Again:
     return outcome
 
 
-def own(job: Job) -> None:
-    """Make the running asyncio task, and what it starts, the job's."""
+def own(job: Job) -> asyncio.Task[Any]:
+    """Make the running asyncio task, and what it starts, the job's; return it."""
     current_job.set(job)
     task = asyncio.current_task()
-    if task is not None:
-        task.owner = job  # type: ignore[attr-defined]  # of `portal.OwnedTask`
-
-
-def over(task: str, limit: float) -> TimeLimitExceeded:
-    """Return the error of a job that ran too long."""
-    return TimeLimitExceeded(f"{task} ran longer than its time limit of {limit:g} s")
+    assert task is not None  # noqa: S101 - used by coroutines only
+    task.owner = job  # type: ignore[attr-defined]  # of `portal.OwnedTask`
+    return task
 
 
 def nobody_cancelled(task: str, error: BaseException) -> RuntimeError:

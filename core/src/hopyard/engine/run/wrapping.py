@@ -11,9 +11,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hopyard.engine.run.threads import Ended
 from hopyard.errors import JobCancelled, TimeLimitExceeded
@@ -26,19 +25,18 @@ if TYPE_CHECKING:
 WRAP_SECONDS: Final = 5.0
 
 _INTERRUPTS: Final = (JobCancelled, TimeLimitExceeded)
-_Manager = AbstractContextManager[Any] | AbstractAsyncContextManager[Any]
 
 
 class Abandoned(Exception):
     """A wrapper has hung, and the job was begun again without it: this thread must not run the task."""
 
 
-@dataclass(slots=True)
-class _Entered:
+class _Entered(NamedTuple):
     """A wrapper that was entered."""
 
     caller: Caller
-    manager: _Manager
+    manager: Any
+    plain: bool
 
 
 class Wrappers:
@@ -101,13 +99,13 @@ class Wrappers:
         self._phase = (caller, time.monotonic())
         try:
             with bound():
-                manager = _manager(caller.call({"job": self._job}))
-                if isinstance(manager, AbstractContextManager):
+                manager = caller.call({"job": self._job})
+                if manager is None:
+                    return
+                if plain := _is_plain(type(manager)):
                     manager.__enter__()
-                elif manager is not None:
+                else:
                     wait(manager.__aenter__())
-            if manager is None:
-                return
         except _INTERRUPTS:
             raise
         except BaseException as error:
@@ -115,7 +113,7 @@ class Wrappers:
             if caller.plugin == self._owner:
                 raise
         else:
-            self._entered.append(_Entered(caller, manager))
+            self._entered.append(_Entered(caller, manager, plain))
         if self._abandoned:
             raise Abandoned
 
@@ -130,7 +128,7 @@ class Wrappers:
         self._phase = (one.caller, time.monotonic())
         try:
             with bound():
-                if isinstance(one.manager, AbstractContextManager):
+                if one.plain:
                     one.manager.__exit__(*_told(error))
                 else:
                     wait(one.manager.__aexit__(*_told(error)))
@@ -156,10 +154,10 @@ class Wrappers:
 
     async def _enter_async(self, caller: Caller) -> None:
         try:
-            manager = _manager(caller.call({"job": self._job}))
+            manager = caller.call({"job": self._job})
             if manager is None:
                 return
-            if isinstance(manager, AbstractContextManager):
+            if plain := _is_plain(type(manager)):
                 manager.__enter__()
             else:
                 await _whole(manager.__aenter__(), WRAP_SECONDS)
@@ -170,11 +168,11 @@ class Wrappers:
             if caller.plugin == self._owner:
                 raise
         else:
-            self._entered.append(_Entered(caller, manager))
+            self._entered.append(_Entered(caller, manager, plain))
 
     async def _leave_async(self, one: _Entered, error: BaseException | None) -> BaseException | None:
         try:
-            if isinstance(one.manager, AbstractContextManager):
+            if one.plain:
                 one.manager.__exit__(*_told(error))
             else:
                 await _whole(one.manager.__aexit__(*_told(error)), WRAP_SECONDS)
@@ -240,10 +238,14 @@ async def _whole(work: Awaitable[Any], seconds: float) -> Any:
         raise
 
 
-def _manager(found: Any) -> _Manager | None:
-    if found is None or isinstance(found, AbstractContextManager | AbstractAsyncContextManager):
-        return found
-    raise TypeError(f"it returned {type(found).__name__}, not a context manager")
+def _is_plain(kind: type[Any]) -> bool:
+    """Say whether context managers of a type are plain ones; else they are async. Raises `TypeError`."""
+    # By their methods: asking the abstract classes would cost every run a microsecond or two.
+    if hasattr(kind, "__enter__") and hasattr(kind, "__exit__"):
+        return True
+    if hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__"):
+        return False
+    raise TypeError(f"it returned {kind.__name__}, not a context manager")
 
 
 def _told(error: BaseException | None) -> tuple[Any, Any, Any]:
