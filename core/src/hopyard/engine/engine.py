@@ -73,8 +73,6 @@ class Engine:
         self._events = CeleryEvents(self._main)
         self._consumer: Any = None
         self._running: dict[str, Running] = {}
-        #: Jobs that have ended, of which the observers are told within this turn of the loop.
-        self._told_soon: list[EndedRun] = []
         self._background = Background()
         self.number = 0
         self._draining = False
@@ -328,17 +326,10 @@ class Engine:
         return found
 
     def _ended(self, running: Running, outcome: Outcome) -> None:
-        if not self._told_soon:
-            # Before the recorder writes any of them, and at once for all that end in this turn of the loop.
-            self._loop.call_soon(self._tell_ended, context=portal.NOBODY.copy())
-        self._told_soon.append(EndedRun(running, outcome))
+        self._observers.ends(EndedRun(running, outcome))  # first: they are told before it is written
         if outcome is not None:
             self._recorder.add(outcome)
         self._wake(running.slots)
-
-    def _tell_ended(self) -> None:
-        ended, self._told_soon = self._told_soon, []
-        self._observers.ended(ended)
 
     def _written(self, outcomes: Sequence[Done | Again], refused: Sequence[str]) -> None:
         self._observers.recorded(outcomes, refused)

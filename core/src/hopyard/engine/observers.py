@@ -6,9 +6,12 @@ longer work to others. What one raises is logged; it reaches neither the job nor
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hopyard import portal
 
 if TYPE_CHECKING:
     from hopyard.engine.running import Running
@@ -58,12 +61,23 @@ class Observers(Observer):
             ]
             for name in ("begun", "ended", "recorded", "progressed", "parked", "lost")
         }
+        self._ends: list[EndedRun] = []
 
     def begun(self, jobs: Sequence[Running]) -> None:
         self._tell("begun", jobs)
 
     def ended(self, runs: Sequence[EndedRun]) -> None:
         self._tell("ended", runs)
+
+    def ends(self, run: EndedRun) -> None:
+        """As `ended`, in one call for all that end in this turn of the loop."""
+        if not self._ends:
+            asyncio.get_running_loop().call_soon(self._tell_ends, context=portal.NOBODY.copy())
+        self._ends.append(run)
+
+    def _tell_ends(self) -> None:
+        runs, self._ends = self._ends, []
+        self.ended(runs)
 
     def recorded(self, outcomes: Sequence[Done | Again], refused: Sequence[str]) -> None:
         self._tell("recorded", outcomes, refused)

@@ -34,7 +34,7 @@ class Caller(NamedTuple):
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Call it with those of the hook's arguments that it takes."""
-        return self.function(*(arguments[name] for name in self.names))
+        return self.function(*map(arguments.__getitem__, self.names))
 
 
 class Callers:

@@ -18,6 +18,8 @@ from hopyard.engine.run.threads import Ended
 from hopyard.errors import JobCancelled, TimeLimitExceeded
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from hopyard.loading import Caller, Callers
     from hopyard.tasks.job import Job
 
@@ -45,7 +47,6 @@ class Wrappers:
     def __init__(self, callers: Callers, job: Job) -> None:
         self._callers = callers
         self._job = job
-        self._owner = job.task.partition(".")[0]
         self._entered: list[_Entered] = []
         self._lock = threading.Lock()
         self._abandoned = False
@@ -53,6 +54,10 @@ class Wrappers:
         self._phase: tuple[Caller | None, float] = (None, time.monotonic())
         #: How the task itself ended, once it has.
         self.ended: Ended | None = None
+
+    @property
+    def _owner(self) -> str:
+        return self._job.task.partition(".")[0]
 
     # --- in a thread
 
@@ -144,44 +149,74 @@ class Wrappers:
         ended = Ended()
         try:
             for caller in self._callers.of("run_task"):
-                await self._enter_async(caller)
+                manager = self._enter_plain(caller)
+                if manager is not None:
+                    await self._enter_async(caller, manager)
             ended.value = await function()
         except BaseException as error:  # noqa: BLE001 - raised below, once everything is left
             ended.error = error
         for one in reversed(self._entered):
-            ended.error = await self._leave_async(one, ended.error)
+            ended.error = (
+                self._leave_plain(one, ended.error)
+                if one.plain
+                else await self._leave_async(one, ended.error)
+            )
         return ended.get()
 
-    async def _enter_async(self, caller: Caller) -> None:
+    def _enter_plain(self, caller: Caller) -> AbstractAsyncContextManager[Any] | None:
+        """Make a wrapper and enter it; return it where that is to be awaited."""
         try:
             manager = caller.call({"job": self._job})
             if manager is None:
-                return
-            if plain := _is_plain(type(manager)):
-                manager.__enter__()
-            else:
-                await _whole(manager.__aenter__(), WRAP_SECONDS)
-        except BaseException as error:
-            if _cancelled(error):
-                raise
-            self._failed(caller, error)
-            if caller.plugin == self._owner:
-                raise
+                return None
+            if not _is_plain(type(manager)):
+                waits: AbstractAsyncContextManager[Any] = manager
+                return waits
+            manager.__enter__()
+        except BaseException as error:  # noqa: BLE001 - judged there
+            self._not_entered(caller, error)
         else:
-            self._entered.append(_Entered(caller, manager, plain))
+            self._entered.append(_Entered(caller, manager, True))
+        return None
+
+    async def _enter_async(self, caller: Caller, manager: AbstractAsyncContextManager[Any]) -> None:
+        try:
+            await _whole(manager.__aenter__(), WRAP_SECONDS)
+        except BaseException as error:  # noqa: BLE001 - judged there
+            self._not_entered(caller, error)
+        else:
+            self._entered.append(_Entered(caller, manager, False))
+
+    def _not_entered(self, caller: Caller, error: BaseException) -> None:
+        """Raise what ends the job where a wrapper raised as it was entered."""
+        if _cancelled(error):
+            raise error
+        self._failed(caller, error)
+        if caller.plugin == self._owner:
+            raise error
+
+    def _leave_plain(self, one: _Entered, error: BaseException | None) -> BaseException | None:
+        try:
+            one.manager.__exit__(*_told(error))
+        except BaseException as own:  # noqa: BLE001 - judged there
+            return self._left_on_loop(one, error, own)
+        self._callers.worked(one.caller)
+        return error
 
     async def _leave_async(self, one: _Entered, error: BaseException | None) -> BaseException | None:
         try:
-            if one.plain:
-                one.manager.__exit__(*_told(error))
-            else:
-                await _whole(one.manager.__aexit__(*_told(error)), WRAP_SECONDS)
-        except BaseException as own:  # noqa: BLE001 - judged below
-            if _cancelled(own) and not isinstance(error, asyncio.CancelledError):
-                return own  # the job was told to stop meanwhile
-            return self._left(one.caller, error, own)
+            await _whole(one.manager.__aexit__(*_told(error)), WRAP_SECONDS)
+        except BaseException as own:  # noqa: BLE001 - judged there
+            return self._left_on_loop(one, error, own)
         self._callers.worked(one.caller)
         return error
+
+    def _left_on_loop(
+        self, one: _Entered, error: BaseException | None, own: BaseException
+    ) -> BaseException | None:
+        if _cancelled(own) and not isinstance(error, asyncio.CancelledError):
+            return own  # the job was told to stop meanwhile
+        return self._left(one.caller, error, own)
 
     # --- faults
 
@@ -241,9 +276,9 @@ async def _whole(work: Awaitable[Any], seconds: float) -> Any:
 def _is_plain(kind: type[Any]) -> bool:
     """Say whether context managers of a type are plain ones; else they are async. Raises `TypeError`."""
     # By their methods: asking the abstract classes would cost every run a microsecond or two.
-    if hasattr(kind, "__enter__") and hasattr(kind, "__exit__"):
+    if getattr(kind, "__enter__", None) and getattr(kind, "__exit__", None):
         return True
-    if hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__"):
+    if getattr(kind, "__aenter__", None) and getattr(kind, "__aexit__", None):
         return False
     raise TypeError(f"it returned {kind.__name__}, not a context manager")
 
