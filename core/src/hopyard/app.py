@@ -127,7 +127,7 @@ class Hopyard:
             from difflib import get_close_matches
 
             near = get_close_matches(name, self.plugins.tasks, 1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
+            hint = f"; did you mean `{near[0]}`?" if near else "; `hopyard tasks` lists those that there are"
             raise UnknownTask(f"no enabled plugin declares a task `{name}`{hint}") from None
 
     def options(self, task: str) -> TaskOptions:

@@ -40,8 +40,9 @@ class PluginEvents(Observer):
 
     def ended(self, runs: Sequence[EndedRun]) -> None:
         if self._teller.kinds & _OUTCOMES:
+            now = utcnow()
             self._ended |= {
-                run.running.claim.id: (run.running, run.running.seconds)
+                run.running.claim.id: (run.running, (now - run.running.began).total_seconds())
                 for run in runs
                 if run.outcome is not None
             }

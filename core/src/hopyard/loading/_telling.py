@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import Final
 
 from hopyard.events import NOTIFY_HOOKS, TASK_EVENTS, Event, hook_of
@@ -153,10 +152,10 @@ class _PluginQueue:
                 batch = [self._events.popleft() for _ in range(min(_BATCH, len(self._events)))]
             self._tell(batch)
 
-    def _tell(self, batch: Sequence[Event]) -> None:
-        by_hook: dict[str, Sequence[Event]] = {"on_event": batch}
-        for hook, events in groupby(sorted(batch, key=hook_of), hook_of):
-            by_hook[hook] = [*events]
+    def _tell(self, batch: list[Event]) -> None:
+        by_hook: dict[str, list[Event]] = {"on_event": batch}
+        for event in batch:
+            by_hook.setdefault(hook_of(event), []).append(event)
         for hook in NOTIFY_HOOKS:
             for caller in self._callers.of(hook) if hook in by_hook else ():
                 if caller.plugin == self._plugin:

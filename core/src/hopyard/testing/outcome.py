@@ -27,7 +27,7 @@ class Outcome(Generic[R]):
     attempt: int
     """How many attempts there were."""
     attempts: Sequence[Mapping[str, Any]]
-    """What is kept of attempts before the last: `outcome`, `kind`, `category`, `message` …"""
+    """What is kept of attempts that failed, oldest first: `outcome`, `kind`, `category`, `message` …"""
     progress: Sequence[tuple[float, float | None, str]]
     """Current, total and message, of all attempts, oldest first."""
     saved: Sequence[Mapping[str, Any]]
