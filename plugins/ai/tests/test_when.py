@@ -367,7 +367,29 @@ REFUSED = {
     "every day at 8 until tomorrow, 3 times, check": "one of them",
     "in 5000000000 years call Bob": "no time was understood",
     "every monday at 8 until tomorrow check": "before it begins",
+    "biweekly sync on Monday at 10": "`biweekly`",
+    "close of business Friday file the papers": "exactly when",
+    "daily at 8 excluding Sundays and public holidays run": "`Sundays and public`",
+    "every day at 8 as long as it is hot": "`8 as long`",
+    "book a table for two on Saturday": "that of the table or that of the request",
+    "remind me to book the 7am flight on Thursday": "that of the flight or that of the request",
 }
+
+
+@pytest.mark.parametrize(
+    "often", ["hourly", "daily", "nightly", "weekly", "fortnightly", "monthly", "yearly"]
+)
+@pytest.mark.parametrize("when", ["tomorrow at 9", "on Friday at 15:00", "on 3 May", "in 2 hours", "tonight"])
+def test_a_word_that_may_describe_a_thing_is_never_the_time_while_another_is_left(
+    often: str, when: str
+) -> None:
+    """`daily standup tomorrow at 9` is one standup or many: the day must not end up in the instruction."""
+    for thing in ("standup", "rate negotiation", "build", "backup of the disk"):
+        try:
+            instruction = ask(f"{often} {thing} {when}").instruction
+        except ScheduleError:
+            continue
+        assert instruction.lower() == thing
 
 
 @pytest.mark.parametrize(("text", "why"), REFUSED.items())

@@ -19,6 +19,7 @@ from hopyard_ai.when._words import (
     DAYS,
     FOREIGN,
     OCCASIONS,
+    OFTEN,
     PARTS,
     PLURAL_DAYS,
     SHORTENED,
@@ -30,15 +31,16 @@ from hopyard_ai.when._words import (
 
 EXAMPLES = ("in 20 minutes", "tomorrow at 9:00", "every weekday at 8:00")
 _ORDINARY = words("""
-    & ' + , . 0 12 7 @ _ a about after again all alternate an and annual another any as aside at bank bar
-    barring before between bi blue boxing breakfast business but by christmas couple d di dinner do during
-    each effect effective eight eleven end eve even every exception f fall few fifth first five fools for
-    four fourth fr from full further h if immediately in inside is it it's just last leap less local lunch m
-    march may mi mid mo moon more most my new next nine no not notice now o odd of office often on once one
-    only or other out outside over past  position possible public remainder rest s sa same sat
-    save school season second semi seven several since single six skip skipping so some soon sooner standard
-    start starting su sun supper tea ten th than the then thing third this three through time times to total
-    tu twelve two under up very w we wed when while with without work working x xmas
+    & ' + , . 0 12 7 @ _ a about after again all alternate an and annual another any as aside at bank
+    bar barring before between bi blue boxing breakfast business but by christmas close couple d di
+    dinner do during each effect effective eight eleven end eve even every exception f fall few fifth
+    first five fools for four fourth fr from full further h if immediately in inside is it it's just
+    last leap less local lunch m march may mi mid mo moon more most my new next nine no not notice now o
+    odd of office often on once one only or other out outside over past position possible public
+    remainder rest s sa same sat save school season second semi seven several since single six skip
+    skipping so some soon sooner standard start starting su sun supper tea ten th than the then thing
+    third this three through time times to total tu twelve two under up very w we wed when while with
+    without work working x xmas
 """)
 """Words of the grammar that an instruction may as well begin or end with; all others are about time."""
 _ABOUT_TIME = GRAMMAR.vocabulary(PIECES) - _ORDINARY
@@ -75,9 +77,9 @@ _SMALL_WORDS = words("""
     long provided except , ( - – — ; one two three day date end start coming following next
 """)
 _QUALIFIERS = words("""
-    any the of rest remainder a an this next coming following few several whole entire remaining all first
-    last every each other same both many odd even alternate some most certain until for about at least
-    most up to no more than
+    any the of rest remainder public bank school national local federal state a an this next coming
+    following few several whole entire remaining all first last every each other same both many odd even
+    alternate some most certain until for about at least most up to no more than
 """)
 
 
@@ -197,6 +199,8 @@ def _bounds_after(tokens: Tokens, index: int, spec: Spec, known: set[int]) -> bo
         timed = leads or (numbered and not (counted and word in ("for", "on", "and", "or", "in")))
         bare = spec.clocks is None and spec.delay is None and word in _EDGES
         return far in known or timed or follows in _PREPOSITIONS or bare
+    if word == "as" and follows in ("long", "soon", "often"):  # `every day at 8 as long as it rains`
+        return True
     if word in ("a", "an") and follows in _MEASURED:  # `in half an hour an hour before lunch`
         return True
     if word == "of":
@@ -251,6 +255,8 @@ def _explained(tokens: Tokens, index: int, taken: set[int]) -> bool:
     beside = bool({index - 1, index + 1} & taken)
     owned = before in _OWNS or before.endswith(("'s", "s'"))
     occasion = tokens.word(index) in OCCASIONS
+    if tokens.word(index) in OFTEN and index <= phrases.opening(tokens):
+        return False  # `biweekly sync on Monday`
     if (further if owned else before) in _WHEN and (owned or beside or occasion):
         return False  # `on my birthday`, `until the summer`
     if occasion and _lead(tokens, index, taken) is not None:

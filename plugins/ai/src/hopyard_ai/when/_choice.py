@@ -31,6 +31,9 @@ def choose(text: str, tokens: Tokens, found: Sequence[Phrase]) -> Choice:
     chosen = _chosen(text, tokens, pool)
     spec, spans = _joined([one.spec for one in chosen]) or Spec(), [(one.first, one.end) for one in chosen]
     for one in found:
+        if one not in pool and not one.why and one.spec.refused and phrases.at_head(tokens, one):
+            told = said(text, tokens, [(one.first, one.end)])
+            raise unclear(f"`{told}`: {one.spec.refused},", text)  # `biweekly sync on Monday`
         if one not in pool and not one.why and _narrows(tokens, one, spec):
             next_ = one.spec.span is not None and "next" in (
                 tokens.word(one.first + 1),
@@ -44,7 +47,7 @@ def choose(text: str, tokens: Tokens, found: Sequence[Phrase]) -> Choice:
             spans.append((one.first, one.end))
     if phrases.reminded(tokens) > max(end for _, end in spans) and not phrases.at_head(tokens, chosen[0]):
         raise unclear("it is not clear whether the time is that of the reminder", text)
-    if (event := phrases.event(tokens, found, spans)) and spec.repeat is None:
+    if (event := phrases.event(tokens, found, spans, spec)) and spec.repeat is None:
         raise unclear(f"it is not clear whether the time is that of the {event} or that of the request", text)
     if spec.refused is not None:
         raise unclear(f"`{said(text, tokens, spans)}`: {spec.refused},", text)
@@ -100,7 +103,9 @@ def _chosen(text: str, tokens: Tokens, pool: Sequence[Phrase]) -> list[Phrase]:
         return list(pool)
     first, others = pool[0], pool[1:]
     # A time at the very beginning belongs to the request's verb; the later one to what is to be done.
-    if phrases.at_head(tokens, first) and not first.spec.refused:
+    # But of `daily standup tomorrow at 9` the first word may describe the standup.
+    bare = first.end == first.first + 1 and first.spec.repeat is not None and tokens.word(first.end) != ","
+    if phrases.at_head(tokens, first) and not first.spec.refused and not bare:
         apart = all(not phrases.beside(tokens, first, other) for other in others)
         between = [tokens.word(place) for place in range(first.end, others[-1].first)]
         if apart and not _COORDINATES & set(between) and not any(one.spec.refused for one in others):

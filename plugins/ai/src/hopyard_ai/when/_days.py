@@ -343,6 +343,7 @@ rule(
 rule(
     "vague",
     "at|by|before|until|till? the? end of the? day ; eod|eow|eom|cob ; "
+    "at|by|before|until|till? the? close|start|end of business ; "
     "by|before|until|after lunch|noon ; "
     "at|after|before|around|over|during|by|until the? "
     "lunch|lunchtime|breakfast|dinner|supper|bedtime|teatime|tea ; "

@@ -23,7 +23,7 @@ from hopyard_ai.when._numbers import GRAMMAR, rule
 from hopyard_ai.when._parser import Parse
 from hopyard_ai.when._tokens import Tokens
 from hopyard_ai.when._values import Spec
-from hopyard_ai.when._words import words
+from hopyard_ai.when._words import SMALL, words
 
 _JOINS = words(", and then also again - – — ; : ( ) [ ] the on at in")
 _LEADS = words("""
@@ -60,6 +60,9 @@ _PREPARING = words("""
     prepare cancel move reschedule postpone plan organise organize announce confirm discuss mention
     advertise rsvp research practise practice pack
 """)
+_BOOKING = words("book reserve")
+_BOOKED = _EVENTS | words("table room seat seats ticket tickets taxi cab hotel court slot place")
+_PEOPLE = words("people persons adults guests of us")
 
 rule(
     "opening",
@@ -249,14 +252,29 @@ def clause_of(tokens: Tokens, index: int) -> str:
     return ""
 
 
-def event(tokens: Tokens, found: Sequence[Phrase], spans: Sequence[tuple[int, int]]) -> str:
+def _counted_noun(tokens: Tokens, first: int) -> int:
+    """Where the noun before a time stands; `for four people` may stand between."""
+    place = first - 1
+    while tokens.word(place) in _PEOPLE:
+        place -= 1
+    counted = tokens.kind(place) == "number" or tokens.word(place) in SMALL
+    return place - 2 if counted and tokens.word(place - 1) == "for" else place
+
+
+def event(tokens: Tokens, found: Sequence[Phrase], spans: Sequence[tuple[int, int]], spec: Spec) -> str:
     """`remind me about the meeting on Thursday at 3pm`: the event whose time it may be, or nothing."""
     start = opening(tokens)
     taken = {index for first, end in spans for index in range(first, end)}
     left = [index for index in range(start, len(tokens)) if index not in taken]
     leads = [tokens.word(index) for index in left[:3]]
     about = leads[:1] in (["about"], ["of"])
-    timed = any(one.why and one.spec.clocks and one.first >= start for one in found)
+    # Of `the 7am flight on Thursday` the day may be the flight's as well.
+    timed = spec.clocks is not None and any(
+        one.why and one.spec.clocks and one.first >= start for one in found
+    )
+    if next((word for word in leads if word != "to"), "") in _BOOKING:  # `book a table for two on Saturday`
+        booked = [tokens.word(_counted_noun(tokens, first)) for first, _ in spans if first > start]
+        return next((noun for noun in booked if noun in _BOOKED and not timed), "")
     # `after the meeting at 4pm call Bob`, `the evening before my exam on Friday`
     aside = next((index for index in left[:3] if tokens.word(index) in ("before", "after")), len(tokens))
     nouns = [

@@ -105,14 +105,18 @@ REGIONS = {
 UNCLEAR_ZONES = words("ist cst mst bst ast sst gst et pt ct mt")
 """Abbreviations of zones that stand for several."""
 
+OFTEN = words("""
+    biweekly bimonthly biannually semiannually semiweekly
+    hourly daily nightly weekly fortnightly monthly quarterly yearly annually
+""")
 _UNKNOWN = """
 easter thanksgiving ramadan hanukkah diwali passover pentecost epiphany lent advent
 spring summer autumn winter season seasons sunrise sunset dawn dusk lunchtime dinnertime teatime bedtime
 forenoon
 eod eow eom cob
-biweekly bimonthly biannually semiannually semiweekly decade decades century centuries millennium
+decade decades century centuries millennium
 fortnight fortnights quarter quarters semester semesters trimester solstice equinox
-hourly daily nightly weekly fortnightly monthly quarterly yearly annually midweek weeknight weeknights
+midweek weeknight weeknights
 yesterday today tomorrow tonight noon midday midnight weekday weekdays workday workdays weekend weekends
 mornings afternoons evenings nights o'clock
 """
@@ -123,6 +127,7 @@ OCCASIONS = words("""
 """)
 TIMELY = (
     OCCASIONS
+    | OFTEN
     | words(_UNKNOWN)
     | FULL_DAYS.keys()
     | PLURAL_DAYS.keys()
