@@ -11,7 +11,10 @@ MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
-_ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last", -2: "penultimate"}
+_ORDINALS = {
+    **{1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"},
+    **{-1: "last", -2: "penultimate", -3: "third last"},
+}
 
 
 def each(count: int, unit: str) -> str:

@@ -13,13 +13,14 @@ from hopyard_ai.when._clocks import MEASURES
 from hopyard_ai.when._numbers import GRAMMAR
 from hopyard_ai.when._phrases import Phrase
 from hopyard_ai.when._tokens import Tokens
-from hopyard_ai.when._typing import meant, meant_before
+from hopyard_ai.when._typing import meant, meant_after, meant_before
 from hopyard_ai.when._values import Spec
 from hopyard_ai.when._words import (
     DAYS,
     FOREIGN,
     OCCASIONS,
     OFTEN,
+    ORDINALS,
     PARTS,
     PLURAL_DAYS,
     SHORTENED,
@@ -31,7 +32,7 @@ from hopyard_ai.when._words import (
 
 EXAMPLES = ("in 20 minutes", "tomorrow at 9:00", "every weekday at 8:00")
 _ORDINARY = words("""
-    & ' + , . 0 12 7 @ _ a about after again all alternate an and annual another any as aside at bank
+    & ' + , . - – — 0 12 7 @ _ a about after again all alternate an and annual another any as aside at bank
     bar barring before between bi blue boxing breakfast business but by christmas close couple d di
     dinner do during each effect effective eight eleven end eve even every exception f fall few fifth
     first five fools for four fourth fr from full further h if immediately in inside is it it's just
@@ -64,6 +65,7 @@ _BOUNDS_BEFORE = _ABOUT_TIME | words("""
     around past every each next last other alternate not never about roughly since early earlier late
     later ends end starts begins lasting
 """)
+_LETTERS = words("m t w f s mo tu we th fr sa su")
 _UNITS = words("seconds minute minutes hour hours day days week weeks month months year years")
 _EDGES = words("from before after by during since around through throughout between")
 _LOOSE = _EDGES | words("""
@@ -161,22 +163,32 @@ def _check_edge(text: str, tokens: Tokens, index: int, step: int, spec: Spec, kn
         return
     if word in SHORTENED:
         raise unclear(f"`{word}` is not read: did you mean `{SHORTENED[word]}`?", text)
+    if step > 0 and (intended := meant_after(word)) is not None:
+        raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
     foreign = word in FOREIGN or (tokens.kind(index) == "word" and _other_script(word))
-    bounds = _bounds_after(tokens, index, spec, known) if step > 0 else _bounds_before(tokens, index)
+    bounds = _bounds_after(tokens, index, spec, known) if step > 0 else _bounds_before(tokens, index, spec)
     if foreign or bounds:
         raise left_over(text, tokens, index, index + 1)
 
 
-def _bounds_before(tokens: Tokens, index: int) -> bool:
+def _bounds_before(tokens: Tokens, index: int, spec: Spec) -> bool:
     """Whether the word before the time says something about it, or joins it to a part that was not read."""
     word, before = tokens.word(index), tokens.word(index - 1)
     if word in _BOUNDS_BEFORE:
-        return True
+        return not (word in PARTS and before == "good")  # `say good night at 22:00`
+    if _number(tokens, index) and spec.clocks is None and (spec.part or index <= phrases.opening(tokens)):
+        return True  # `9 at night on the 30th`
     if _number(tokens, index):  # `two Mondays`, `no later than 9 tomorrow`
         numbers = _number(tokens, index + 1)  # `forty two o two`
         return numbers or tokens.word(index + 1) in _COUNTED_DAYS or before in _BOUNDS_BEFORE | {"than"}
     if word in _MEASURED and (_number(tokens, index - 1) or before in ("a", "an", "half")):
         return True  # `half a d, …`
+    if word in ORDINALS and tokens.word(index + 1) in _COUNTED_DAYS:  # `third Thursdays`
+        return True
+    if (
+        word in _LETTERS and before in ("/", "&", "+", "and", ",")[: 5 if len(word) > 1 else 4]
+    ):  # `M/W/F at 9`
+        return True
     if word in _FEW:  # `in a few working days`
         return tokens.word(index + 1) in _COUNTED_DAYS
     if word in _JOINING:  # `on 1 and 2 March`
@@ -199,6 +211,8 @@ def _bounds_after(tokens: Tokens, index: int, spec: Spec, known: set[int]) -> bo
         timed = leads or (numbered and not (counted and word in ("for", "on", "and", "or", "in")))
         bare = spec.clocks is None and spec.delay is None and word in _EDGES
         return far in known or timed or follows in _PREPOSITIONS or bare
+    if word == "same" and follows in ("time", "hour", "day", "date"):  # `tomorrow same time`
+        return True
     if word == "as" and follows in ("long", "soon", "often"):  # `every day at 8 as long as it rains`
         return True
     if word in ("a", "an") and follows in _MEASURED:  # `in half an hour an hour before lunch`

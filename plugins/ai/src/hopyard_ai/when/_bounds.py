@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from hopyard_ai.when import _zones  # noqa: F401  # its rules are used here by their names
-from hopyard_ai.when._days import month_days, spec
+from hopyard_ai.when._days import START_OF_NEXT, month_days, spec
 from hopyard_ai.when._numbers import rule, same, words
 from hopyard_ai.when._repeats import _often  # noqa: F401
 from hopyard_ai.when._values import Day, Except, Spec
@@ -65,6 +65,13 @@ rule("start", "from|since|after|before <month>", to=lambda _: Spec(refused="say 
 rule("until", "until further notice", to=lambda: Spec(weak=True))
 
 
+rule(
+    "start",
+    "starting|beginning|commencing from|on? next <startunit> ; from next <startunit> on|onwards?",
+    to=lambda unit: Spec(start=START_OF_NEXT[unit], weak=True),
+)
+
+
 @rule(
     "start",
     "starting|beginning|commencing from|on|at? <moment> ; as of <moment> ; from <day> on|onwards|onward?",
@@ -105,7 +112,7 @@ rule(
 )
 rule(
     "span",
-    "for the? next? <amount> ; for the? next <unitlength> ; over the next <amount>",
+    "for the? next? <amount> ; for the next <unitlength> ; over the next <amount>",
     to=lambda amount: Spec(span=amount, weak=True),
 )
 rule("unitlength", "<measure>", to=same)

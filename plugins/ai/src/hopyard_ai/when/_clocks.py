@@ -88,7 +88,7 @@ rule(
     to=lambda hour: Clock(hour % 24) if hour <= 24 else None,
 )
 rule("bare", "<hundreds>", to=same)
-rule("strong", "<hundreds> hours|hrs", to=same)
+rule("strong", "<hundreds> hours|hrs ; <military> hours|hrs", to=same)
 rule("strong", "<colon>", to=same)
 rule("strong", "<after_date> <dotted>", to=lambda _, clock: clock)
 

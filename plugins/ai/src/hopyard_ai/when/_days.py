@@ -308,10 +308,12 @@ words("ends", {"this year": Day(end="year")})
 rule("day", "at|by|on? the end of <ends> ; at? month end", to=lambda day=None: Spec(day=day or Day(day=-1)))
 
 
-@rule("day", "at|on? the start|beginning of next <startunit>")
-def _start_of_next(unit: str) -> Spec:
-    days = {"week": Day(weekday=0, week=1), "month": Day(day=1, month_offset=1), "year": Day(day=1, month=1)}
-    return Spec(day=days[unit])
+START_OF_NEXT = {
+    "week": Spec(day=Day(weekday=0, week=1)),
+    "month": Spec(day=Day(day=1, month_offset=1)),
+    "year": Spec(day=Day(day=1, month=1)),
+}
+rule("day", "at|on? the start|beginning of next <startunit>", to=lambda unit: START_OF_NEXT[unit])
 
 
 words("startunit", {"week": "week", "month": "month", "year": "year"})

@@ -277,6 +277,9 @@ def event(tokens: Tokens, found: Sequence[Phrase], spans: Sequence[tuple[int, in
         return next((noun for noun in booked if noun in _BOOKED and not timed), "")
     # `after the meeting at 4pm call Bob`, `the evening before my exam on Friday`
     aside = next((index for index in left[:3] if tokens.word(index) in ("before", "after")), len(tokens))
+    if about and spec.day is not None and spec.clocks is not None:  # `about the barbecue on Saturday at 2pm`
+        nouns = [tokens.word(first - 1) for first, _ in spans if noun_at(tokens, first - 1)]
+        return nouns[0] if nouns and spans[0][0] > start and not timed else ""
     nouns = [
         tokens.word(index)
         for first, end in spans

@@ -113,6 +113,9 @@ class Recurrence:
     def _windowed(self) -> Rule:
         """`every hour between 9 and 17`, `every hour at :15`: written out as times of the day."""
         spec = self.spec
+        minutes, rest = divmod(self.repeat.seconds, 60)
+        if spec.window is not None and self.repeat.weekdays and 5 <= minutes < 60 and not rest:
+            return self._at_times(_every(int(minutes), *spec.window))
         hours = self.repeat.seconds / 3600
         minute = spec.minutes[0] if spec.minutes is not None else 0
         first, last = 0, 23
@@ -126,11 +129,14 @@ class Recurrence:
             first, last = one.hour, other.hour
         if hours not in (1, 2, 3, 4, 6, 8, 12):
             raise ScheduleError(
-                "hours of the day need a recurrence in whole hours, such as every hour or 2 hours"
+                "hours of the day need a recurrence in whole hours, such as every hour or 2 hours, or days, "
+                "such as on weekdays"
             )
-        clocks = tuple(Clock(hour, minute) for hour in range(first, last + 1, int(hours)))
+        return self._at_times(tuple(Clock(hour, minute) for hour in range(first, last + 1, int(hours))))
+
+    def _at_times(self, clocks: tuple[Clock, ...]) -> Rule:
         self.repeat = replace(self.repeat, freq="WEEKLY" if self.repeat.weekdays else "DAILY", seconds=0.0)
-        self.spec = replace(spec, clocks=clocks, window=None, minutes=None)
+        self.spec = replace(self.spec, clocks=clocks, window=None, minutes=None)
         return self._calendar()
 
     def _within_day(self) -> Rule:
@@ -333,3 +339,17 @@ def _place(spec: Spec, zone: ZoneInfo) -> ZoneInfo:
         city = spec.zone.name.rpartition("/")[2].replace("_", " ")
         raise ScheduleError(f"{spec.zone.said} does not hold all year: say {city} time")
     return ZoneInfo(spec.zone.name)
+
+
+def _every(minutes: int, first: Clock, last: Clock) -> tuple[Clock, ...]:
+    """Times of day, so many minutes apart, from `first` to `last`. Raises ScheduleError where none are."""
+    begin, end = (60 * clock.hour + clock.minute for clock in (first, last))
+    if begin >= end:
+        raise ScheduleError("`between … and …` needs two times of one day, such as 9:00 and 17:00")
+    found = tuple(Clock(*divmod(at, 60)) for at in range(begin, end + 1, minutes))
+    if len(found) > _TIMES_A_DAY:
+        raise ScheduleError(f"those are {len(found)} times a day, expected at most {_TIMES_A_DAY}")
+    return found
+
+
+_TIMES_A_DAY = 96

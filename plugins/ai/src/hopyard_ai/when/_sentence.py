@@ -9,7 +9,7 @@ from hopyard.errors import ScheduleError
 
 _POLITE = re.compile(
     r"""^(?: [\s,.;:!?–-]+
-        | (?:please|pls|plz|kindly|hey|hi|hello|ok|okay|also|then|again)\b
+        | (?:please|pls|plz|kindly|hey|hi|hello|ok|okay|also|so|then|again)\b
         | (?:can|could|would|will)\s+you\b
         | i(?:['’]d|\s+would)?\s+(?:want|need|like)\s+(?:you\s+)?to\b (?!\s+be\b)
         | (?P<told> (?:let\s+me\s+know|tell\s+me|notify\s+me)\s+(?=that\b|to\b)
@@ -37,6 +37,7 @@ _REMINDS = re.compile(
 _REVOKES = re.compile(
     r"^\W*(?:please\s+)?(?:(?:do\s+not|don['’]?t|never|stop|quit|no\s+longer)\s+(?:ever\s+)?"
     r"(?:remind|notify|ping|alert|messag|tell|wak)(?:e|ing)?\s+(?:me|us)\b"
+    r"|(?:please\s+)?(?:stop|quit|no\s+longer)\s+\w+ing\s+(?:me|us)\b"
     r"|(?:cancel|delete|remove|stop|drop|pause)\s+(?:(?:the|my|all|that|this)\s+)+(?:\w+\s+)?reminders?\b)",
     re.IGNORECASE,
 )

@@ -26,7 +26,10 @@ _TOKEN = re.compile(
   | (?P<time> (?<![\w:.])[0-9]{0,2}:[0-9]{2}(?::[0-9]{2})?(?![0-9:]) )
   | (?P<ordinal> [0-9]{1,2}(?:st|nd|rd|th)(?![^\W_]) )
   | (?P<number> [0-9]+(?:\.[0-9]+)? )
-  | (?P<word> [ap]\.[ ]?m\.?(?![^\W_]) | [^\W\d_]+(?:['’][^\W\d_]+)* | [½¼¾] )
+  | (?P<word> [ap]\.[ ]?m\.?(?![^\W_])
+            | (?: mon | tues? | weds? | thu(?:rs?)? | fri | sat | sun | jan | feb | mar | apr | jun | jul
+                | aug | sept? | oct | nov | dec ) \. (?=[ ]?[^\s.])
+            | [^\W\d_]+(?:['’][^\W\d_]+)* | [½¼¾] )
   | (?P<mark> \S )
     """,
     re.VERBOSE,
@@ -71,6 +74,7 @@ def tokenize(text: str) -> Tokens:
         kind: Kind = match.lastgroup  # type: ignore[assignment]  # the names of the groups are the kinds
         word = match.group()
         if kind == "word":
+            word = word.removesuffix(".") if len(word) > 3 and word[1] != "." else word
             word = f"{word[0]}m" if "." in word else word.replace("’", "'")
         tokens.append(Token(kind, word, match.start(), match.end()))
     return Tokens(tokens)

@@ -9,7 +9,10 @@ _TARGETS = words("""
     monthly monday tuesday wednesday thursday friday saturday sunday january february august september october
     november december mondays tuesdays wednesdays thursdays fridays saturdays sundays
 """)
-_RIGHT = words("very ever event evens minuets sundae sundaes mourning warning toady evenings mornings fridge")
+_RIGHT = words("""
+    very ever event evens minuets sundae sundaes mourning warning toady evenings mornings fridge
+    excerpt staring
+""")
 
 
 def meant(word: str) -> str | None:
@@ -31,6 +34,15 @@ def meant_before(word: str) -> str | None:
     return next(near, None) if len(word) >= 3 and word.isalpha() else None
 
 
+def meant_after(word: str) -> str | None:
+    """What a word that stands behind a time is near to: one that bounds it, or leaves something out."""
+    if word in _BOUNDS or word in _RIGHT or not word.isalpha():
+        return None
+    near = (one for one in _BOUNDS if one[0] == word[:1] and _distance(word, one) == 1)
+    return next(near, None)
+
+
+_BOUNDS = ("until", "except", "excluding", "starting", "beginning")
 _LEADS = ("every", "each", "next")
 
 
