@@ -12,8 +12,14 @@ MONTHS = (
     *("August", "September", "October", "November", "December"),
 )
 _ORDINALS = {
-    **{1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"},
-    **{-1: "last", -2: "penultimate", -3: "third last"},
+    1: "first",
+    2: "second",
+    3: "third",
+    4: "fourth",
+    5: "fifth",
+    -1: "last",
+    -2: "penultimate",
+    -3: "third last",
 }
 
 
