@@ -142,9 +142,9 @@ def _delivery(queue: str, part: _Part, raw: bytes, acknowledge: Callable[[], obj
 
 def _marked(queue: str, headers: dict[str, Any], raw: bytes, acknowledge: Callable[[], object]) -> Delivery:
     """Return what a message of Hopyard's own says: its row has all the rest."""
-    id_ = _name(headers, "id")
-    if not is_job_id(id_):
-        raise Unfit(f"it is marked as Hopyard's, but its id {id_!r} is no job's")
+    id_ = headers.get("id")
+    if not isinstance(id_, str) or not is_job_id(id_):
+        raise Unfit(f"it is marked as Hopyard's, but its id {_name(headers, 'id')!r} is no job's")
     return Delivery(id_, id_, queue, _name(headers, "task"), None, acknowledge, raw)
 
 

@@ -13,7 +13,7 @@ from hopyard.engine.retry import failed_here
 from hopyard.engine.run.deadlines import over
 from hopyard.engine.run.runner import GRACE_SECONDS, nobody_cancelled
 from hopyard.engine.running import Running
-from hopyard.errors import JobCancelled, StaleFence
+from hopyard.errors import StaleFence
 from hopyard.ledger.values import Again, Claim, Done
 
 if TYPE_CHECKING:
@@ -81,33 +81,27 @@ class Jobs:
 
     async def _run(self, running: Running) -> None:
         outcome: Outcome = None
+        claim = running.claim
         try:
-            outcome = await self._outcome(running)
+            if not self._holds(running.worker):  # frozen since the claim: others have it, or will
+                running.why = running.why or "lost"
+                raise asyncio.CancelledError
+            if claim.cancel:  # told to its last worker, which did not live to do it
+                outcome = running.cancelled("")
+            else:
+                checkpoint: Mapping[str, Any] = json.loads(claim.checkpoint) if claim.checkpoint else {}
+                outcome = await self._runner.run(claim, checkpoint, running.worker)
         except asyncio.CancelledError as error:
             outcome = await self._stopped(running, error)
         except StaleFence as error:
-            log.warning("job %s was taken from this worker: %s", running.claim.id, error)
-            self._look_again(running.claim.id)
+            log.warning("job %s was taken from this worker: %s", claim.id, error)
+            self._look_again(claim.id)
         except BaseException as error:
-            outcome = failed_here(
-                running.claim, error
-            )  # first: a task may have left a log handler that raises
-            log.exception("job %s: the engine failed", running.claim.id)
+            # First: a task may have left a log handler that raises.
+            outcome = failed_here(claim, error)
+            log.exception("job %s: the engine failed", claim.id)
         finally:
             self._end(running, outcome)
-
-    async def _outcome(self, running: Running) -> Outcome:
-        claim = running.claim
-        if not self._holds(running.worker):  # frozen since the claim: others have it, or will
-            running.why = running.why or "lost"
-            raise asyncio.CancelledError
-        if claim.cancel:  # told to its last worker, which did not live to do it
-            return running.cancelled("")
-        checkpoint: Mapping[str, Any] = json.loads(claim.checkpoint) if claim.checkpoint else {}
-        try:
-            return await self._runner.run(claim, checkpoint, running.worker)
-        except JobCancelled:
-            return running.cancelled("")
 
     async def _stopped(self, running: Running, error: asyncio.CancelledError) -> Outcome:
         """Return what is recorded of a job that let a cancellation out."""

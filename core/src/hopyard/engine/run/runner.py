@@ -90,7 +90,23 @@ class Runner:
         """
         told = partial(self._told, claim, worker, time.monotonic())
         try:
-            return await self._run(claim, checkpoint, worker, told)
+            plugins = self._hopyard.plugins
+            task = plugins.tasks.get(claim.task) or self._hopyard.task(claim.task)
+            limit = plugins.options[claim.task].time_limit
+            job = self._job(claim, self._host, checkpoint)
+            if canvas.PARTS in claim.body:
+                claim = await self._whole(job, claim)
+            if task.pool == "process" and self._processes is not None:
+                return await self._in_process(job, claim, checkpoint, worker, limit)
+            running = own(job)
+            # Nothing is put around a run where no plugin wants that.
+            wrappers = Wrappers(self._callers, job) if self._callers.of("run_task") else None
+            if not task.is_async:
+                function = partial(self._plainly, task, job, claim.body)
+                return await self._in_thread(claim, function, limit, wrappers, told)
+            values = self._values(task, job, claim.body)
+            result = await signals.around(job, values, self._on_loop(task, values, limit, wrappers, running))
+            return _succeeded(claim, task.payload.dump_result(result))
         except (asyncio.CancelledError, StaleFence):
             raise
         except BaseException as error:  # noqa: BLE001 - a task may raise anything; none of it leaves the job
@@ -110,37 +126,32 @@ class Runner:
             failure = nobody_cancelled(claim.task, failure)
         return self.retry.after(claim, failure, time.monotonic() - started, worker)
 
-    async def _run(
-        self, claim: Claim, checkpoint: Mapping[str, Any], worker: int, told: _Told
-    ) -> Done | Again:
-        plugins = self._hopyard.plugins
-        task = plugins.tasks.get(claim.task) or self._hopyard.task(claim.task)
-        limit = plugins.options[claim.task].time_limit
-        job = self._job(claim, self._host, checkpoint)
-        body = claim.body
+    async def _whole(self, job: Job, claim: Claim) -> Claim:
+        """Return a claim with the parts in its body that other rows hold."""
+        database, _ = self._host.held(claim.id, claim.claim)
         try:
-            if canvas.PARTS in body:
-                database, _ = self._host.held(claim.id, claim.claim)
-                body = await canvas.with_parts(database, body)
-            if task.pool == "process" and self._processes is not None:
-                sent = claim._replace(body=body)
-                return _succeeded(claim, await self._processes.run(sent, checkpoint, worker, limit))
-            values = self._values(task, job, body) if task.is_async else {}
+            return claim._replace(body=await canvas.with_parts(database, claim.body))
+        except PayloadError as error:
+            signals.died(job, error)
+            raise
+
+    async def _in_process(
+        self, job: Job, claim: Claim, checkpoint: Mapping[str, Any], worker: int, limit: float
+    ) -> Done:
+        assert self._processes is not None  # noqa: S101 - asked before
+        try:
+            return _succeeded(claim, await self._processes.run(claim, checkpoint, worker, limit))
         except (ProcessDied, TimeLimitExceeded, PayloadError) as error:
             signals.died(job, error)
             raise
-        running = own(job)
-        # Nothing is put around a run where no plugin wants that.
-        wrappers = Wrappers(self._callers, job) if self._callers.of("run_task") else None
-        if task.is_async:
-            result = await signals.around(job, values, self._on_loop(task, values, limit, wrappers, running))
-            return _succeeded(claim, task.payload.dump_result(result))
-        function = partial(self._plainly, task, job, body)
-        return await self._in_thread(claim, function, limit, wrappers, told)
 
     @staticmethod
     def _values(task: Task[..., Any], job: Job, body: str) -> dict[str, Any]:
-        values = task.payload.load_body(body)
+        try:
+            values = task.payload.load_body(body)
+        except PayloadError as error:
+            signals.died(job, error)
+            raise
         if task.payload.job_parameter:
             values[task.payload.job_parameter] = job
         return values
@@ -150,11 +161,7 @@ class Runner:
 
         Types may run the code of whoever wrote them as well, for arguments and for the result.
         """
-        try:
-            values = self._values(task, job, body)
-        except PayloadError as error:
-            signals.died(job, error)
-            raise
+        values = self._values(task, job, body)
         result = signals.wrapped(job, values, partial(task.function, **values))()
         return task.payload.dump_result(result)
 

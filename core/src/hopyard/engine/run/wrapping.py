@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.engine.run.threads import Ended
 from hopyard.errors import JobCancelled, TimeLimitExceeded
@@ -33,12 +33,8 @@ class Abandoned(Exception):
     """A wrapper has hung, and the job was begun again without it: this thread must not run the task."""
 
 
-class _Entered(NamedTuple):
-    """A wrapper that was entered."""
-
-    caller: Caller
-    manager: Any
-    plain: bool
+_Entered = tuple["Caller", Any, bool]
+"""A wrapper that was entered: who put it there, the context manager, and whether it is a plain one."""
 
 
 class Wrappers:
@@ -118,7 +114,7 @@ class Wrappers:
             if caller.plugin == self._owner:
                 raise
         else:
-            self._entered.append(_Entered(caller, manager, plain))
+            self._entered.append((caller, manager, plain))
         if self._abandoned:
             raise Abandoned
 
@@ -130,54 +126,57 @@ class Wrappers:
         bound: Callable[[], AbstractContextManager[Any]],
     ) -> BaseException | None:
         """Leave a wrapper; return the error with which the job goes on."""
-        self._phase = (one.caller, time.monotonic())
+        self._phase = (one[0], time.monotonic())
         try:
             with bound():
-                if one.plain:
-                    one.manager.__exit__(*_told(error))
+                if one[2]:
+                    one[1].__exit__(*_told(error))
                 else:
-                    wait(one.manager.__aexit__(*_told(error)))
+                    wait(one[1].__aexit__(*_told(error)))
         except BaseException as own:  # noqa: BLE001 - judged below
-            return self._left(one.caller, error, own)
-        self._callers.worked(one.caller)
+            return self._left(one[0], error, own)
+        self._callers.worked(one[0])
         return error
 
     # --- on the event loop
 
     async def on_loop(self, function: Callable[[], Awaitable[Any]]) -> Any:
-        """Await a task's function within its wrappers, on the event loop."""
-        ended = Ended()
+        """Await a task's function within its wrappers, on the event loop.
+
+        Plain ones are entered and left right here: calls would cost each run as much as the wrapper does.
+        """
+        value, failure = None, None
         try:
             for caller in self._callers.of("run_task"):
-                manager = self._enter_plain(caller)
-                if manager is not None:
-                    await self._enter_async(caller, manager)
-            ended.value = await function()
+                try:
+                    manager = caller.function(self._job) if caller.names else caller.function()
+                    if manager is None:
+                        continue
+                    if plain := _is_plain(type(manager)):
+                        manager.__enter__()
+                except BaseException as error:  # noqa: BLE001 - judged there
+                    self._not_entered(caller, error)
+                else:
+                    if plain:
+                        self._entered.append((caller, manager, True))
+                    else:
+                        await self._enter_async(caller, manager)
+            value = await function()
         except BaseException as error:  # noqa: BLE001 - raised below, once everything is left
-            ended.error = error
+            failure = error
         for one in reversed(self._entered):
-            ended.error = (
-                self._leave_plain(one, ended.error)
-                if one.plain
-                else await self._leave_async(one, ended.error)
-            )
-        return ended.get()
-
-    def _enter_plain(self, caller: Caller) -> AbstractAsyncContextManager[Any] | None:
-        """Make a wrapper and enter it; return it where that is to be awaited."""
-        try:
-            manager = caller.call({"job": self._job})
-            if manager is None:
-                return None
-            if not _is_plain(type(manager)):
-                waits: AbstractAsyncContextManager[Any] = manager
-                return waits
-            manager.__enter__()
-        except BaseException as error:  # noqa: BLE001 - judged there
-            self._not_entered(caller, error)
-        else:
-            self._entered.append(_Entered(caller, manager, True))
-        return None
+            if not one[2]:
+                failure = await self._leave_async(one, failure)
+                continue
+            try:
+                one[1].__exit__(*_told(failure))
+            except BaseException as own:  # noqa: BLE001 - judged there
+                failure = self._left_on_loop(one, failure, own)
+            else:
+                self._callers.worked(one[0])
+        if failure is not None:
+            raise failure
+        return value
 
     async def _enter_async(self, caller: Caller, manager: AbstractAsyncContextManager[Any]) -> None:
         try:
@@ -185,7 +184,7 @@ class Wrappers:
         except BaseException as error:  # noqa: BLE001 - judged there
             self._not_entered(caller, error)
         else:
-            self._entered.append(_Entered(caller, manager, False))
+            self._entered.append((caller, manager, False))
 
     def _not_entered(self, caller: Caller, error: BaseException) -> None:
         """Raise what ends the job where a wrapper raised as it was entered."""
@@ -195,20 +194,12 @@ class Wrappers:
         if caller.plugin == self._owner:
             raise error
 
-    def _leave_plain(self, one: _Entered, error: BaseException | None) -> BaseException | None:
-        try:
-            one.manager.__exit__(*_told(error))
-        except BaseException as own:  # noqa: BLE001 - judged there
-            return self._left_on_loop(one, error, own)
-        self._callers.worked(one.caller)
-        return error
-
     async def _leave_async(self, one: _Entered, error: BaseException | None) -> BaseException | None:
         try:
-            await _whole(one.manager.__aexit__(*_told(error)), WRAP_SECONDS)
+            await _whole(one[1].__aexit__(*_told(error)), WRAP_SECONDS)
         except BaseException as own:  # noqa: BLE001 - judged there
             return self._left_on_loop(one, error, own)
-        self._callers.worked(one.caller)
+        self._callers.worked(one[0])
         return error
 
     def _left_on_loop(
@@ -216,7 +207,7 @@ class Wrappers:
     ) -> BaseException | None:
         if _cancelled(own) and not isinstance(error, asyncio.CancelledError):
             return own  # the job was told to stop meanwhile
-        return self._left(one.caller, error, own)
+        return self._left(one[0], error, own)
 
     # --- faults
 
