@@ -24,7 +24,7 @@ async def _soon(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recorder(ledger: Ledger, worker: int = 1, caught_up: Any = lambda: None) -> Recorder:
-    return Recorder(ledger.database, lambda: worker, caught_up, lambda ids, refused: None)
+    return Recorder(ledger.database, lambda: worker, caught_up, lambda: None, lambda ids, refused: None)
 
 
 def done(claim: Any, error: str | None = None) -> Done:

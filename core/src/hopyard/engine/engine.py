@@ -146,7 +146,9 @@ class Engine:
             look_again=lambda id_: self._background.spawn(self._notify_queued([id_])),
             spawn=self._background.spawn,
         )
-        self._recorder = Recorder(database, lambda: self.number, self._wake_all, self._written)
+        self._recorder = Recorder(
+            database, lambda: self.number, self._wake_all, self._observers.tell_ends, self._written
+        )
         # One worker leads for all: it looks after the queues of the others as well. Over connections of its
         # own: on a slow way jobs wait seconds for their turn at theirs.
         self._leading = hopyard.open_client()
@@ -326,9 +328,11 @@ class Engine:
         return found
 
     def _ended(self, running: Running, outcome: Outcome) -> None:
-        self._observers.ends(EndedRun(running, outcome))  # first: they are told before it is written
+        self._observers.ends(EndedRun(running, outcome))
         if outcome is not None:
             self._recorder.add(outcome)
+        else:
+            self._observers.tell_ends()
         self._wake(running.slots)
 
     def _written(self, outcomes: Sequence[Done | Again], refused: Sequence[str]) -> None:

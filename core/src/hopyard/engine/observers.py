@@ -6,12 +6,9 @@ longer work to others. What one raises is logged; it reaches neither the job nor
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from hopyard import portal
 
 if TYPE_CHECKING:
     from hopyard.engine.running import Running
@@ -70,12 +67,11 @@ class Observers(Observer):
         self._tell("ended", runs)
 
     def ends(self, run: EndedRun) -> None:
-        """As `ended`, in one call for all that end in this turn of the loop."""
-        if not self._ends:
-            asyncio.get_running_loop().call_soon(self._tell_ends, context=portal.NOBODY.copy())
+        """Note that a job has ended here; `tell_ends` tells of it, with others: one by one it costs more."""
         self._ends.append(run)
 
-    def _tell_ends(self) -> None:
+    def tell_ends(self) -> None:
+        """Tell of the jobs that have ended since the last call."""
         runs, self._ends = self._ends, []
         self.ended(runs)
 

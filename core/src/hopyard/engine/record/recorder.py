@@ -32,18 +32,23 @@ _PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 
 class Recorder:
-    """Takes outcomes from the jobs of one loop and writes them."""
+    """Takes outcomes from the jobs of one loop and writes them.
+
+    `writes` is called before a batch is written, `written` after it, `caught_up` once there is room again.
+    """
 
     def __init__(
         self,
         database: Database,
         worker: Callable[[], int],
         caught_up: Callable[[], None],
+        writes: Callable[[], None],
         written: Callable[[Sequence[Done | Again], Sequence[str]], None],
     ) -> None:
         self._database = database
         self._worker = worker
         self._caught_up = caught_up
+        self._writes = writes
         self._written = written
         self._done: list[Done] = []
         self._again: list[Again] = []
@@ -76,6 +81,7 @@ class Recorder:
             if busy and len(self._done) + len(self._again) < _ENOUGH:
                 await asyncio.sleep(_GATHER)
             busy = True
+            self._writes()
             was_full = self.full
             done, again = self._done[:_BATCH], self._again[:_BATCH]
             if done:
