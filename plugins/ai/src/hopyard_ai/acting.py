@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import Job, storage
 from hopyard.errors import JobCancelled, LedgerUnavailable, StaleFence
@@ -16,7 +16,7 @@ from hopyard_ai import approving, budget, store
 from hopyard_ai.agent.context import Context, Past
 from hopyard_ai.agent.evaluator import Decision, evaluate
 from hopyard_ai.agent.executor import Executor, Limits, Outcome
-from hopyard_ai.agent.providers import explained
+from hopyard_ai.agent.providers import OFFLINE, explained
 from hopyard_ai.health import model, settings
 from hopyard_ai.models import Request, Run
 from hopyard_ai.tasks import act
@@ -25,6 +25,8 @@ from hopyard_ai.tools import Toolbox
 
 if TYPE_CHECKING:
     from pydantic_ai.usage import RunUsage
+
+_ALONE: Final = "(The model used no tool for this: nothing was looked up or done.)"
 
 
 async def act_on(
@@ -213,7 +215,10 @@ async def _wait_for_approval(request: Request, run: Run, outcome: Outcome) -> Ru
 
 async def _finish(request: Request, run: Run, outcome: Outcome) -> Run:
     title = "Reminder" if request.kind == "reminder" else request.title
-    await tell(request, run, title, outcome.answer, "done")
+    # Small models make up what they were to look up: a person must see that nothing was.
+    alone = outcome.model is not None and not run.calls and settings().model != OFFLINE
+    body = f"{outcome.answer}\n{_ALONE}" if alone else outcome.answer
+    await tell(request, run, title, body, "done")
     dependents = await store.dependents(request)
     # In one transaction: who waits for this result must not run before it is there.
     async with storage.transaction() as tx:
