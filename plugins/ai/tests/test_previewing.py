@@ -7,7 +7,6 @@ from datetime import datetime
 
 import pytest
 from click.testing import CliRunner
-from hopyard.errors import InvalidInput
 from hopyard_ai.commands import preview as command
 from hopyard_ai.previewing import preview, previews
 
@@ -45,12 +44,26 @@ def test_each_line_of_a_batch_is_answered_with_one() -> None:
     assert "no time was understood" in refused["refused"]
 
 
-@pytest.mark.parametrize(
-    "line", ["no JSON", "{}", '{"text": "x", "now": "2027-02-09T14:20:00", "zone": "UTC"}']
-)
-def test_a_line_of_a_batch_that_is_no_question_is_told_with_its_number(line: str) -> None:
-    with pytest.raises(InvalidInput, match="line 1: expected a JSON object"):
-        list(previews([line]))
+ODD = {
+    "no JSON": "no JSON object",
+    "": "no JSON object",
+    "[" * 100_000: "no JSON object",
+    "[]": "no JSON object",
+    "{}": "text is null",
+    '{"text": 5, "now": "2027-02-09T14:20:00+01:00", "zone": "UTC"}': "text is 5",
+    '{"text": "x", "now": "2027-02-09T14:20:00+01:00", "zone": 5}': "zone is 5",
+    '{"text": "x", "now": "2027-02-09T14:20:00", "zone": "UTC"}': "now is",
+    '{"text": "\\ud800 at 9", "now": "2027-02-09T14:20:00+01:00", "zone": "UTC"}': "halves of characters",
+    '{"text": "x", "now": "2027-02-09T14:20:00+01:00", "zone": "Nowhere"}': "zone",
+}
+
+
+@pytest.mark.parametrize("line", ODD, ids=[line[:60] for line in ODD])
+def test_a_line_of_a_batch_that_is_no_question_is_refused_and_the_next_one_answered(line: str) -> None:
+    right = json.dumps({"text": "call Bob tomorrow at 9", "now": NOW.isoformat(), "zone": "UTC"})
+    refused, read = (json.loads(found) for found in previews([line, right]))
+    assert ODD[line] in refused["refused"]
+    assert read["instruction"] == "Call Bob"
 
 
 def test_the_command_shows_what_is_read_and_fails_for_what_is_refused() -> None:

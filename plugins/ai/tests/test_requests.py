@@ -1,9 +1,9 @@
 """Hundreds of sentences with their right readings: none is read wrong, hardly any refused that is plain.
 
 `data/*.tsv`: `requests` are hard ones, `fresh`, `fresh2` and `fresh3` were written from the page on
-requests alone, by somebody who had not seen the grammar. In `next` the right due times (one; the first
-three; fewer, where it ends earlier), `refuse` where it must not be scheduled without asking, several right
-answers apart by ` | `; in `instruction` what is left to do.
+requests alone, by somebody who had not seen the grammar; `hostile` must all be refused. In `next` the right
+due times (one; the first three; fewer, where it ends earlier), `refuse` where it must not be scheduled
+without asking, several right answers apart by ` | `; in `instruction` what is left to do.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def words(instruction: str) -> str:
     return " ".join(re.findall(r"\w+", re.sub("['\u2019]", "", text)) + scars)
 
 
-@pytest.mark.parametrize("name", ["requests", "fresh", "fresh2", "fresh3"])
+@pytest.mark.parametrize("name", ["requests", "fresh", "fresh2", "fresh3", "hostile"])
 def test_no_sentence_is_read_wrong_and_hardly_any_is_refused_that_a_person_is_sure_of(name: str) -> None:
     rows = cases(name)
     lines = (json.dumps({name: row[name] for name in ("text", "now", "zone")}) for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ def rrule_words(rule: _rrule.Recurrence, source: Rule, *, later: bool = False) -
     if len(walls) > _TIMES:
         hours = _hours(walls)
         on = {"every day": "", "every weekday": " on weekdays"}.get(days)
+        if on is None and rule.freq in ("DAILY", "WEEKLY") and rule.interval == 1:
+            on = f" on {_plural(days.removeprefix('every '))}"
         return f"{hours}{on}{except_} {name}{ending}" if hours and on is not None else None
     return f"{days} at {listed([clock(wall) for wall in walls])} {name}{except_}{ending}"
 
@@ -103,13 +106,18 @@ def _hours(walls: list[datetime]) -> str | None:
     """Return `every 2 hours between 08:00 and 20:00`, `every hour at minute 15`; None for uneven times."""
     steps = {(after - before).seconds for before, after in pairwise(walls)}
     step = steps.pop()
-    if steps or step % 3600:
+    if steps or step % 60:
         return None
-    words = each(step // 3600, "hour")
+    words = each(step // 60, "minute") if step % 3600 else each(step // 3600, "hour")
     first, last = walls[0], walls[-1]
     if first.hour == 0 and last.hour == 24 - step // 3600 and step == 3600:
         return f"{words} at minute {first.minute}"
     return f"{words} between {clock(first)} and {clock(last)}"
+
+
+def _plural(days: str) -> str:
+    """Return `Mondays and Fridays` for `Monday and Friday`."""
+    return re.sub(r"day\b", "days", days)
 
 
 def _days(rule: _rrule.Recurrence, parts: dict[str, str], start: datetime) -> str | None:

@@ -18,7 +18,7 @@ from hopyard_ai.agent.evaluator import Decision, evaluate
 from hopyard_ai.agent.executor import Executor, Limits, Outcome
 from hopyard_ai.agent.providers import OFFLINE, explained
 from hopyard_ai.health import model, settings
-from hopyard_ai.models import Request, Run
+from hopyard_ai.models import Request, Run, wall
 from hopyard_ai.tasks import act
 from hopyard_ai.telling import fail, tell
 from hopyard_ai.tools import Toolbox
@@ -183,7 +183,8 @@ async def _postpone(request: Request, run: Run, until: datetime) -> Run:
     latest = utcnow() + timedelta(seconds=settings().longest_postponement)
     if until > latest:
         until = latest.replace(microsecond=0)
-        said = f"It is looked at again at {until:%Y-%m-%d %H:%M %Z}, which is as long as it may wait."
+        at = wall(until, request.zone)
+        said = f"It is looked at again at {at}, which is as long as it may wait."
         await tell(request, run, f"Postponed: “{request.title}”", said, "postponed")
     again = act.options(
         eta=until, person=request.person, id=derived_id(run.id, "postponed", str(run.postponed + 1))
@@ -209,7 +210,7 @@ async def _wait_for_approval(request: Request, run: Run, outcome: Outcome) -> Ru
     data = {"approvals": [one.id for one in asked]}
     id_ = derived_id(run.id, "approval", *data["approvals"])
     title = f"May I? “{request.title}”"
-    await tell(request, run, title, approving.question(asked), "approval", id_=id_, data=data)
+    await tell(request, run, title, approving.question(asked, request.zone), "approval", id_=id_, data=data)
     return await store.update_run(run.id, state="approval", pending=pending)
 
 

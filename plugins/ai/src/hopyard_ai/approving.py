@@ -13,7 +13,7 @@ from hopyard.errors import InvalidInput
 from hopyard.storage import derived_id, utcnow
 
 from hopyard_ai import store
-from hopyard_ai.models import Answered, Approval, Request, Run
+from hopyard_ai.models import Answered, Approval, Request, Run, wall
 from hopyard_ai.tasks import act
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def call_text(tool: str, args: Mapping[str, Any]) -> str:
     return f"{tool}({text if len(text) <= 1000 else text[:1000] + ' …'})"
 
 
-def question(approvals: Sequence[Approval]) -> str:
+def question(approvals: Sequence[Approval], zone: str) -> str:
     """Return the message that asks a person: each call, what it does, and how to answer."""
     lines = []
     for one in approvals:
@@ -76,7 +76,7 @@ def question(approvals: Sequence[Approval]) -> str:
             f"To refuse: {command} --deny",
         ]
     if approvals and approvals[0].expires is not None:
-        lines.append(f"Without an answer it is not done after {approvals[0].expires:%Y-%m-%d %H:%M %Z}.")
+        lines.append(f"Without an answer it is not done after {wall(approvals[0].expires, zone)}.")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from hopyard.errors import InvalidInput
 from hopyard.storage import derived_id, utcnow
 
 from hopyard_ai import store
-from hopyard_ai.models import Reminder, Request
+from hopyard_ai.models import Reminder, Request, wall
 
 _MOST_ENDED = 200
 """Requests that one tick drops."""
@@ -28,7 +28,8 @@ def question(request: Request) -> str:
         f"To refuse: {command} --no",
     ]
     if request.expires is not None:
-        lines.append(f"Until then nothing happens; it is dropped after {request.expires:%Y-%m-%d %H:%M %Z}.")
+        end = wall(request.expires, request.zone)
+        lines.append(f"Until then nothing happens; it is dropped after {end}.")
     return "\n".join(lines)
 
 
@@ -73,7 +74,7 @@ async def confirm(id_: str, *, person: str, yes: bool) -> Reminder:
 def _over(request: Request, now: datetime) -> str | None:
     """Why a request cannot be confirmed any more."""
     if request.expires is not None and request.expires <= now:
-        return f"was to be confirmed until {request.expires:%Y-%m-%d %H:%M %Z}"
+        return f"was to be confirmed until {wall(request.expires, request.zone)}"
     return None if request.next_times else "is for a time that has passed"
 
 

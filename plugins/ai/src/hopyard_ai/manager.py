@@ -60,6 +60,8 @@ async def create(
     else:
         understood = await understand(text, person=person, now=now or utcnow(), zone=own_zone)
     budget.check_interval(understood.rule)
+    if not understood.instruction and not title and _kind(understood) != "reminder":
+        raise InvalidInput(f"{text.strip()[:80]!r} says when, but not what is to be done")
     expires = utcnow() + timedelta(seconds=settings().confirm_expires)
     request = Request(
         id=id_ or new_id(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
@@ -101,3 +102,8 @@ class Connection(BaseModel):
     ok: bool
     seconds: float
     detail: str
+
+
+def wall(moment: datetime, zone: str) -> str:
+    """Return a moment as people in a zone read it on the wall, to the minute."""
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M %Z}"

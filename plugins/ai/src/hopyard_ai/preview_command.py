@@ -44,7 +44,8 @@ def preview(
     from hopyard_ai import previewing
 
     if batch:
-        for line in previewing.previews(sys.stdin):
+        lines = (line.decode(errors="replace") for line in sys.stdin.buffer)
+        for line in previewing.previews(lines):
             click.echo(line)
         return
     try:

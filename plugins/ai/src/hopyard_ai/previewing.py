@@ -42,18 +42,32 @@ def _local(moment: datetime, zone: ZoneInfo) -> str:
 
 
 def previews(lines: Iterable[str]) -> Iterator[str]:
-    """Answer each JSON line `{"text", "now", "zone"}` with one. Raises InvalidInput for other lines."""
+    """Answer each JSON line `{"text", "now", "zone"}` with one; others are refused, with their number."""
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
         try:
-            asked = json.loads(line)
-            text, now, zone = asked["text"], moment(asked["now"]), asked["zone"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InvalidInput(
-                f"line {number}: expected a JSON object with text, now and zone: {error!r}"
-            ) from error
-        yield json.dumps(_brief(preview(text, now, zone)), ensure_ascii=False)
+            found = preview(*_asked(line))
+        except InvalidInput as error:
+            found = {"refused": f"line {number}: {error}"}
+        yield json.dumps(_brief(found), ensure_ascii=False)
+
+
+def _asked(line: str) -> tuple[str, datetime, str]:
+    """Return text, moment and zone of a line. Raises InvalidInput."""
+    try:
+        asked = json.loads(line)
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        raise InvalidInput('it is no JSON object, expected {"text": …, "now": …, "zone": …}')
+    for name in ("text", "now", "zone"):
+        if not isinstance(asked.get(name), str):
+            raise InvalidInput(f"{name} is {json.dumps(asked.get(name))[:80]}, expected a text")
+    try:
+        return asked["text"], moment(asked["now"]), asked["zone"]
+    except ValueError:
+        raise InvalidInput(
+            f"now is {asked['now'][:80]!r}, expected a time such as 2027-02-09T14:20:00+01:00"
+        ) from None
 
 
 def _brief(found: Mapping[str, Any]) -> dict[str, Any]:

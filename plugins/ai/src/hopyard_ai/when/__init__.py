@@ -50,6 +50,8 @@ def parse(text: str, *, now: datetime, zone: str) -> Request:
     in the past raises ScheduleError, which says what and gives phrasings that work.
     """
     place = _place(now, zone)
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise ScheduleError("the request has halves of characters in it, expected whole ones")
     if not text.strip():
         raise ScheduleError("the request is empty; say what and when, such as `call Bob tomorrow at 9:00`")
     if len(text) > _LONGEST:

@@ -13,7 +13,7 @@ from hopyard_ai.when._clocks import MEASURES
 from hopyard_ai.when._numbers import GRAMMAR
 from hopyard_ai.when._phrases import Phrase
 from hopyard_ai.when._tokens import Tokens
-from hopyard_ai.when._typing import meant, meant_after, meant_before
+from hopyard_ai.when._typing import meant, meant_after, meant_before, meant_hour
 from hopyard_ai.when._values import Spec
 from hopyard_ai.when._words import (
     DAYS,
@@ -48,7 +48,7 @@ _ABOUT_TIME = GRAMMAR.vocabulary(PIECES) - _ORDINARY
 _MEASURED = GRAMMAR.vocabulary(["measure", "genitive"])
 _BOUNDS = _ABOUT_TIME | words("""
     until till til except excluding unless starting beginning ending within apart past per / minus ish
-    max maximum early late inclusive included including coming following gone ends end ended stops
+    max maximum excl exc early late inclusive included including coming following gone ends end ended stops
     hundred thousand million dozen stopping starts begins lasting lasts expires expiring
 """)
 _COUNTED_DAYS = (
@@ -122,12 +122,17 @@ def account(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choice) 
         )
         if counted and tokens.word(one.first - 1) in words("to than most max maximum only just about and"):
             raise left_over(text, tokens, one.first, one.end)
+    _check_tail(text, tokens, found, choice)
     for index in range(len(tokens)):
         if index in taken or index in kept:
             continue
         word = tokens.word(index)
+        if word in ("every", "each") and index <= phrases.opening(tokens):  # `every TuTh at 9`
+            raise left_over(text, tokens, index, index + 2)
         if word in SHORTENED and (phrases.opening(tokens) == index or {index - 1, index + 1} & taken):
             raise unclear(f"`{word}` is not read: did you mean `{SHORTENED[word]}`?", text)
+        if tokens.word(index - 1) == "at" and (intended := meant_hour(word)) is not None:
+            raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
         if (intended := meant(word)) is not None:
             raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
         if (intended := _mistyped_lead(tokens, index, taken)) is not None:
@@ -138,6 +143,42 @@ def account(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choice) 
             raise left_over(text, tokens, index, index + 3)
         if word in TIMELY and not _explained(tokens, index, taken):
             raise left_over(text, tokens, index, index + 1)
+
+
+def _check_tail(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choice) -> None:
+    """Refuse what bounds or corrects the time behind what is to be done: `call Bob, after 1 March`."""
+    end = max(last for _, last in choice.spans)
+    spans = {first for first, _ in choice.spans}
+    for one in found:
+        if one.first < end or one.first in spans:
+            continue
+        before = [tokens.word(place) for place in range(max(one.first - 5, end), one.first)]
+        after = tokens.word(one.end) or tokens.word(one.first)
+        corrects = _CORRECTIONS & set(before)
+        near = before[-1:] == ["("] or _TAIL & set(before[-3:]) or tokens.word(one.first) == "during"
+        bounds = choice.spec.repeat is not None and phrases.at_tail(tokens, one) and near
+        behind = choice.spec.repeat is not None and after in _BEHIND
+        if corrects or bounds or behind:
+            raise left_over(text, tokens, max(one.first - 1, 0), one.end)
+    for index in range(end, len(tokens)):
+        three = tuple(tokens.word(place) for place in range(index, index + 3))
+        corrected = three[0] == "make" and three[1] in ("that", "it") and _number(tokens, index + 2)
+        stops = three[0] in _STOPS and three[1] in ("after", "on", "at", "in") and _number(tokens, index + 2)
+        counted = three[0] in ("×", "*") and _number(tokens, index + 1)
+        only = three[0] == "only" and any(
+            tokens.word(place) in _UNITS | TIMELY for place in range(index + 1, index + 5)
+        )
+        if corrected or (choice.spec.repeat is not None and (stops or counted or only)):
+            raise left_over(text, tokens, index, index + 3)
+
+
+_STOPS = words("stop stops stopping end ends")
+_CORRECTIONS = words("sorry actually instead rather correction no make")
+_TAIL = words("""
+    after effective beginning starting start starts stop stops end ends last first only during except
+    excluding excl than onwards e f
+""")
+_BEHIND = words("excluded excepted onwards onward exempt excl off free")
 
 
 def _linked(tokens: Tokens, one: Phrase, span: tuple[int, int]) -> bool:
@@ -157,12 +198,16 @@ def _check_edge(text: str, tokens: Tokens, index: int, step: int, spec: Spec, kn
     while tokens.word(index) in (",", "(", ")", "[", "]", ":", ";"):
         index += step
     word = tokens.word(index)
+    if step < 0 and _leading_code(tokens, index):
+        raise left_over(text, tokens, index, index + 1)
     if 0 <= index < len(tokens) and tokens[index].text.startswith("\0"):
         raise left_over(text, tokens, index, index + 1)  # `tomorrow not before 9`
     if not word or index in known:
         return
     if word in SHORTENED:
         raise unclear(f"`{word}` is not read: did you mean `{SHORTENED[word]}`?", text)
+    if step > 0 and _goes_on(tokens, index):
+        raise left_over(text, tokens, index, index + 2)
     if step > 0 and (intended := meant_after(word)) is not None:
         raise unclear(f"`{word}` is not read: did you mean `{intended}`?", text)
     foreign = word in FOREIGN or (tokens.kind(index) == "word" and _other_script(word))
@@ -171,9 +216,37 @@ def _check_edge(text: str, tokens: Tokens, index: int, step: int, spec: Spec, kn
         raise left_over(text, tokens, index, index + 1)
 
 
+def _goes_on(tokens: Tokens, index: int) -> bool:
+    """Whether the time goes on in what was not read: `9’30`, `10:00+02:00`, `9p`, `9 +2`, `9 ×3`."""
+    word, follows = tokens.word(index), tokens.word(index + 1)
+    if tokens.touches(index):
+        return word not in _PUNCTUATION or (tokens.touches(index + 1) and _number(tokens, index + 1))
+    initials = len(word) == 1 and follows == "." and tokens.touches(index + 1)  # `9 p.m. E.S.T.`
+    return initials or (
+        word in _SIGNS and (_number(tokens, index + 1) or follows in MEASURES or follows in ("a", "an"))
+    )
+
+
+_PUNCTUATION = words(". , ; : ! ? ) ] } ' ’ ” - – — … / >") | {'"'}
+_SIGNS = words("+ × * plus minus less")
+_AT = words("on at in from by @ < ~")
+
+
+def _leading_code(tokens: Tokens, index: int) -> bool:
+    """Whether nothing but a number or code leads to the time: `2027-W09-3 at 10:00`, `on 3-3-27 at 10`."""
+    if not _coded(tokens, index):
+        return False
+    begin, first = phrases.opening(tokens), index
+    while first > begin and (_coded(tokens, first - 1) or tokens.touches(first)):
+        first -= 1
+    return first <= begin or (tokens.word(first - 1) in _AT and first - 1 <= begin)
+
+
 def _bounds_before(tokens: Tokens, index: int, spec: Spec) -> bool:
     """Whether the word before the time says something about it, or joins it to a part that was not read."""
     word, before = tokens.word(index), tokens.word(index - 1)
+    if word in _AT and tokens.kind(index + 1) in ("time", "number") and spec.clocks is not None:
+        return True  # `in 1:30`
     if word in _BOUNDS_BEFORE:
         return not (word in PARTS and before == "good")  # `say good night at 22:00`
     if _number(tokens, index) and spec.clocks is None and (spec.part or index <= phrases.opening(tokens)):
@@ -201,9 +274,15 @@ def _bounds_after(tokens: Tokens, index: int, spec: Spec, known: set[int]) -> bo
     word, follows = tokens.word(index), tokens.word(index + 1)
     if word in _BOUNDS or word in _UNITS:
         return True
+    if word in _REGIONS and spec.clocks is not None:  # `9 o'clock Pacific`
+        return True
+    if word in ("no", "wait", "sorry") and (follows in (",", "-", "–", "—") or _number(tokens, index + 1)):
+        return True  # `at 9, no, 10`
+    if _number(tokens, index) and follows == "times":
+        return True
     if word in _LOOSE:
         far = index + 1
-        while tokens.word(far) in _QUALIFIERS and far not in known:
+        while (tokens.word(far) in _QUALIFIERS or tokens.word(far) in _MARKS) and far not in known:
             far += 1
         leads = tokens.word(far) in TIMELY | _UNITS | PARTS.keys() | _FURTHER
         counted = tokens.word(far + 1) in MEASURES or _plural(tokens.word(far + 1))
@@ -221,6 +300,13 @@ def _bounds_after(tokens: Tokens, index: int, spec: Spec, known: set[int]) -> bo
         return phrases.reminded(tokens) < 0
     counted = follows in MEASURES or _plural(follows)
     return _number(tokens, index) and not counted
+
+
+def _coded(tokens: Tokens, index: int) -> bool:
+    """Whether a number stands there, or a code with digits in it."""
+    if tokens.kind(index) == "opaque":
+        return any(char.isdigit() for char in tokens[index].text) and ":" not in tokens[index].text[:8]
+    return tokens.kind(index) in ("number", "ordinal", "time", "date")
 
 
 def _number(tokens: Tokens, index: int) -> bool:
@@ -258,7 +344,9 @@ def _plural(word: str) -> bool:
     return word.endswith("s") and word not in _UNITS | TIMELY
 
 
-_FURTHER = words("march may half time")
+_FURTHER = words("march may half time am pm")
+_REGIONS = words("eastern pacific central mountain atlantic")
+_MARKS = words("- < > ~")
 _JOINING = words("and or to - – & / plus")
 _WHOLE = words("all whole entire same any some")
 

@@ -24,6 +24,7 @@ def _moment(*found: Any) -> Spec | None:
     return replace(whole, weak=False)
 
 
+rule("moment", "<year>", to=lambda _: Spec(refused="a year names no day: say on which one"))
 rule("moment", "<bare>", to=lambda clock: Spec(clocks=(clock,)))
 rule("moment", "the? <date>", to=lambda day: spec(day))
 

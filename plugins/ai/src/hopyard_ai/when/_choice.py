@@ -17,7 +17,13 @@ from hopyard_ai.when._values import Spec
 from hopyard_ai.when._words import SHORTENED, TIMELY, words
 
 _ANSWERABLE = words("what how which who where")
-_COORDINATES = words("and but or then not also plus")
+_COORDINATES = words("and but or then not also plus well additionally")
+_BEGINS_ANEW = words(", . ; : ! ? / | • + - – — * well actually sorry rather")
+"""What stands before a second time that is no part of the task: `call Bob at 9. At 10 call Ann`."""
+_BOUND_WORDS = words("""
+    max maximum most times except without excluding excl until till starting beginning effective only last
+    stop stopping end ending
+""")
 
 
 def choose(text: str, tokens: Tokens, found: Sequence[Phrase]) -> Choice:
@@ -108,7 +114,10 @@ def _chosen(text: str, tokens: Tokens, pool: Sequence[Phrase]) -> list[Phrase]:
     if phrases.at_head(tokens, first) and not first.spec.refused and not bare:
         apart = all(not phrases.beside(tokens, first, other) for other in others)
         between = [tokens.word(place) for place in range(first.end, others[-1].first)]
-        if apart and not _COORDINATES & set(between) and not any(one.spec.refused for one in others):
+        again = any(tokens.word(other.first - 1) in _BEGINS_ANEW for other in others)
+        again = again or any(tokens.kind(other.first) == "time" for other in others)
+        joined = again or bool(_COORDINATES & set(between))
+        if apart and not joined and not any(one.spec.refused for one in others):
             return [first]
     both = " and ".join(f"`{said(text, tokens, [(one.first, one.end)])}`" for one in pool)
     raise unclear(f"more than one time was found, {both}, and it is not clear which is meant,", text)
@@ -144,7 +153,8 @@ def _narrows(tokens: Tokens, one: Phrase, spec: Spec) -> bool:
     before = tokens.word(one.first - 1)
     if phrases.clause_of(tokens, one.first) or one.why:
         return False
-    if "refused" in given and (spec.clocks is not None or spec.delay is not None):
+    bound = any(tokens.word(place) in _BOUND_WORDS for place in range(one.first, one.end))
+    if "refused" in given and (spec.clocks is not None or spec.delay is not None) and not bound:
         return False  # `be home before dinner`
     if spec.repeat is None:  # `tomorrow at 9 stay until 5pm` is no bound of something that comes once
         bound = bool(given & {"unless", "refused"}) and phrases.at_tail(tokens, one)

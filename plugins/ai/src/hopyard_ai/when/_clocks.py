@@ -76,7 +76,9 @@ rule(
 def _checked(clock: Clock) -> Clock:
     """An impossible time keeps its numbers; it is refused where it is used."""
     return (
-        replace(clock, hour=0, plain=False) if clock.hour == 24 and not clock.minute + clock.second else clock
+        replace(clock, hour=0, plain=False, named=True)
+        if clock.hour == 24 and not clock.minute + clock.second
+        else clock
     )
 
 

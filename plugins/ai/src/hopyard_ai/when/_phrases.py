@@ -23,7 +23,7 @@ from hopyard_ai.when._numbers import GRAMMAR, rule
 from hopyard_ai.when._parser import Parse
 from hopyard_ai.when._tokens import Tokens
 from hopyard_ai.when._values import Spec
-from hopyard_ai.when._words import SMALL, words
+from hopyard_ai.when._words import SMALL, TIMELY, words
 
 _JOINS = words(", and then also again - – — ; : ( ) [ ] the on at in")
 _LEADS = words("""
@@ -272,6 +272,9 @@ def event(tokens: Tokens, found: Sequence[Phrase], spans: Sequence[tuple[int, in
     timed = spec.clocks is not None and any(
         one.why and one.spec.clocks and one.first >= start for one in found
     )
+    owner = next((tokens.word(first - 2) for first, _ in spans if tokens.word(first - 1) in _EVENTS), "")
+    if owner.endswith("'s") and owner[:-2] in TIMELY and spec.day is None:  # `Friday's meeting at 9`
+        return tokens.word(spans[0][0] - 1)
     if next((word for word in leads if word != "to"), "") in _BOOKING:  # `book a table for two on Saturday`
         booked = [tokens.word(_counted_noun(tokens, first)) for first, _ in spans if first > start]
         return next((noun for noun in booked if noun in _BOOKED and not timed), "")

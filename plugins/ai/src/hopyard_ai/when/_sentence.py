@@ -38,7 +38,7 @@ _REVOKES = re.compile(
     r"^\W*(?:please\s+)?(?:(?:do\s+not|don['’]?t|never|stop|quit|no\s+longer)\s+(?:ever\s+)?"
     r"(?:remind|notify|ping|alert|messag|tell|wak)(?:e|ing)?\s+(?:me|us)\b"
     r"|(?:please\s+)?(?:stop|quit|no\s+longer)\s+\w+ing\s+(?:me|us)\b"
-    r"|(?:cancel|delete|remove|stop|drop|pause)\s+(?:(?:the|my|all|that|this)\s+)+(?:\w+\s+)?reminders?\b)",
+    r"|(?:cancel|delete|remove|stop|drop|pause|move|change|shift|reschedule|postpone|snooze|edit)\s+(?:(?:the|my|all|that|this)\s+)+(?:[\w':]+\s+){0,4}?reminders?\b)",
     re.IGNORECASE,
 )
 

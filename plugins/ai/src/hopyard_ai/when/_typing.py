@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hopyard_ai.when._words import TIMELY, words
+from hopyard_ai.when._words import SMALL, TIMELY, words
 
 _TARGETS = words("""
     every today tomorrow tonight weekday weekdays weekend weekends minutes morning evening afternoon midnight
@@ -42,6 +42,14 @@ def meant_after(word: str) -> str | None:
     return next(near, None)
 
 
+def meant_hour(word: str) -> str | None:
+    """Which number a word behind `at` is near to: `at nien`."""
+    if len(word) < 3 or not word.isalpha() or word in SMALL or word in _NO_HOURS:
+        return None
+    return next((one for one in SMALL if len(one) >= 3 and sorted(one) == sorted(word)), None)
+
+
+_NO_HOURS = words("eon net")
 _BOUNDS = ("until", "except", "excluding", "starting", "beginning")
 _LEADS = ("every", "each", "next")
 

@@ -106,7 +106,10 @@ REGIONS = {
     "indian": "Asia/Kolkata",
     "india": "Asia/Kolkata",
 }
-UNCLEAR_ZONES = words("ist cst mst bst ast sst gst et pt ct mt")
+UNCLEAR_ZONES = words("""
+    ist cst mst bst ast sst gst et pt ct mt
+    hkt nzst nzdt akst akdt msk sast pkt sgt kst awst acst acdt brt wib wita zulu
+""")
 """Abbreviations of zones that stand for several."""
 
 OFTEN = words("""
