@@ -22,9 +22,17 @@ from hopyard.errors import (
 from hopyard_ai.agent import providers
 from hopyard_ai.agent.context import Context, Past
 from hopyard_ai.agent.evaluator import Decision, checked, evaluate
-from hopyard_ai.agent.providers import OFFLINE, Endpoint, check_name, resolve_model
+from hopyard_ai.agent.providers import (
+    OFFLINE,
+    Endpoint,
+    check_name,
+    classify,
+    explained,
+    resolve_model,
+)
 from pydantic import SecretStr, ValidationError
 from pydantic_ai import Agent
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
@@ -331,3 +339,16 @@ async def test_a_check_that_takes_too_long_says_so() -> None:
         return ModelResponse(parts=[TextPart("")])
 
     assert await providers.check(FunctionModel(never), 0.05) == (False, 0.05, "no answer within 0.05 s")
+
+
+def test_what_a_server_sends_that_is_no_json_is_shown_to_the_operator() -> None:
+    try:
+        try:
+            json.loads("<html>login</html>")
+        except ValueError as cause:
+            raise ModelAPIError("some-model", "Connection error.") from cause
+    except ModelAPIError as error:
+        found = classify(error)
+    assert isinstance(found, TransientError)
+    assert "no JSON: '<html>login</html>'" in str(found)
+    assert explained(found) == "The model gave no answer that could be used."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -195,7 +196,16 @@ def _unreached(error: Any) -> TaskError:
     passing = any(isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError) for one in wrong)
     if wrong and not passing and "Temporary failure" not in _reason(causes):
         return InvalidInput(f"the model cannot be reached as it is set up: {_reason(causes)}")
+    if not any(isinstance(one, OSError) or type(one).__module__.startswith("http") for one in causes):
+        return TransientError(f"the model's answer cannot be used: {_unread(causes)}")
     return TransientError(f"the model cannot be reached: {_reason(causes)}")
+
+
+def _unread(causes: Sequence[BaseException]) -> str:
+    """Say what a server sent that is no answer of a model: a web page, half of a JSON text."""
+    text = next((one.doc for one in causes if isinstance(one, json.JSONDecodeError)), "")
+    shown = f"no JSON: {redact(text)[:200]!r}" if text else f"{type(causes[-1]).__name__}: {_reason(causes)}"
+    return f"the server sent {shown}; is `base_url` the address of its API?"
 
 
 def _reason(causes: Sequence[BaseException]) -> str:
