@@ -83,6 +83,9 @@ def child(job: Job, do: str, n: int = 0):
     if do == "exit": sys.exit(3)
     if do == "die": os.kill(os.getpid(), 9)
     if do == "sleep": time.sleep(600)
+    if do in ("daemon", "daemon_dies"):
+        os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "20")
+        time.sleep(600) if do == "daemon" else os.kill(os.getpid(), 9)
     if do == "effect":
         sent = job.sync.effect("sum", send, n=n)
         if job.attempt == 1: os.kill(os.getpid(), 9)

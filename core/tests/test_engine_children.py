@@ -134,6 +134,17 @@ async def test_a_child_is_killed_at_its_time_limit_or_when_cancelled(children: P
     assert child.returncode == -9
 
 
+@pytest.mark.parametrize("do", ["daemon", "daemon_dies"])
+async def test_what_a_task_started_and_left_behind_does_not_hold_up_the_end_of_its_job(
+    children: ProcessPool, do: str
+) -> None:
+    """It has the child's standard output, of which asyncio would wait for the end."""
+    limit = 0.5 if do == "daemon" else 60
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeLimitExceeded if do == "daemon" else ResourceError):
+            await children.run(claim(do), {}, 1, limit)
+
+
 async def test_a_child_saves_under_its_jobs_fence_and_ends_with_its_parent(
     lab: Lab, children: ProcessPool
 ) -> None:

@@ -33,7 +33,9 @@ class Process:
     """A child, the line over which it takes jobs and answers, and a reader of its standard error.
 
     The line is a socket of its own, which what the task starts does not inherit; the child's standard input
-    is empty, and what it prints goes to the worker's log.
+    is empty, and what it prints goes to the worker's log, through a pipe of our own: of one that asyncio
+    makes it waits for the end before it tells of the child's death, and what the task has started may keep
+    that open for ever.
     """
 
     def __init__(
@@ -41,10 +43,14 @@ class Process:
         process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        printed: asyncio.StreamReader,
+        pipe: asyncio.ReadTransport,
     ) -> None:
         self.process = process
         self.reader = reader
         self.writer = writer
+        self._printed = printed
+        self._pipe = pipe
         self._words = b""
         self.memory: int | None = None
         """Resident bytes at last sight, or as the child said itself."""
@@ -55,7 +61,8 @@ class Process:
     async def start(cls, environment: Mapping[str, str]) -> Process:
         """Start a child with these variables."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        read, write = os.pipe()
+        try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # nothing of the working directory is imported
@@ -63,13 +70,25 @@ class Process:
                 "hopyard.engine.processes.main",
                 str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=write,
                 stderr=asyncio.subprocess.STDOUT,
                 env=environment,
                 pass_fds=(theirs.fileno(),),
             )
+        except BaseException:
+            os.close(read)
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(write)
         reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
-        return cls(process, reader, writer)
+        printed = asyncio.StreamReader()
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(printed),
+            open(read, "rb", 0),  # noqa: ASYNC230, SIM115 - a pipe, closed with its transport
+        )
+        return cls(process, reader, writer, printed, pipe)
 
     async def line(self) -> bytes:
         """Return the next line that the child wrote; nothing once it is dead, whoever holds its line."""
@@ -85,8 +104,7 @@ class Process:
             reading.cancel()
 
     async def _listen(self) -> None:
-        assert self.process.stdout is not None  # noqa: S101 - it was asked for
-        while chunk := await self.process.stdout.read(65536):
+        while chunk := await self._printed.read(65536):
             self._words = (self._words + chunk)[-crashes.READ_BYTES :]
             with contextlib.suppress(OSError):  # the worker's own log is gone: nobody to tell
                 while chunk:
@@ -120,6 +138,8 @@ class Process:
         self.writer.close()
         await self.process.wait()
         await asyncio.wait([self._listening], timeout=_REST_SECONDS)
+        self._listening.cancel()
+        self._pipe.close()
 
 
 def resident(pid: int) -> int | None:
