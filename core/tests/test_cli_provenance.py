@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from hopyard import current
 from hopyard.cli import main
+from hopyard.errors import PluginError
 from planted import FILES, installed_sample
 
 HOPFILE = """
@@ -105,6 +107,8 @@ def test_each_setting_has_its_source(hopyard: Any, monkeypatch: pytest.MonkeyPat
     [
         (["task", "site.wrok"], "site.work"),
         (["config", "worker.leas"], "worker.lease"),
+        (["task"], "the NAME is missing"),
+        (["config"], "the KEY is missing"),
         ([], "task NAME"),
         (["task", "site.work", "more"], "task NAME"),
         (["task", "site.work", "--key", "k"], "task NAME"),
@@ -114,6 +118,39 @@ def test_what_cannot_be_explained_is_refused(hopyard: Any, arguments: list[str],
     result = hopyard("explain", *arguments)
     assert result.exit_code != 0 or result.exception is not None
     assert expected in result.output + str(result.exception)
+
+
+def test_a_word_without_its_name_is_a_usage_error(hopyard: Any) -> None:
+    assert isinstance(hopyard("explain", "task").exception, click.UsageError)
+    assert isinstance(hopyard("explain", "config").exception, click.UsageError)
+
+
+def test_a_plugin_that_is_not_there_is_refused_with_the_nearest(hopyard: Any) -> None:
+    refused = hopyard("plugins", "verify", "stie").exception
+    assert isinstance(refused, PluginError)
+    assert str(refused).endswith("there is no plugin `stie`; did you mean `site`?")
+    assert "pip install hopyard-stie" in refused.hint
+
+
+@pytest.mark.parametrize("source", ["import os\n\nos.nope\n", "\n\ndef (:\n"])
+def test_a_hopfile_that_cannot_be_imported_is_refused_with_its_line(
+    hopyard: Any, tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "hopfile.py").write_text(source)
+    refused = str(hopyard("plugins", "verify", "site").exception)
+    assert f"(at {tmp_path / 'hopfile.py'}:3)" in refused
+    assert "the traceback names the line" not in refused
+    (site,) = [one for one in json.loads(hopyard("plugins", "--json").stdout) if one["name"] == "site"]
+    assert f"(at {tmp_path / 'hopfile.py'}:3)" in site["reason"]
+    assert site["traceback"]
+
+
+def test_a_package_that_cannot_be_imported_is_refused_with_its_own_line(hopyard: Any, tmp_path: Path) -> None:
+    (tmp_path / "hopyard.toml").write_text('[plugins]\nallow = ["weather"]\n')
+    tasks = FILES["hopyard_weather/tasks.py"] + "\nimport json\n\njson.loads('{')\n"
+    with installed_sample(tmp_path / "installed", FILES | {"hopyard_weather/tasks.py": tasks}):
+        refused = str(hopyard("plugins", "verify", "weather").exception)
+    assert f"tasks.py:{tasks.count(chr(10))})" in refused
 
 
 def test_an_installed_plugin_is_verified(hopyard: Any, tmp_path: Path) -> None:

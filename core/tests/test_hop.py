@@ -6,8 +6,9 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,18 @@ from hopyard import (
     current,
     hookimpl,
     notify,
+    schedules,
     task,
 )
-from hopyard.errors import ConfigError, HopyardError, JobCancelled, JobFailed, PluginError, SpecError
+from hopyard.errors import (
+    ConfigError,
+    HopyardError,
+    JobCancelled,
+    JobFailed,
+    PluginError,
+    SpecError,
+    UnknownTask,
+)
 from hopyard.testing import CancelAfter, DieAfter, FakeModel, Fault, Hop, LoseLease, TimeOutAfter
 
 SENT: list[str] = []
@@ -256,6 +266,25 @@ def test_schedules_ahead_of_time(hop: Hop) -> None:
     assert (job["schedule"], job["due"]) == ("weather.daily", "2026-03-29T06:00:00+00:00")
     with pytest.raises(SpecError, match=r"weather\.daily"):
         hop.fire("weather.dally")
+    with pytest.raises(SpecError, match="fire: due: found 'noon', expected a datetime"):
+        hop.fire("weather.daily", "noon")  # type: ignore[arg-type]
+
+
+def test_times_that_are_none_are_refused(hop: Hop) -> None:
+    day = datetime(2026, 3, 28)
+    with pytest.raises(SpecError, match="start: found 'a', expected a datetime"):
+        hop.due_between("weather.daily", "a", "b")  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="end: found 5, expected a datetime"):
+        hop.due_between("weather.daily", day, 5)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"end: .* not before the start"):
+        hop.due_between("weather.daily", day, day.replace(tzinfo=UTC) - timedelta(days=1))
+    assert hop.due_between("weather.daily", day, day) == []
+
+
+def test_jobs_of_an_unknown_task_are_no_empty_list(hop: Hop) -> None:
+    assert hop.jobs("weather.refresh") == []
+    with pytest.raises(UnknownTask, match=r"did you mean `weather\.refresh`"):
+        hop.jobs("weather.refrsh")
 
 
 def test_time_passes(hop: Hop) -> None:
@@ -266,6 +295,83 @@ def test_time_passes(hop: Hop) -> None:
     assert hop.outcome(handle).value == "later"
     hop.pass_time(86_400)
     assert "weather.daily" in [job["schedule"] for job in hop.jobs()]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Any]:
+    """Makes installations with a shop that has one schedule."""
+    made: list[Hop] = []
+
+    def shop(rule: Rule, **options: Any) -> Hop:
+        @task("shop.count")
+        async def count() -> None: ...
+
+        class Shop(Plugin[PluginSettings]):
+            @hookimpl
+            def register_queues(self) -> Any:
+                return [Queue("shop")]
+
+            @hookimpl
+            def register_tasks(self) -> Any:
+                return [count]
+
+            @hookimpl
+            def register_schedules(self) -> Any:
+                return [Schedule("shop.daily", "shop.count", rule, **options)]
+
+        made.append(Hop({"shop": Shop}, folder=tmp_path / f"shop{len(made)}"))
+        return made[-1]
+
+    yield shop
+    for one in reversed(made):
+        one.close()
+
+
+def test_a_schedule_fires_for_the_time_that_passes(make: Any) -> None:
+    hop = make(Rule(cron="0 8 * * *"))
+    hop.pass_time(2 * 86_400)
+    assert len(hop.jobs()) == 1, "once for the times that were missed"
+    hop.pass_time(86_400)
+    hop.pass_time(86_400)
+    dues = [datetime.fromisoformat(job["due"]) for job in hop.jobs()]
+    assert [later - sooner for sooner, later in pairwise(dues)] == [timedelta(days=1)] * 2
+
+
+def test_each_step_of_time_fires_what_it_passes(make: Any) -> None:
+    hop = make(Rule(every=3600))
+    fired = []
+    for seconds in (3700, 3700, 3700, 7400):
+        hop.pass_time(seconds)
+        fired.append(len(hop.jobs()))
+    assert fired == [1, 2, 3, 4]
+
+
+def test_all_missed_times_fire_if_the_schedule_says_so(make: Any) -> None:
+    hop = make(Rule(every=3600), misfire="all", overlap="allow")
+    hop.pass_time(5 * 3600)
+    assert len(hop.jobs()) == 5
+
+
+def test_steps_of_time_add_up(make: Any) -> None:
+    hop = make(Rule(every=86_400, anchor=datetime.now(UTC) + timedelta(hours=10)))
+    handle = hop.hopyard.task("shop.count").options(delay=90).sync.submit()
+    hop.pass_time(60)
+    assert hop.outcome(handle).state == "scheduled"
+    hop.pass_time(60)
+    assert hop.outcome(handle).ok
+    for hours, jobs in [(5, 1), (4, 1), (2, 2)]:
+        hop.pass_time(hours * 3600)
+        assert len(hop.jobs()) == jobs
+
+
+async def test_a_schedule_that_a_test_stores_counts_from_there(make: Any) -> None:
+    hop = make(Rule(at=datetime.now(UTC) + timedelta(days=300)))
+    hop.pass_time(86_400)
+    await schedules.put(Schedule("ada.hourly", "shop.count", Rule(every=3600, anchor=datetime.now(UTC))))
+    hop.pass_time(1800)
+    assert hop.jobs() == []
+    hop.pass_time(1900)
+    assert len(hop.jobs()) == 1
 
 
 def test_eager_calls_are_over_when_they_return(hop: Hop) -> None:
@@ -340,6 +446,28 @@ def test_a_fault_that_nothing_was_run_for_fails_the_test(tmp_path: Path) -> None
         Hop({"weather": Weather}, folder=tmp_path / "data") as hop,
     ):
         hop.inject(DieAfter(save=1))
+
+
+def test_a_real_worker_and_faults_do_not_go_together(hop: Hop) -> None:
+    with hop.worker(), pytest.raises(HopyardError, match="jobs of `run` alone"):
+        hop.inject(DieAfter(save=1))
+    hop.inject(DieAfter(save=1))
+    with pytest.raises(HopyardError, match="jobs of `run` alone"), hop.worker():
+        pass
+    assert hop.run(refresh).attempt == 2
+
+
+def test_a_generator_is_no_task() -> None:
+    def pages() -> Iterator[int]:
+        yield 1
+
+    async def lines() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (pages, lines):
+        told = rf"task `shop\.count`: .*`{function.__name__}`.* without `yield`"
+        with pytest.raises(SpecError, match=told):
+            task("shop.count")(function)
 
 
 def test_the_order_in_which_installations_are_closed_does_not_matter(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hopyard import Plugin, PluginSettings
+from hopyard.errors import SpecError
+from hopyard.testing import PluginContract
 from hopyard.testing.contract import RULES, Subject, check
 from planted import ALSO, EXAMPLES, FAULTS, FILES, NO_LINE, WITHOUT_EXAMPLE, installed_sample
 
@@ -130,3 +133,27 @@ def test_an_import_that_never_ends_is_a_violation(make: Make, monkeypatch: pytes
     )
     (found,) = RULES["light-import"].check(make({**FILES, "hopyard_weather/__init__.py": init}))
     assert "longer than 2 s" in str(found)
+
+
+def test_a_death_must_not_change_the_result(make: Make) -> None:
+    tasks = FILES["hopyard_weather/tasks.py"]
+    wrong = tasks.replace("    return len(names)\n", "    return len(names) - done\n")
+    first, *_ = RULES["resumes"].check(make({**FILES, "hopyard_weather/tasks.py": wrong}))
+    assert "weather.rename: after checkpoint 1 of 3 a death changes its result: 2 instead of 3" in str(first)
+    assert Path(first.file).name == "tasks.py"
+
+
+def test_a_result_that_differs_each_time_is_no_fault(make: Make) -> None:
+    tasks = FILES["hopyard_weather/tasks.py"]
+    other = tasks.replace("    return len(names)\n", "    import time\n\n    return time.time_ns()\n")
+    assert RULES["resumes"].check(make({**FILES, "hopyard_weather/tasks.py": other})) == []
+
+
+def test_a_contract_for_a_mapping_is_refused_once_with_what_to_write() -> None:
+    class Shop(Plugin[PluginSettings]): ...
+
+    with pytest.raises(SpecError, match=r"TestShop: plugin: .*`plugin = Shop` and `name = \"shop\"`"):
+        type("TestShop", (PluginContract,), {"plugin": {"shop": Shop}})
+    with pytest.raises(SpecError, match="`plugin = Weather`"):
+        type("TestShop", (PluginContract,), {"plugin": "shop"})
+    type("TestShop", (PluginContract,), {"plugin": Shop})

@@ -22,6 +22,32 @@ def test_a_new_plugin_passes_its_tests_at_once(tmp_path: Path, options: list[str
     run(folder, environment, "ruff", "format", "--check", ".")
 
 
+@pytest.mark.parametrize("name", ["two_words", "test", "plugin_contract", "plugin_settings"])
+def test_names_that_are_unlike_others_work(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "made"
+    run(tmp_path, {}, "hopyard", "new", "plugin", name, "--notifier", "--into", str(folder))
+    environment = installed(folder)
+    told = run(folder, environment, "pytest", "-q")
+    assert "passed" in told
+    run(folder, environment, "mypy")
+    run(folder, environment, "ruff", "check", ".")
+    run(folder, environment, "ruff", "format", "--check", ".")
+
+
+def test_the_scheme_of_a_channel_has_no_underscore(tmp_path: Path) -> None:
+    run(tmp_path, {}, "hopyard", "new", "plugin", "two_words", "--notifier")
+    folder = tmp_path / "hopyard-two-words"
+    assert 'Notifier("two-words", deliver)' in (folder / "src/hopyard_two_words/__init__.py").read_text()
+    assert "two-words://{file}" in (folder / "tests/test_two_words.py").read_text()
+
+
+@pytest.mark.parametrize("name", ["ai", "maintenance", "hopyard"])
+def test_the_name_of_what_is_installed_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AssertionError, match=r"is installed, and yours would replace it|is reserved"):
+        run(tmp_path, {}, "hopyard", "new", "plugin", name)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_is_whole_by_itself(tmp_path: Path, part: str) -> None:
     folder = tmp_path / "hopyard-weather"

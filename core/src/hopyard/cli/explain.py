@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +14,10 @@ from hopyard.display import to_json
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.cli._provenance import Provenance
+
+
+#: What is to be said after a word.
+_AFTER: Final = {"task": "NAME", "config": "KEY"}
 
 
 @click.command("explain")
@@ -28,8 +32,10 @@ def command(what: tuple[str, ...], key: str | None, as_json: bool) -> None:
     variable or option that supplied it.
     """
     words = [*what]
-    if len(words) == 2 and words[0] in ("task", "config") and key is None:
+    if len(words) == 2 and words[0] in _AFTER and key is None:
         emit(_task(words[1]) if words[0] == "task" else _setting(words[1]), as_json, _render)
+    elif key is None and len(words) == 1 and words[0] in _AFTER:
+        raise click.UsageError(f"the {_AFTER[words[0]]} is missing: say `{words[0]} {_AFTER[words[0]]}`")
     elif len(words) + (key is not None) == 1:
         _job(words[0] if words else None, key, as_json)
     else:

@@ -158,6 +158,7 @@ def _load(candidate: Candidate) -> Any:
 def _import_failure(error: BaseException, where: str) -> Failure:
     if isinstance(error, PluginError) and error.hint:
         return Failure("import", str(error), error.hint, traceback=traceback_text(error))
+    line = _line(error, where)
     if isinstance(error, SystemExit):
         reason = f"`{where}` called sys.exit({error.code!r}) while it was imported"
         hint = "a plugin's module must not end the process; move that code into a hook"
@@ -166,7 +167,21 @@ def _import_failure(error: BaseException, where: str) -> Failure:
         hint = f"install what provides `{error.name}`, and add it to the plugin's requirements"
     else:
         reason = f"`{where}` cannot be imported: {error_text(error)}"
-        hint = f"see the traceback; `python -c 'import {where}'` repeats it"
+        hint = f"mend {line or where}; `python -c 'import {where}'` shows the traceback"
     if where.endswith(".py"):
-        hint = f"mend {where}; the traceback names the line"
+        hint = f"mend {line or where}; the traceback is in `hopyard plugins --json`"
+    reason = f"{reason} (at {line})" if line else reason
     return Failure("import", reason, hint, traceback=traceback_text(error))
+
+
+def _line(error: BaseException, where: str) -> str:
+    """Return the file and line of the plugin, whose module or file is `where`, that led to an error."""
+    if isinstance(error, SyntaxError) and Path(error.filename or "<").is_file() and error.lineno:
+        return f"{error.filename}:{error.lineno}"
+    package = SITE_MODULE if where.endswith(".py") else where.partition(".")[0]
+    lines = [
+        f"{frame.f_code.co_filename}:{number}"
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return lines[-1] if lines else ""

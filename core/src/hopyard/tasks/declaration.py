@@ -21,7 +21,7 @@ from typing import (
 
 from hopyard import checks, current, portal
 from hopyard.broker import envelope
-from hopyard.errors import PayloadError, PluginError
+from hopyard.errors import PayloadError, PluginError, SpecError
 from hopyard.ledger.values import NewJob, job_id, new_id, utcnow
 from hopyard.specs import RetryPolicy, State, TaskOptions, Tool, Unique
 from hopyard.tasks.deciding import decided, plugins_decide
@@ -70,6 +70,7 @@ class Task(Generic[P, R]):
                 hint="name it `<plugin>.<task>`, for example `weather.refresh`",
             )
         checks.function(f"{what}: function", function)
+        _check_no_generator(what, function)
         checks.choice(f"{what}: pool", pool, ("auto", "process"))
         if tool is not None and not isinstance(tool, Tool):
             checks.refuse(f"{what}: tool", tool, "True or a Tool")
@@ -306,6 +307,17 @@ class Call(Generic[P, R]):
                 id_, task.name, queue, priority, body, headers, state, eta, None, None, parent, root, person
             )
             yield decided(job, self.queue, self.priority) if decides else job
+
+
+def _check_no_generator(what: str, function: Callable[..., Any]) -> None:
+    """Raise `SpecError` for a function with `yield`: a call of it runs nothing, and returns no result."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        name = getattr(function, "__name__", repr(function))
+        expected = "a function without `yield`: a job has one result, which it returns, and `job.progress`"
+        raise SpecError(
+            f"{what}: found the generator `{name}`, expected {expected} for what comes before it",
+            expected=expected,
+        )
 
 
 def _check_calls(task: str, calls: Any) -> None:

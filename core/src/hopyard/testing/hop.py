@@ -15,16 +15,17 @@ from zoneinfo import ZoneInfo
 from hopyard import checks, current, portal, rules
 from hopyard.errors import HopyardError
 from hopyard.events import TaskEvent
-from hopyard.ledger import details, readers, waiting
+from hopyard.ledger import details, readers
 from hopyard.ledger.values import NewJob
 from hopyard.loading import SITE, wrong_name
 from hopyard.plugin import Plugin
-from hopyard.schedule.scheduler import Scheduler, fired_job
+from hopyard.schedule.scheduler import fired_job
 from hopyard.specs import Schedule
 from hopyard.tasks import Task
 from hopyard.tasks.declaration import Call
 from hopyard.tasks.job import current_job
 from hopyard.testing._site import Site, lay_ledger, name_of
+from hopyard.testing._time import PassedTime
 from hopyard.testing.faults import Fault
 from hopyard.testing.outcome import Outcome
 
@@ -60,6 +61,7 @@ class Hop:
             current.set_instance(self._before)
             raise
         self._faults: list[Fault] = []
+        self._time = PassedTime(self.hopyard)
         self._live = False
         self._log.attach()
         self.hopyard.plugins.start_process("worker")
@@ -84,7 +86,7 @@ class Hop:
     def __exit__(self, kind: object, *_: object) -> None:
         self.close()
         if self._faults and kind is None:
-            raise HopyardError(f"no job was run that this could happen to: {self._faults}")
+            raise HopyardError(f"no job was run by `run` that this could happen to: {self._faults}")
 
     def plugin(self, name: str) -> Plugin[Any]:
         """Return the instance of a plugin. Raises `PluginError` if there is none."""
@@ -108,10 +110,18 @@ class Hop:
         return self._on_portal(self._run(made, args, kwargs))
 
     def inject(self, fault: Fault) -> None:
-        """Have a fault befall the job of the next `run`; several may, one after the other."""
+        """Have a fault befall the job of the next `run`; several may, one after the other.
+
+        Raises `SpecError` for what is no fault, and `HopyardError` while a real worker runs the jobs.
+        """
         if not isinstance(fault, Fault):
             checks.refuse("inject: fault", fault, "DieAfter, LoseLease, CancelAfter or TimeOutAfter")
+        if self._live:
+            self._refuse_faults([fault])
         self._faults.append(fault)
+
+    def _refuse_faults(self, faults: Sequence[Fault]) -> None:
+        raise HopyardError(f"faults happen to jobs of `run` alone, not to those of a real worker: {faults}")
 
     def drain(self) -> None:
         """Run all that is queued, and all that it leads to."""
@@ -121,9 +131,10 @@ class Hop:
     def pass_time(self, seconds: float) -> None:
         """Bring on the jobs and schedules that are due within so many seconds, and run what they lead to.
 
-        Raises `SpecError` for what is no number of seconds.
+        Each schedule fires as its misfire policy says of times that have passed, which is once mostly. Calls
+        add up: what is due in an hour is so after two half hours.
 
-        Each schedule fires as its misfire policy says of times that have passed, which is once mostly.
+        Raises `SpecError` for what is no number of seconds.
         """
         checks.number("pass_time: seconds", seconds, 0, 100 * checks.YEAR)
         self._on_portal(self._pass_time(seconds))
@@ -147,8 +158,11 @@ class Hop:
         """Have a real worker and a real broker until the block ends, for what needs them.
 
         Jobs are then submitted as everywhere (`task.sync.submit(…).sync.result(timeout=10)`), not by `run`.
-        It starts in about a second. Children of `pool="process"` find only installed plugins.
+        It starts in about a second. Children of `pool="process"` find only installed plugins. Faults are for
+        `run`: with one that has not happened yet it raises `HopyardError`.
         """
+        if self._faults:
+            self._refuse_faults(self._faults)
         from hopyard.testing._live import live
 
         with live(self.hopyard):
@@ -179,12 +193,18 @@ class Hop:
         return self._on_portal(read())[::-1]
 
     def jobs(self, task: str | None = None) -> Sequence[Mapping[str, Any]]:
-        """Return all jobs, or those of a task, oldest first, as `hopyard jobs --json` shows them."""
+        """Return all jobs, or those of a task, oldest first, as `hopyard jobs --json` shows them.
+
+        Raises `UnknownTask` for a name that is no task's.
+        """
 
         async def read() -> list[dict[str, Any]]:
             return await readers.jobs(self.hopyard.client().database, task=task, limit=10_000)
 
-        return self._on_portal(read())[::-1]
+        found = self._on_portal(read())[::-1]
+        if task is not None and not found:
+            self.hopyard.task(task)  # raises with the nearest name
+        return found
 
     def fetch(self, sql: str, *parameters: Any) -> Sequence[Mapping[str, Any]]:
         """Return the rows of a statement on the installation's database; parameters are `$1`, `$2` …"""
@@ -199,17 +219,21 @@ class Hop:
     def due_between(self, schedule: str, start: datetime, end: datetime) -> Sequence[datetime]:
         """Return when a schedule is due after `start` and until `end`, in its own zone.
 
-        Times without a zone are in the configured one. Raises `SpecError` for an unknown name.
+        Times without a zone are in the configured one. Raises `SpecError` for an unknown name, for what is no
+        time, and for an end before the start.
         """
         declared = self._schedule(schedule)
         zone = ZoneInfo(declared.rule.zone or self.hopyard.settings.time_zone)
-        low, high = (self._moment(one).astimezone(UTC) for one in (start, end))
+        low = self._moment("due_between: start", start).astimezone(UTC)
+        high = self._moment("due_between: end", end).astimezone(UTC)
+        if high < low:
+            checks.refuse("due_between: end", str(end), f"a time that is not before the start, {start}")
         return [due.astimezone(zone) for due in rules.between(declared.rule, low, high, 100_000)]
 
     def fire(self, schedule: str, due: datetime | None = None) -> Outcome[Any]:
         """Have a schedule fire, for `due` (now unless given), and run its job."""
         declared = self._schedule(schedule)
-        moment = self._moment(due) if due is not None else datetime.now(UTC)
+        moment = self._moment("fire: due", due) if due is not None else datetime.now(UTC)
         job = fired_job(self.hopyard, declared, moment.astimezone(UTC), None)
         return self._on_portal(self._run_job(job))
 
@@ -221,7 +245,9 @@ class Hop:
             )
         return there[name]
 
-    def _moment(self, moment: datetime) -> datetime:
+    def _moment(self, what: str, moment: datetime) -> datetime:
+        if not isinstance(moment, datetime):
+            checks.refuse(what, moment, "a datetime")
         return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.hopyard.settings.time_zone))
 
     # --- on the portal's loop
@@ -258,20 +284,7 @@ class Hop:
         return await self._outcome(job.id)
 
     async def _pass_time(self, seconds: float) -> None:
-        client = self.hopyard.client()
-        d = client.database.dialect
-        await client.database.execute(
-            f"UPDATE job_live SET eta = {d.now} WHERE eta <= {d.plus(d.now, '$1')}",
-            seconds,
-        )
-        while messages := await waiting.promote(client.database):
-            await client.publish(messages)
-        scheduler = Scheduler(self.hopyard)
-        await client.database.execute(
-            f"UPDATE schedule SET next_due = {d.plus('next_due', '$1')} WHERE next_due IS NOT NULL", -seconds
-        )
-        await scheduler.tick()
-        await scheduler.resign()
+        await self._time.go_on(seconds)
         await self.hopyard.work()
 
     def _settle(self) -> None:

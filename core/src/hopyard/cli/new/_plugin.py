@@ -10,6 +10,7 @@ from typing import Final
 from hopyard.cli.new import _texts as texts
 from hopyard.errors import HopyardError
 from hopyard.loading import wrong_name
+from hopyard.loading._discovery import candidates, normal_name
 
 #: Names that a plugin's modules use for something else than its class.
 _USED: Final = {
@@ -20,6 +21,8 @@ _USED: Final = {
         "Notifier",
         "Path",
         "Plugin",
+        "PluginContract",
+        "PluginSettings",
         "Queue",
         "Rule",
         "Schedule",
@@ -32,8 +35,12 @@ _USED: Final = {
 
 
 def files(name: str, parts: frozenset[str]) -> dict[str, str]:
-    """Return the files of a plugin's package by path. Raises `HopyardError` for a name that is none."""
-    reason = wrong_name(name) or ("a package's name cannot end with `_`" if name.endswith("_") else "")
+    """Return the files of a plugin's package by path. Raises `HopyardError` for a name that is not free."""
+    reason = (
+        wrong_name(name)
+        or ("a package's name cannot end with `_`" if name.endswith("_") else "")
+        or _taken(name)
+    )
     if reason:
         raise HopyardError(reason)
     package = f"src/hopyard_{name}"
@@ -56,14 +63,33 @@ def files(name: str, parts: frozenset[str]) -> dict[str, str]:
     if "table" in parts:
         made[f"{package}/migrations/__init__.py"] = '"""The plugin\'s tables."""\n'
         made[f"{package}/migrations/versions/0001_greetings.py"] = texts.MIGRATION
-    cls = "".join(part.capitalize() for part in name.split("_"))
     words = {
         "name": name,
         "project": f"hopyard-{name.replace('_', '-')}",
         "package": f"hopyard_{name}",
-        "cls": f"{cls}Plugin" if cls in _USED else cls,
+        "scheme": name.replace("_", "-"),  # a URL's scheme has no `_` in it
+        "cls": _class_name(name),
     }
     return {_filled(path, words): _filled(text, words) for path, text in made.items()}
+
+
+def _taken(name: str) -> str:
+    """Return why a name is an installed plugin's, or leads to its package; empty for one that is free."""
+    project = f"hopyard-{name.replace('_', '-')}"
+    for candidate in candidates():
+        if normal_name(candidate.project) == project:
+            return f"{candidate.project} is installed, and yours would replace it: take another name"
+        if candidate.name == name:
+            return f"{candidate.project} has a plugin `{name}` already: take another name"
+    return ""
+
+
+def _class_name(name: str) -> str:
+    """Return a name for the plugin's class: no module uses it otherwise, and pytest takes it for no test."""
+    cls = "".join(part.capitalize() for part in name.split("_"))
+    if cls.startswith("Test"):
+        return f"Plugin{cls}"
+    return f"{cls}Plugin" if cls in _USED else cls
 
 
 def write(folder: Path, made: Mapping[str, str], *, beside: bool = False) -> None:

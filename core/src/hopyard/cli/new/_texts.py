@@ -1,4 +1,4 @@
-"""The texts of a new plugin's files; `$name`, `$cls`, `$package` and `$project` are filled in."""
+"""The texts of a new plugin's files; `$name`, `$cls`, `$package`, `$project` and `$scheme` are filled in."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ REGISTER_COMMANDS: Final = """    @hookimpl
 
 REGISTER_NOTIFIERS: Final = """    @hookimpl
     def register_notifiers(self) -> Iterable[Notifier]:
-        return [Notifier("$name", deliver)]
+        return [Notifier("$scheme", deliver)]
 """
 
 TASKS: Final = '''"""The tasks."""
@@ -174,7 +174,7 @@ def greetings(who: str) -> None:
     say(f"Hello, {who}!")
 '''
 
-NOTIFIER: Final = '''"""A channel for notifications: `$name:///path/to/file` adds a line to a file."""
+NOTIFIER: Final = '''"""A channel for notifications: `$scheme:///path/to/file` adds a line to a file."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ async def deliver(address: str, message: Message) -> None:
     """Write a message down. Raises `InvalidInput` for an address without a path."""
     path = urlsplit(address).path
     if not path:
-        raise InvalidInput(f"{address} has no path; expected $name:///path/to/file")
+        raise InvalidInput(f"{address} has no path; expected $scheme:///path/to/file")
     await asyncio.to_thread(_add, Path(path), f"{message.title}: {message.body}\\n")
 
 
@@ -289,7 +289,7 @@ TEST_NOTIFIER: Final = """
 def test_the_channel_writes_a_line(tmp_path: Path) -> None:
     file = tmp_path / "told.txt"
     message = Message("1", "ada", "Rain", "Take a coat.")
-    asyncio.run(deliver(f"$name://{file}", message))
+    asyncio.run(deliver(f"$scheme://{file}", message))
     assert file.read_text() == "Rain: Take a coat.\\n"
 """
 

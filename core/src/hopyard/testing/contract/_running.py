@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hopyard import portal
+from hopyard.checks import shown
 from hopyard.errors import HopyardError, PayloadError
 from hopyard.ledger import migrations
 from hopyard.ledger.database import open_database
@@ -83,7 +84,9 @@ def _said(error: Mapping[str, Any]) -> str:
 def _resumes(subject: Subject) -> Iterator[Violation]:
     for task, arguments in _examples(subject):
         with subject.hop() as hop:
-            saves = len(hop.run(task, **arguments).saved)
+            plain = hop.run(task, **arguments)
+        saves = len(plain.saved)
+        comparable = saves > 0 and plain.ok and _gives_again(subject, task, arguments, plain.value)
         for save in range(1, min(saves, _MOST_SAVES) + 1):
             with subject.hop() as hop:
                 hop.inject(DieAfter(save=save))
@@ -100,6 +103,19 @@ def _resumes(subject: Subject) -> Iterator[Violation]:
                     f"{task.name}: {where} makes it begin anew: it saves {len(outcome.saved)} checkpoints "
                     "instead of going on from `job.checkpoint`",
                 )
+            elif comparable and outcome.value != plain.value:
+                yield at(
+                    task.function,
+                    f"{task.name}: {where} changes its result: {shown(outcome.value)} instead of "
+                    f"{shown(plain.value)}; keep in the checkpoint what the result is made of",
+                )
+
+
+def _gives_again(subject: Subject, task: Any, arguments: Mapping[str, Any], value: Any) -> bool:
+    """Say whether an undisturbed run gives the same result again: of others a death changes nothing."""
+    with subject.hop() as hop:
+        outcome = hop.run(task, **arguments)
+    return bool(outcome.ok and outcome.value == value)
 
 
 @rule(

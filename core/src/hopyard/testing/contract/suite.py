@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from hopyard import checks
 from hopyard.plugin import Plugin
 from hopyard.testing._site import name_of
 from hopyard.testing.contract import RULES, Subject
@@ -28,6 +29,12 @@ class PluginContract:
     examples: ClassVar[Mapping[str, Sequence[Mapping[str, Any]]]] = {}
     left_out: ClassVar[Mapping[str, str]] = {}
 
+    def __init_subclass__(cls) -> None:
+        """Raise `SpecError` for a `plugin` that is no plugin's class: once, instead of in each test."""
+        super().__init_subclass__()
+        if "plugin" in vars(cls):
+            _check_plugin(cls.__name__, cls.plugin)
+
     @pytest.fixture(scope="class")
     @classmethod
     def subject(cls) -> Subject:
@@ -48,3 +55,13 @@ class PluginContract:
         if found:
             told = "\n".join(f"  {violation}" for violation in found)
             pytest.fail(f"{rule}: {one.reason}\n{told}", pytrace=False)
+
+
+def _check_plugin(contract: str, plugin: Any) -> None:
+    if isinstance(plugin, type) and issubclass(plugin, Plugin):
+        return
+    expected = "the plugin's class: `plugin = Weather`"
+    if isinstance(plugin, Mapping) and len(plugin) == 1:
+        ((name, cls),) = plugin.items()
+        expected = f'`plugin = {getattr(cls, "__name__", cls)}` and `name = "{name}"`'
+    checks.refuse(f"{contract}: plugin", plugin, expected)
