@@ -138,10 +138,10 @@ def test_a_hopfile_that_cannot_be_imported_is_refused_with_its_line(
 ) -> None:
     (tmp_path / "hopfile.py").write_text(source)
     refused = str(hopyard("plugins", "verify", "site").exception)
-    assert f"(at {tmp_path / 'hopfile.py'}:3)" in refused
+    assert "(at hopfile.py:3)" in refused
     assert "the traceback names the line" not in refused
     (site,) = [one for one in json.loads(hopyard("plugins", "--json").stdout) if one["name"] == "site"]
-    assert f"(at {tmp_path / 'hopfile.py'}:3)" in site["reason"]
+    assert "(at hopfile.py:3)" in site["reason"]
     assert site["traceback"]
 
 

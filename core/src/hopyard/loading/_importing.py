@@ -167,21 +167,28 @@ def _import_failure(error: BaseException, where: str) -> Failure:
         hint = f"install what provides `{error.name}`, and add it to the plugin's requirements"
     else:
         reason = f"`{where}` cannot be imported: {error_text(error)}"
-        hint = f"mend {line or where}; `python -c 'import {where}'` shows the traceback"
+        hint = f"`python -c 'import {where}'` shows the traceback"
     if where.endswith(".py"):
-        hint = f"mend {line or where}; the traceback is in `hopyard plugins --json`"
+        hint = f"mend {where}; the traceback is in `hopyard plugins --json`"
     reason = f"{reason} (at {line})" if line else reason
     return Failure("import", reason, hint, traceback=traceback_text(error))
 
 
 def _line(error: BaseException, where: str) -> str:
     """Return the file and line of the plugin, whose module or file is `where`, that led to an error."""
-    if isinstance(error, SyntaxError) and Path(error.filename or "<").is_file() and error.lineno:
-        return f"{error.filename}:{error.lineno}"
     package = SITE_MODULE if where.endswith(".py") else where.partition(".")[0]
+    if isinstance(error, SyntaxError) and Path(error.filename or "<").is_file() and error.lineno:
+        return _short(error.filename or "", error.lineno, package)
     lines = [
-        f"{frame.f_code.co_filename}:{number}"
+        _short(frame.f_code.co_filename, number, package)
         for frame, number in traceback.walk_tb(error.__traceback__)
         if str(frame.f_globals.get("__name__")).partition(".")[0] == package
     ]
     return lines[-1] if lines else ""
+
+
+def _short(file: str, line: int, package: str) -> str:
+    """Return `hopyard_weather/tasks.py:12`: a whole path would leave no room for the reason."""
+    parts = Path(file).parts
+    within = parts[parts.index(package) :] if package in parts else parts[-1:]
+    return f"{'/'.join(within)}:{line}"
