@@ -11,7 +11,16 @@ from typing import Any
 
 import hopyard
 
-from hopyard_reference._words import as_markdown, attribute_words, code, constructor, said, signature, table
+from hopyard_reference._words import (
+    as_markdown,
+    attribute_words,
+    code,
+    constructor,
+    maker,
+    said,
+    signature,
+    table,
+)
 
 #: Modules of the values that hooks return and are given.
 SPECS = ("hopyard.specs", "hopyard.retry", "hopyard.rules", "hopyard.events", "hopyard.routing")
@@ -97,12 +106,12 @@ def _class(name: str, cls: type) -> str:
         return "\n".join(
             [*parts, said(cls), code("\n".join(f"{name}.{one.name} = {one.value!r}" for one in cls))]
         )
-    made_by = next((one for one in cls.__mro__ if "__init__" in vars(one) and _ours(one)), None)
+    made_by = next((one for one in cls.__mro__ if maker(one) and _ours(one)), None)
     told = made_by is not None and name not in _MADE_ELSEWHERE and not issubclass(cls, BaseException)
     if made_by is not None and told:
         parts.append(constructor(name, made_by))
     parts.append(said(cls))
-    if made_by is not None and told and not dataclasses.is_dataclass(cls):
+    if made_by is not None and told and "__init__" in vars(made_by) and not dataclasses.is_dataclass(cls):
         parts.append(as_markdown(inspect.cleandoc(vars(made_by)["__init__"].__doc__ or "")))
     if words := attribute_words(cls):
         parts.append(table(("attribute", "what"), [(f"`{key}`", text) for key, text in words.items()]))

@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ForwardRef
 
 #: Signatures longer than this are written one parameter a line.
 _WIDTH = 96
@@ -60,7 +60,7 @@ def signature(name: str, function: Any, *, method: bool = False) -> str:
     """Return how a function is declared, with its types as its source has them."""
     found = inspect.signature(function)
     parameters = [*found.parameters.values()]
-    if method and parameters and parameters[0].name in ("self", "cls"):
+    if method and parameters and parameters[0].name in ("self", "cls", "_cls"):
         parameters = parameters[1:]
     shown = [*_parameters(parameters)]
     returns = (
@@ -75,9 +75,15 @@ def signature(name: str, function: Any, *, method: bool = False) -> str:
 
 def constructor(name: str, cls: type) -> str:
     """Return how a class is made, as a block of code."""
-    return code(
-        signature(name, vars(cls)["__init__"], method=True).removeprefix("def ").removesuffix(" -> None")
-    )
+    made = signature(name, vars(cls)[maker(cls)], method=True)
+    return code(made.removeprefix("def ").removesuffix(" -> None"))
+
+
+def maker(cls: type) -> str:
+    """Return the name of the method that makes a class's values; empty if it has none of its own."""
+    if "_fields" in vars(cls):  # a named tuple
+        return "__new__"
+    return "__init__" if "__init__" in vars(cls) else ""
 
 
 def _parameters(parameters: Sequence[inspect.Parameter]) -> Iterator[str]:
@@ -98,6 +104,8 @@ def _parameters(parameters: Sequence[inspect.Parameter]) -> Iterator[str]:
 
 
 def _type(annotation: Any) -> str:
+    if isinstance(annotation, ForwardRef):  # a named tuple's
+        return annotation.__forward_arg__
     return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 

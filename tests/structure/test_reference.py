@@ -190,6 +190,15 @@ def test_all_public_names() -> None:
         assert names or module == "hopyard.errors"
 
 
+def test_values_are_told_with_their_fields() -> None:
+    for told in (
+        "TaskEvent(\n    kind: TaskEventKind,",
+        "PluginEvent(plugin: str, ",
+        "Queue(name: str",
+    ):
+        assert told in TEXTS["specs"], told
+
+
 def test_public_methods_are_told() -> None:
     for method in ("Job.save", "Job.effect", "Task.submit", "JobHandle.result", "Hop.run", "Egress.request"):
         assert f"{method}(" in TEXTS["api"], method

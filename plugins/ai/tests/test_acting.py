@@ -187,6 +187,17 @@ async def test_an_interrupted_postponement_is_not_acted_on_twice(
     assert await floor.told() == []
 
 
+async def test_a_person_is_told_that_a_model_looked_nothing_up(floor: Any, script: Any) -> None:
+    request = await hourly()
+    script.then(script.ACT, "It is sunny in Rome.")
+    await floor.run(await floor.fire(request.id, DUE))
+    (told,) = await floor.told()
+    assert told["body"] == (
+        "It is sunny in Rome.\n(The model used no tool for this: nothing was looked up or done.)"
+    )
+    assert (await only_run(request)).answer == "It is sunny in Rome."
+
+
 async def test_it_is_not_postponed_for_ever(floor: Any, script: Any) -> None:
     request = await hourly()
     later = {"action": "postpone", "until": (utcnow() + timedelta(hours=2)).isoformat()}

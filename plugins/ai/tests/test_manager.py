@@ -82,6 +82,7 @@ async def test_a_dependent_request_has_no_schedule_of_its_own(database: Database
         ("at 10:00 on 1 January 2020 call Bob", {}, ScheduleError, "2020"),
         ("call Bob", {}, ScheduleError, "call Bob|time|when"),
         ("   ", {}, InvalidInput, "empty"),
+        ("tomorrow at 9:00", {}, InvalidInput, "not what is to be done"),
         ("in 5 minutes call Bob", {"person": " "}, InvalidInput, "whom"),
         ("in 5 minutes call Bob", {"zone": "Europe/Atlantis"}, HopyardError, "Europe/Atlantis"),
         ("call Bob", {"after": "nothing"}, InvalidInput, "no request nothing"),

@@ -299,6 +299,8 @@ PHRASES = {
     "every weekday at 8:00 x": "every weekday at 08:00 Europe/Berlin",
     "at 8 x": "once on 26 November 2026 at 08:00 Europe/Berlin",
     "every 20 seconds x": "every 20 seconds",
+    "every 20 minutes between 9 and 17 on Mondays x": "every 20 minutes between 09:00 and 17:00 on Mondays "
+    "Europe/Berlin",
     "every third thursday at 14:00 x": "every month on the third Thursday at 14:00 Europe/Berlin",
     "every day from 1 December at 8 x": "every day at 08:00 Europe/Berlin, starting on 1 December 2026",
 }
@@ -367,6 +369,8 @@ REFUSED = {
     "every day at 8 until tomorrow, 3 times, check": "one of them",
     "in 5000000000 years call Bob": "no time was understood",
     "every monday at 8 until tomorrow check": "before it begins",
+    "every 5 minutes between 6:00 and 22:00 on weekdays check": "193 times a day",
+    "tomorrow at 9:00 HKT call Bob": "HKT is not read as a zone",
     "biweekly sync on Monday at 10": "`biweekly`",
     "close of business Friday file the papers": "exactly when",
     "daily at 8 excluding Sundays and public holidays run": "`Sundays and public`",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hopyard.checks import nearest, printable
 from hopyard.cli import load_settings
 from hopyard.cli._context import hush_loader
 from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._streams import noise_to_stderr
-from hopyard.errors import HopyardError, PluginError
+from hopyard.errors import HopyardError
 
 if TYPE_CHECKING:
     from hopyard.loading import Plugins
@@ -45,7 +43,7 @@ def _checked(plugins: Plugins, name: str, settings: dict[str, Any]) -> dict[str,
     from hopyard.builtin import BUILTIN
     from hopyard.testing.contract import Subject, check
 
-    _check_name(name, [record.name for record in plugins.records])
+    plugins.record(name)  # raises with the nearest name
     if name in BUILTIN:
         raise HopyardError(f"`{name}` is the core itself, which is held to rules of its own")
     cls = plugins.classes.get(name)
@@ -53,17 +51,6 @@ def _checked(plugins: Plugins, name: str, settings: dict[str, Any]) -> dict[str,
         record = plugins.record(name)
         raise HopyardError(f"plugin `{name}` is {record.state}: {record.reason}; {record.hint}")
     return check(Subject(name, cls, {f"plugins.{name}.settings": settings} if settings else {}))
-
-
-def _check_name(name: str, known: Sequence[str]) -> None:
-    """Raise `PluginError` with the nearest name for a plugin that is not there."""
-    if name not in known:
-        close = nearest(name, known)
-        meant = f"; did you mean `{close}`?" if close else ""
-        hint = f"`hopyard plugins` lists those that there are; or install it: pip install hopyard-{name}"
-        raise PluginError(
-            f"there is no plugin `{printable(name)}`{meant}", stage="discovery", hint=printable(hint)
-        )
 
 
 def _card(found: dict[str, list[Violation] | None]) -> list[dict[str, Any]]:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hopyard.loading._callers import Caller, Callers
-    from hopyard.loading._discovery import RESERVED, SITE, installed_names, wrong_name
+    from hopyard.loading._discovery import (
+        RESERVED,
+        SITE,
+        candidates,
+        installed_names,
+        normal_name,
+        wrong_name,
+    )
     from hopyard.loading._loader import examine_plugins, load_plugins
     from hopyard.loading._plugins import Plugins
     from hopyard.loading._records import DeclaredTask, PluginRecord, PluginState
@@ -21,7 +28,9 @@ _HOME = {
     "Callers": "_callers",
     "RESERVED": "_discovery",
     "SITE": "_discovery",
+    "candidates": "_discovery",
     "installed_names": "_discovery",
+    "normal_name": "_discovery",
     "wrong_name": "_discovery",
     "examine_plugins": "_loader",
     "load_plugins": "_loader",
@@ -42,9 +51,11 @@ __all__ = [
     "PluginRecord",
     "PluginState",
     "Plugins",
+    "candidates",
     "examine_plugins",
     "installed_names",
     "load_plugins",
+    "normal_name",
     "wrong_name",
 ]
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from hopyard.checks import nearest, printable
 from hopyard.errors import ConfigError, Fault, PluginError
 from hopyard.events import PluginEvent
 from hopyard.hookspecs import Role
@@ -68,12 +69,16 @@ class Plugins(Decisions):
         return [self._loaded.records[name] for name in sorted(self._loaded.records)]
 
     def record(self, name: str) -> PluginRecord:
-        """What is known about a plugin. Raises PluginError if it is neither installed nor named."""
+        """What is known about a plugin. Raises PluginError, with the nearest name, if it is not there."""
         try:
             return self._loaded.records[name]
         except KeyError:
-            hint = f"install it: pip install hopyard-{name}"
-            raise PluginError(f"there is no plugin `{name}`", stage="discovery", hint=hint) from None
+            close = nearest(name, self._loaded.records)
+            meant = f"; did you mean `{close}`?" if close else ""
+            hint = f"`hopyard plugins` lists those that there are; or install it: pip install hopyard-{name}"
+            raise PluginError(
+                f"there is no plugin `{printable(name)}`{meant}", stage="discovery", hint=printable(hint)
+            ) from None
 
     def get(self, name: str) -> Plugin[Any]:
         """An enabled plugin. Raises PluginError with the reason if it is not enabled."""

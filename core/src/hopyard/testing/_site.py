@@ -21,8 +21,7 @@ from hopyard.errors import PluginError
 from hopyard.events import TASK_EVENTS, Event, TaskEvent
 from hopyard.ledger import migrations
 from hopyard.ledger.values import NewJob, QueueMessage, utcnow
-from hopyard.loading import EventTeller, load_plugins
-from hopyard.loading._discovery import candidates
+from hopyard.loading import EventTeller, candidates, load_plugins
 from hopyard.plugin import Plugin
 from hopyard.tasks.client import Client
 from hopyard.tasks.job import current_job

@@ -217,7 +217,7 @@ async def _wait_for_approval(request: Request, run: Run, outcome: Outcome) -> Ru
 async def _finish(request: Request, run: Run, outcome: Outcome) -> Run:
     title = "Reminder" if request.kind == "reminder" else request.title
     # Small models make up what they were to look up: a person must see that nothing was.
-    alone = outcome.model is not None and not run.calls and settings().model != OFFLINE
+    alone = outcome.model not in (None, OFFLINE) and not run.calls
     body = f"{outcome.answer}\n{_ALONE}" if alone else outcome.answer
     await tell(request, run, title, body, "done")
     dependents = await store.dependents(request)

@@ -9,8 +9,7 @@ from typing import Final
 
 from hopyard.cli.new import _texts as texts
 from hopyard.errors import HopyardError
-from hopyard.loading import wrong_name
-from hopyard.loading._discovery import candidates, normal_name
+from hopyard.loading import candidates, normal_name, wrong_name
 
 #: Names that a plugin's modules use for something else than its class.
 _USED: Final = {

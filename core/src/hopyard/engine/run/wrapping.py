@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hopyard.engine.run.threads import Ended
 from hopyard.errors import JobCancelled, TimeLimitExceeded
@@ -33,8 +33,12 @@ class Abandoned(Exception):
     """A wrapper has hung, and the job was begun again without it: this thread must not run the task."""
 
 
-_Entered = tuple["Caller", Any, bool]
-"""A wrapper that was entered: who put it there, the context manager, and whether it is a plain one."""
+class _Entered(NamedTuple):
+    """A wrapper that was entered: who put it there, and whether its context manager is a plain one."""
+
+    caller: Caller
+    manager: Any
+    plain: bool
 
 
 class Wrappers:
@@ -114,7 +118,7 @@ class Wrappers:
             if caller.plugin == self._owner:
                 raise
         else:
-            self._entered.append((caller, manager, plain))
+            self._entered.append(_Entered(caller, manager, plain))
         if self._abandoned:
             raise Abandoned
 
@@ -126,16 +130,16 @@ class Wrappers:
         bound: Callable[[], AbstractContextManager[Any]],
     ) -> BaseException | None:
         """Leave a wrapper; return the error with which the job goes on."""
-        self._phase = (one[0], time.monotonic())
+        self._phase = (one.caller, time.monotonic())
         try:
             with bound():
-                if one[2]:
-                    one[1].__exit__(*_told(error))
+                if one.plain:
+                    one.manager.__exit__(*_told(error))
                 else:
-                    wait(one[1].__aexit__(*_told(error)))
+                    wait(one.manager.__aexit__(*_told(error)))
         except BaseException as own:  # noqa: BLE001 - judged below
-            return self._left(one[0], error, own)
-        self._callers.worked(one[0])
+            return self._left(one.caller, error, own)
+        self._callers.worked(one.caller)
         return error
 
     # --- on the event loop
@@ -158,22 +162,22 @@ class Wrappers:
                     self._not_entered(caller, error)
                 else:
                     if plain:
-                        self._entered.append((caller, manager, True))
+                        self._entered.append(_Entered(caller, manager, True))
                     else:
                         await self._enter_async(caller, manager)
             value = await function()
         except BaseException as error:  # noqa: BLE001 - raised below, once everything is left
             failure = error
         for one in reversed(self._entered):
-            if not one[2]:
+            if not one.plain:
                 failure = await self._leave_async(one, failure)
                 continue
             try:
-                one[1].__exit__(*_told(failure))
+                one.manager.__exit__(*_told(failure))
             except BaseException as own:  # noqa: BLE001 - judged there
                 failure = self._left_on_loop(one, failure, own)
             else:
-                self._callers.worked(one[0])
+                self._callers.worked(one.caller)
         if failure is not None:
             raise failure
         return value
@@ -184,7 +188,7 @@ class Wrappers:
         except BaseException as error:  # noqa: BLE001 - judged there
             self._not_entered(caller, error)
         else:
-            self._entered.append((caller, manager, False))
+            self._entered.append(_Entered(caller, manager, False))
 
     def _not_entered(self, caller: Caller, error: BaseException) -> None:
         """Raise what ends the job where a wrapper raised as it was entered."""
@@ -196,10 +200,10 @@ class Wrappers:
 
     async def _leave_async(self, one: _Entered, error: BaseException | None) -> BaseException | None:
         try:
-            await _whole(one[1].__aexit__(*_told(error)), WRAP_SECONDS)
+            await _whole(one.manager.__aexit__(*_told(error)), WRAP_SECONDS)
         except BaseException as own:  # noqa: BLE001 - judged there
             return self._left_on_loop(one, error, own)
-        self._callers.worked(one[0])
+        self._callers.worked(one.caller)
         return error
 
     def _left_on_loop(
@@ -207,7 +211,7 @@ class Wrappers:
     ) -> BaseException | None:
         if _cancelled(own) and not isinstance(error, asyncio.CancelledError):
             return own  # the job was told to stop meanwhile
-        return self._left(one[0], error, own)
+        return self._left(one.caller, error, own)
 
     # --- faults
 

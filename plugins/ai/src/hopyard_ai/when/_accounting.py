@@ -153,11 +153,10 @@ def _check_tail(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choi
         if one.first < end or one.first in spans:
             continue
         before = [tokens.word(place) for place in range(max(one.first - 5, end), one.first)]
-        after = tokens.word(one.end) or tokens.word(one.first)
         corrects = _CORRECTIONS & set(before)
         near = before[-1:] == ["("] or _TAIL & set(before[-3:]) or tokens.word(one.first) == "during"
         bounds = choice.spec.repeat is not None and phrases.at_tail(tokens, one) and near
-        behind = choice.spec.repeat is not None and after in _BEHIND
+        behind = choice.spec.repeat is not None and tokens.word(one.end) in _BEHIND
         if corrects or bounds or behind:
             raise left_over(text, tokens, max(one.first - 1, 0), one.end)
     for index in range(end, len(tokens)):
@@ -174,6 +173,7 @@ def _check_tail(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choi
 
 _STOPS = words("stop stops stopping end ends")
 _CORRECTIONS = words("sorry actually instead rather correction no make")
+# `e` and `f` are those of `w.e.f.`.
 _TAIL = words("""
     after effective beginning starting start starts stop stops end ends last first only during except
     excluding excl than onwards e f
@@ -258,9 +258,8 @@ def _bounds_before(tokens: Tokens, index: int, spec: Spec) -> bool:
         return True  # `half a d, …`
     if word in ORDINALS and tokens.word(index + 1) in _COUNTED_DAYS:  # `third Thursdays`
         return True
-    if (
-        word in _LETTERS and before in ("/", "&", "+", "and", ",")[: 5 if len(word) > 1 else 4]
-    ):  # `M/W/F at 9`
+    joined = before in ("/", "&", "+", "and") or (before == "," and len(word) > 1)
+    if word in _LETTERS and joined:  # `M/W/F at 9`
         return True
     if word in _FEW:  # `in a few working days`
         return tokens.word(index + 1) in _COUNTED_DAYS

@@ -175,8 +175,6 @@ class Recurrence:
         clocks = self._times()
         start, until = self._start(), self._end()
         after = self.now if start is None else max(self.now, start - timedelta(seconds=1))
-        if start is not None and until is not None and until < start:
-            raise ScheduleError(f"it would end ({until:%Y-%m-%d}) before it begins ({start:%Y-%m-%d})")
         repeat, first = self._first(clocks, after)
         if until is not None and until < first:
             raise ScheduleError(f"the recurrence would end ({until:%Y-%m-%d %H:%M}) before it begins")

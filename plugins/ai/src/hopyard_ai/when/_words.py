@@ -106,11 +106,10 @@ REGIONS = {
     "indian": "Asia/Kolkata",
     "india": "Asia/Kolkata",
 }
-UNCLEAR_ZONES = words("""
-    ist cst mst bst ast sst gst et pt ct mt
-    hkt nzst nzdt akst akdt msk sast pkt sgt kst awst acst acdt brt wib wita zulu
-""")
+UNCLEAR_ZONES = words("ist cst mst bst ast sst gst et pt ct mt")
 """Abbreviations of zones that stand for several."""
+UNREAD_ZONES = words("hkt nzst nzdt akst akdt msk sast pkt sgt kst awst acst acdt brt wib wita zulu")
+"""Others, which are known to be zones' and not read."""
 
 OFTEN = words("""
     biweekly bimonthly biannually semiannually semiweekly

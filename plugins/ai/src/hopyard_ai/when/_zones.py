@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from hopyard_ai.when._numbers import look, rule, terminal
 from hopyard_ai.when._tokens import Tokens
 from hopyard_ai.when._values import Spec, Zone
-from hopyard_ai.when._words import OFFSETS, REGIONS, SMALL, UNCLEAR_ZONES
+from hopyard_ai.when._words import OFFSETS, REGIONS, SMALL, UNCLEAR_ZONES, UNREAD_ZONES
 
 
 @look("after_clock")
@@ -26,7 +26,7 @@ def _zone_name(tokens: Tokens, index: int) -> Zone | None:
     word = tokens.word(index)
     if word in ("utc", "gmt", "z"):
         return Zone("UTC", word.upper())
-    if word in UNCLEAR_ZONES:
+    if word in UNCLEAR_ZONES | UNREAD_ZONES:
         return Zone("", word.upper())
     if word in OFFSETS:
         return Zone(OFFSETS[word][0], word.upper(), OFFSETS[word][1])
@@ -36,9 +36,8 @@ def _zone_name(tokens: Tokens, index: int) -> Zone | None:
 @rule("zone", "<zonename> ; in? <zonename> time")
 def _zone(zone: Zone) -> Spec:
     if not zone.name:
-        return Spec(
-            refused=f"{zone.said} stands for several zones: name a city, such as “New York time”", weak=True
-        )
+        what = "is not read as a zone" if zone.said.lower() in UNREAD_ZONES else "stands for several zones"
+        return Spec(refused=f"{zone.said} {what}: name a city, such as “New York time”", weak=True)
     return Spec(zone=zone, weak=True)
 
 
