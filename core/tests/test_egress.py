@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import shutil
 import socket
@@ -463,3 +464,53 @@ async def test_tls_is_verified_by_name_although_the_connection_goes_to_an_addres
 def test_the_module_loads_without_its_heavy_libraries() -> None:
     code = "import hopyard.egress, sys; sys.exit('httpx2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- connections for other protocols
+
+
+async def test_a_connection_goes_to_the_address_that_was_judged(site: Site) -> None:
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["10.9.8.7", "127.0.0.1"]
+
+    egress = Egress([f"mail.example:{site.port}", "127.0.0.1"], resolve=resolve)
+    # Only the port is allowed of the first address, and nobody is there: the second one answers.
+    with await Egress(["127.0.0.1"], resolve=resolve).connect("mail.example", site.port) as made:
+        assert made.getpeername() == ("127.0.0.1", site.port)
+        assert made.gettimeout() == 30
+    assert asked == ["mail.example"]
+    egress.check("mail.example", "10.9.8.7", site.port)
+
+
+async def test_a_connection_to_an_address_that_is_not_public_is_refused(site: Site) -> None:
+    with pytest.raises(EgressRefused, match=r"loopback address.*127\.0\.0\.1:"):
+        await Egress().connect("127.0.0.1", site.port)
+    with pytest.raises(EgressRefused, match="private address"):
+        Egress().check("files.example", "192.168.1.1", 21)
+    Egress().check("files.example", "93.184.216.34", 21)
+
+
+async def test_a_connection_that_nobody_answers_is_a_failure_to_try_again() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # not listening
+        port = taken.getsockname()[1]
+        with pytest.raises(TransientError, match="ConnectionRefused"):
+            await Egress(["127.0.0.1"]).connect("127.0.0.1", port)
+
+    async def nowhere(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(8, "no such name")
+
+    with pytest.raises(TransientError, match="no such name"):
+        await Egress(resolve=nowhere).connect("mail.example", 25)
+
+
+async def test_a_connection_that_takes_too_long_is_a_timeout() -> None:
+    async def hangs(host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    with pytest.raises(TimeLimitExceeded, match=r"within 0\.05 s"):
+        await Egress(resolve=hangs).connect("mail.example", 25, timeout=0.05)

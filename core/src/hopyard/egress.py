@@ -1,4 +1,4 @@
-"""The one way out: HTTP requests of tasks, to addresses that tasks may reach.
+"""The one way out: requests and connections of tasks, to addresses that tasks may reach.
 
 A name is resolved, each address is judged, and the connection goes to a judged address, so that a second
 answer of the name server changes nothing. Addresses of the machine itself and of private networks are
@@ -53,7 +53,7 @@ _KINDS = (
 
 
 class Egress:
-    """HTTP for tasks.
+    """HTTP for tasks, and connections for other protocols.
 
     `allow` names what may be reached although it is not public: `host`, `*.domain`, `host:port`, an address
     or a network such as `10.0.0.0/8`. `resolve` and `tls` stand in for the system's resolver and certificate
@@ -85,11 +85,49 @@ class Egress:
         if not reasons:
             raise OSError(f"{host} has no address")
         address, reason = next(iter(reasons.items()))
-        entry = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-        raise EgressRefused(
-            f"{host} is {address}, a {reason} address, which tasks may not reach; "
-            f'to allow it: [egress] allow = ["{entry}"]'
-        )
+        raise EgressRefused(_refused(host, str(address), port, str(reason)))
+
+    def check(self, host: str, address: str, port: int) -> None:
+        """Raise EgressRefused unless tasks may reach `address`, to which the name `host` was resolved.
+
+        For libraries that resolve names and connect themselves, at the moment when they connect.
+        """
+        reason = self._refusal(host.lower().rstrip("."), ipaddress.ip_address(address), port)
+        if reason is not None:
+            raise EgressRefused(_refused(host, address, port, reason))
+
+    async def connect(self, host: str, port: int, *, timeout: float = TIMEOUT) -> socket.socket:
+        """Return a TCP connection, for protocols such as SMTP and IMAP; TLS is the caller's.
+
+        `timeout` is in seconds, for all of it; it is also the socket's own. Raises EgressRefused,
+        TimeLimitExceeded, and TransientError where nobody answers.
+        """
+        place = f"{host}:{port}"
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connected(await self.addresses(host, port), port, timeout)
+        except TimeoutError as error:
+            raise TimeLimitExceeded(f"{place} did not answer within {timeout:g} s") from error
+        except (OSError, UnicodeError) as error:
+            raise TransientError(f"{place}: {type(error).__name__}: {error}") from error
+
+    async def _connected(self, addresses: Sequence[str], port: int, timeout: float) -> socket.socket:
+        loop, failure = asyncio.get_running_loop(), OSError("no address")
+        for address in addresses:
+            made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+            made.setblocking(False)
+            try:
+                await loop.sock_connect(made, (address, port))
+            except OSError as error:
+                made.close()
+                failure = error
+            except BaseException:
+                made.close()
+                raise
+            else:
+                made.settimeout(timeout)
+                return made
+        raise failure
 
     def client(
         self, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT, follow_redirects: bool = False
@@ -158,6 +196,15 @@ class Egress:
         import httpx2
 
         return self._given_tls or httpx2.create_ssl_context()
+
+
+def _refused(host: str, address: str, port: int, reason: str) -> str:
+    name = host.lower().rstrip(".")
+    entry = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    return (
+        f"{host} is {address}, a {reason} address, which tasks may not reach; "
+        f'to allow it: [egress] allow = ["{entry}"]'
+    )
 
 
 def _kind(address: Address) -> str | None:
