@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hopyard.errors import ScheduleError
-
 from hopyard_ai.when import _phrases as phrases
 from hopyard_ai.when._bounds import PIECES
 from hopyard_ai.when._clocks import MEASURES
 from hopyard_ai.when._numbers import GRAMMAR
 from hopyard_ai.when._phrases import Phrase
+from hopyard_ai.when._refusals import left_over, unclear
 from hopyard_ai.when._tokens import Tokens
 from hopyard_ai.when._typing import meant, meant_after, meant_before, meant_hour
 from hopyard_ai.when._values import Spec
@@ -30,7 +29,6 @@ from hopyard_ai.when._words import (
     words,
 )
 
-EXAMPLES = ("in 20 minutes", "tomorrow at 9:00", "every weekday at 8:00")
 _ORDINARY = words("""
     & ' + , . - – — 0 12 7 @ _ a about after again all alternate an and annual another any as aside at bank
     bar barring before between bi blue boxing breakfast business but by christmas close couple d di
@@ -93,13 +91,6 @@ class Choice:
     spans: tuple[tuple[int, int], ...]
 
 
-def unclear(why: str, text: str) -> ScheduleError:
-    """The error for a sentence whose time cannot be told, with phrasings that work."""
-    shown = text.strip() if len(text.strip()) <= 80 else f"{text.strip()[:77]}…"
-    examples = ", ".join(f"`{example}`" for example in EXAMPLES)
-    return ScheduleError(f"{why} in `{shown}`; say it, for example, as {examples}")
-
-
 def account(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choice) -> None:
     """Raise ScheduleError for a word about time that is neither read nor, for a reason, left where it is."""
     taken = {index for first, end in choice.spans for index in range(first, end)}
@@ -113,7 +104,8 @@ def account(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choice) 
         near = bool(one.spec.given() - {"span", "count", "zone"}) and any(
             _linked(tokens, one, span) for span in choice.spans
         )
-        if one.first not in taken and (near or (beside and (led or not one.why))):
+        listed = one.first not in taken and _listed(tokens, one, choice)
+        if listed or (one.first not in taken and (near or (beside and (led or not one.why)))):
             raise left_over(text, tokens, one.first - 1, one.end)  # `call Bob before 5pm tomorrow`
         counted = (
             one.spec.given() & {"count", "often"}
@@ -179,6 +171,20 @@ _TAIL = words("""
     excluding excl than onwards e f
 """)
 _BEHIND = words("excluded excepted onwards onward exempt excl off free")
+
+
+def _listed(tokens: Tokens, one: Phrase, choice: Choice) -> bool:
+    """Whether it is one more entry of a list of times: `9:00 Bob 10:00 Ann`."""
+    ends = [(end, tokens.kind(end - 1), tokens.word(end - 2)) for _, end in choice.spans]
+    bare = any(kind == "time" and before != "at" and end < one.first for end, kind, before in ends)
+    before = tokens.kind(one.first - 1) == "word" and tokens.word(one.first - 1) not in _INTRODUCE
+    return bare and before and tokens.kind(one.first) == "time" and one.first + 1 == one.end
+
+
+_INTRODUCE = words("""
+    the a an my our your his her their its this that at for from to till until of by before after about
+    and or is was in on
+""")
 
 
 def _linked(tokens: Tokens, one: Phrase, span: tuple[int, int]) -> bool:
@@ -383,12 +389,3 @@ def _every_unit(tokens: Tokens, index: int) -> bool:
 
 def _other_script(word: str) -> bool:
     return any(ord(char) > 0x24F for char in word if char.isalpha())
-
-
-def said(text: str, tokens: Tokens, spans: Sequence[tuple[int, int]]) -> str:
-    return " … ".join(text[tokens[first].start : tokens[end - 1].end] for first, end in sorted(spans))
-
-
-def left_over(text: str, tokens: Tokens, first: int, end: int) -> ScheduleError:
-    around = text[tokens[max(first - 1, 0)].start : tokens[min(end, len(tokens) - 1)].end]
-    return unclear(f"`{around.strip()}` speaks of time and was not understood,", text)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from hopyard.errors import ScheduleError
 
 from hopyard_ai.when import _phrases as phrases
-from hopyard_ai.when._accounting import Choice, account, left_over, said, unclear
+from hopyard_ai.when._accounting import Choice, account
 from hopyard_ai.when._phrases import Phrase
+from hopyard_ai.when._refusals import left_over, said, unclear
 from hopyard_ai.when._tokens import Tokens
 from hopyard_ai.when._typing import meant
 from hopyard_ai.when._values import Spec

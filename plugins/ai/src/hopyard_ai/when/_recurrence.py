@@ -15,6 +15,8 @@ from hopyard_ai.when._words import DAY_CODES
 
 _FREQUENCIES = (("HOURLY", 3600), ("MINUTELY", 60), ("SECONDLY", 1))
 _MIDNIGHT = Clock(0)
+#: `from 1 November to 1 March` is a season; `from 5 March to 1 March` rather a slip.
+_LONGEST_SEASON = timedelta(days=330)
 
 
 class Recurrence:
@@ -219,6 +221,8 @@ class Recurrence:
         year = timedelta(days=365)
         end = calendar.next_on(until, Clock(23, 59, 59), self.now, self.zone)
         began = calendar.next_on(start, _MIDNIGHT, end - year, self.zone)
+        if end - began > _LONGEST_SEASON:
+            raise ScheduleError("the end comes just before the beginning; say the year of both")
         return end - year if began <= self.now else self.now
 
     def _end(self) -> datetime | None:
