@@ -242,7 +242,7 @@ BERLIN = "Europe/Berlin"
         (Rule(rrule="FREQ=YEARLY", anchor=NOW), "every year on 22 November at 09:30 UTC"),
         (
             Rule(rrule="FREQ=HOURLY;INTERVAL=6;UNTIL=20261231T230000Z", anchor=NOW, zone=BERLIN),
-            "every 6 hours Europe/Berlin, until 1 January 2027 at 00:00",
+            "every 6 hours, until 1 January 2027 at 00:00 Europe/Berlin",
         ),
         (
             Rule(rrule="FREQ=MONTHLY;BYDAY=2TU,4TU", anchor=NOW),

@@ -28,17 +28,22 @@ _TIMES = 6
 _WORKING = "MO,TU,WE,TH,FR"
 
 
-def rrule_words(rule: _rrule.Recurrence, source: Rule, *, later: bool = False) -> str | None:
-    """Return `every weekday at 08:00 Europe/Berlin, until 24 December 2026`; None for what has no words."""
+def rrule_words(
+    rule: _rrule.Recurrence, source: Rule, *, later: bool = False, place: str | None = None
+) -> str | None:
+    """Return `every weekday at 08:00 Europe/Berlin, until 24 December 2026`; None for what has no words.
+
+    Where the rule names no time of day, its moments are told in the zone `place`.
+    """
     zone, name = zone_of(source.zone), source.zone or "UTC"
     anchor = moment(source.anchor, source.zone)
     start = _rrule.EPOCH if anchor is None else local(anchor, zone)
     parts = {key: value for key, value in rule.parts.items() if key not in ("FREQ", "INTERVAL", "WKST")}
     end = rule.end(start, zone) if parts.pop("UNTIL", None) else None
-    ending = _ending(parts.pop("COUNT", None), local(end, zone) if end else None)
+    count = parts.pop("COUNT", None)
     if rule.freq in ("HOURLY", "MINUTELY", "SECONDLY"):
-        starting = f", starting on {date(start)} at {clock(start)}" if later else ""
-        return None if parts else f"{each(rule.interval, _PERIODS[rule.freq])} {name}{starting}{ending}"
+        return None if parts else _within_day(rule, anchor if later else None, count, end, place or name)
+    ending = _ending(count, local(end, zone) if end else None)
     if (rule.interval > 1 or later) and anchor is not None:
         ending = f", starting on {date(start)}{ending}"
     except_ = _exceptions(rule, parts)
@@ -53,6 +58,20 @@ def rrule_words(rule: _rrule.Recurrence, source: Rule, *, later: bool = False) -
             on = f" on {_plural(days.removeprefix('every '))}"
         return f"{hours}{on}{except_} {name}{ending}" if hours and on is not None else None
     return f"{days} at {listed([clock(wall) for wall in walls])} {name}{except_}{ending}"
+
+
+def _within_day(
+    rule: _rrule.Recurrence, start: datetime | None, count: str | None, end: datetime | None, name: str
+) -> str:
+    """Return `every 10 minutes, until 9 February 2027 at 18:00 Europe/Berlin`."""
+    zone, words = zone_of(name), each(rule.interval, _PERIODS[rule.freq])
+    if start is not None:
+        wall = local(start, zone)
+        words += f", starting on {date(wall)} at {clock(wall)} {name}"
+    if end is not None:
+        wall = local(end, zone)
+        words += f", until {date(wall)} at {clock(wall)} {name}"
+    return words + _ending(count, None)
 
 
 def _ending(count: str | None, until: datetime | None) -> str:

@@ -19,29 +19,30 @@ if TYPE_CHECKING:
 _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
-def describe(rule: Rule, *, now: datetime | None = None) -> str:
+def describe(rule: Rule, *, now: datetime | None = None, zone: str | None = None) -> str:
     """Return the rule in words, such as `every weekday at 08:00 Europe/Berlin`. Raises ScheduleError.
 
-    Given `now` (aware), they tell when a recurrence begins that does not begin at once.
+    Given `now` (aware), they tell when a recurrence begins that does not begin at once. `zone` is that of
+    whoever reads them, for the moments of rules that name no time of day.
     """
+    place = zone or rule.zone or "UTC"
     later = now is not None and _begins_later(rule, now)
-    zone = rule.zone or "UTC"
+    own = rule.zone or "UTC"
     if rule.every is not None:
-        return _every(rule.every) + (_starting(rule) if later else "")
+        return _every(rule.every) + (_starting(rule, place) if later else "")
     if rule.after is not None:
         return f"each time that {rule.after} has succeeded"
     if rule.at is not None:
         wall = local(moment(rule.at, rule.zone) or rule.at, zone_of(rule.zone))
-        return f"once on {date(wall)} at {clock(wall)} {zone}"
+        return f"once on {date(wall)} at {clock(wall)} {own}"
     if rule.cron is not None:
         words = _cron_words(_cron.fields(rule.cron)) or f"cron {rule.cron.strip()}"
-        return f"{words} {zone}"
+        return f"{words} {own}"
     text = rule.rrule or ""
-    return rrule_words(_rrule.parse(text), rule, later=later) or f"rrule {text.strip()} {zone}"
+    return rrule_words(_rrule.parse(text), rule, later=later, place=place) or f"rrule {text.strip()} {own}"
 
 
-def _starting(rule: Rule) -> str:
-    zone = rule.zone or "UTC"
+def _starting(rule: Rule, zone: str) -> str:
     wall = local(moment(rule.anchor, rule.zone) or EPOCH, zone_of(zone))
     return f", starting on {date(wall)} at {clock(wall)} {zone}"
 

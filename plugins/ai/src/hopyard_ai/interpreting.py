@@ -145,7 +145,7 @@ def _checked(found: Interpretation, text: str, now: datetime, zone: str) -> tupl
     if schedules.next_after(rule, now) is None:
         raise ScheduleError(f"that time has passed: {schedules.describe(rule)}")
     budget.check_interval(rule)
-    phrase = schedules.describe(rule, now=now)
+    phrase = schedules.describe(rule, now=now, zone=zone)
     if found.rrule and found.rrule in phrase:
         raise ScheduleError(f"{phrase} cannot be said in words: use a simpler rule")
     return rule, phrase

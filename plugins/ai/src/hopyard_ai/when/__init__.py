@@ -95,7 +95,7 @@ def _parse(text: str, now: datetime, zone: ZoneInfo) -> Request:
         rule=rule,
         instruction=instruction,
         title=_sentence.title(instruction),
-        phrase=describe(rule, now=now),
+        phrase=describe(rule, now=now, zone=zone.key),
         recurring=rule.at is None,
         reminder=reminds(text),
     )

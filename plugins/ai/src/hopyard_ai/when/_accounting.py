@@ -234,7 +234,7 @@ def _goes_on(tokens: Tokens, index: int) -> bool:
 
 
 _PUNCTUATION = words(". , ; : ! ? ) ] } ' ’ ” - – — … / >") | {'"'}
-_SIGNS = words("+ × * plus minus less")
+_SIGNS = words("+ × * plus minus less ' ’")
 _AT = words("on at in from by @ < ~")
 
 
@@ -266,6 +266,8 @@ def _bounds_before(tokens: Tokens, index: int, spec: Spec) -> bool:
         return True
     joined = before in ("/", "&", "+", "and") or (before == "," and len(word) > 1)
     if word in _LETTERS and joined:  # `M/W/F at 9`
+        return True
+    if word in ("march", "may") and before == "of":  # `on the ides of March at 9`
         return True
     if word in _FEW:  # `in a few working days`
         return tokens.word(index + 1) in _COUNTED_DAYS
