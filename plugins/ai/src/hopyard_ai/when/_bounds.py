@@ -63,7 +63,7 @@ def _until(moment: Spec) -> Spec:
 rule("until", "through <month>", to=lambda month: Spec(until=Spec(day=Day(month=month, day=-1)), weak=True))
 rule("until", "until|till|til in? <month>", to=lambda _: Spec(refused="say until which day", weak=True))
 rule("start", "from|since|after|before <month>", to=lambda _: Spec(refused="say on which day", weak=True))
-rule("until", "until further notice", to=lambda: Spec(weak=True))
+rule("until", "until further notice ; forever ; for ever ; indefinitely", to=lambda: Spec(weak=True))
 
 
 rule(

@@ -61,8 +61,11 @@ def without(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """Return `text` without the given places, polite words and `remind me to`, first letter upper-case."""
     kept, end = [], 0
     for first, last in sorted(spans):
-        while text[first:last].count("(") > text[first:last].count(")") and text[last:].lstrip()[:1] == ")":
-            last += text[last:].index(")") + 1
+        for left, right in ("()", "[]"):
+            cut = text[first:last]
+            while cut.count(left) > cut.count(right) and text[last:].lstrip()[:1] == right:
+                last += text[last:].index(right) + 1
+                cut = text[first:last]
         # What stands between a date and its time as machines write it goes with them.
         kept.append("" if text[end:first] == "T" else text[end:first])
         end = max(end, last)

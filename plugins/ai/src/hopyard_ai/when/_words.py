@@ -125,6 +125,7 @@ fortnight fortnights quarter quarters semester semesters trimester solstice equi
 midweek weeknight weeknights
 yesterday today tomorrow tonight noon midday midnight weekday weekdays workday workdays weekend weekends
 mornings afternoons evenings nights o'clock
+overnight daytime daytimes nighttime nighttimes summertime wintertime springtime termtime mealtimes
 """
 OCCASIONS = words("""
     birthday birthdays anniversary anniversaries payday holiday holidays vacation vacations easter
