@@ -70,7 +70,7 @@ _PREPOSITIONS = words("on at in during before after until when if while every so
 _QUALIFIERS = words("""
     any the of rest remainder public bank school national local federal state a an this next coming
     following few several whole entire remaining all first last every each other same both many odd even
-    alternate some most certain until for about at least most up to no more than
+    alternate some most certain until for about at least most up to no more than not never
 """)
 
 
