@@ -194,7 +194,7 @@ def test_values_are_told_with_their_fields() -> None:
     for told in (
         "TaskEvent(\n    kind: TaskEventKind,",
         "PluginEvent(plugin: str, ",
-        "Queue(name: str",
+        "Queue(\n    name: str,",
     ):
         assert told in TEXTS["specs"], told
 

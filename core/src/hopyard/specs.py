@@ -46,12 +46,15 @@ __all__ = [
 JOB_PRIORITIES: Final = (0, 9)
 QUEUE_PRIORITIES: Final = (0, 10)
 MAX_SLOTS: Final = 10_000
+#: The most of a resource: a terabyte in kilobytes, say.
+MAX_RESOURCE: Final = 10**9
 #: The oldest due times that a schedule may make up for.
 MAX_CATCH_UP: Final = timedelta(days=366)
 MAX_HEALTH_SECONDS: Final = 600.0
 
 _PART = r"[A-Za-z_][A-Za-z0-9_-]*"
 _QUEUE_NAME = re.compile(rf"{_PART}(\.{_PART})*")
+_RESOURCE_NAME = re.compile("[a-z][a-z0-9_]{0,62}")
 _KIND = re.compile(r"[a-z][a-z0-9+.\-]*")
 
 
@@ -82,13 +85,15 @@ class Queue:
 
     `slots` jobs of it (1 to 10,000) run at once in one worker process; `priority` (0 to 10) is its weight
     where one worker serves several queues; `group` names the worker that `hopyard up` starts for it
-    (absent: one per plugin).
+    (absent: one per plugin). `resources` are what each job of its tasks holds while it runs, unless the task
+    says otherwise.
     """
 
     name: str
     slots: int = 4
     priority: int = 5
     group: str | None = None
+    resources: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_queue_name("queue: name", self.name)
@@ -97,6 +102,17 @@ class Queue:
         checks.whole(f"{what}: priority", self.priority, *QUEUE_PRIORITIES)
         if self.group is not None:
             checks.text(f"{what}: group", self.group)
+        check_resources(f"{what}: resources", self.resources)
+
+
+def check_resources(what: str, resources: Any) -> None:
+    """Raise `SpecError` unless these are names of resources and how much of each a job holds."""
+    if not isinstance(resources, Mapping):
+        checks.refuse(what, resources, 'amounts by name, such as {"gpu": 1}')
+    for name, amount in resources.items():
+        if not isinstance(name, str) or not _RESOURCE_NAME.fullmatch(name):
+            checks.refuse(what, name, "lower-case letters, digits and `_`, such as `gpu`")
+        checks.whole(f"{what}: {name}", amount, 1, MAX_RESOURCE)
 
 
 def check_queue_name(what: str, name: Any) -> None:
@@ -157,16 +173,19 @@ class DeclaredSchedule(Schedule):
 class TaskOptions:
     """A task's declaration merged with the operator's overrides.
 
-    `time_limit` is in seconds, at most a year; `priority` from 0 to 9, 9 first.
+    `time_limit` is in seconds, at most a year; `priority` from 0 to 9, 9 first. `resources` are what a job
+    holds while it runs, by name, out of what the installation has: `{"gpu": 1}`.
     """
 
     queue: str
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     time_limit: float = 600.0
     priority: int = 5
+    resources: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_queue_name("queue", self.queue)
+        check_resources("resources", self.resources)
         if not isinstance(self.retry, RetryPolicy):
             checks.refuse("retry", self.retry, "a RetryPolicy")
         checks.positive("time_limit", self.time_limit, checks.YEAR)

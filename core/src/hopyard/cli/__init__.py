@@ -36,6 +36,7 @@ COMMANDS = {
     "jobs": ("hopyard.cli.jobs:command", "List, show, cancel, replay and discard jobs."),
     "explain": ("hopyard.cli.explain:command", "Say why a job is not running."),
     "queues": ("hopyard.cli.queues:command", "List queues, pause and resume them."),
+    "resources": ("hopyard.cli.resources:command", "Say who holds GPUs and the like, and who waits."),
     "schedule": ("hopyard.cli.schedule:command", "List and change schedules."),
     "new": ("hopyard.cli.new:command", "Make a plugin, or a hopfile.py, that works at once."),
     "plugins": ("hopyard.cli.plugins:command", "List plugins, their state and what is wrong with them."),

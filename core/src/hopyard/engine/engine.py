@@ -26,13 +26,14 @@ from hopyard.engine.consume.message_consumer import FOREIGN_SLOTS, MessageConsum
 from hopyard.engine.consume.receiver import Receiver
 from hopyard.engine.heartbeat import Heartbeat
 from hopyard.engine.observers import EndedRun, Observers
-from hopyard.engine.plugin_events import PluginEvents
+from hopyard.engine.plugin_events import PluginEvents, tell_of_faults
 from hopyard.engine.processes.pool import ProcessPool
 from hopyard.engine.readmission import enabled, readmit
 from hopyard.engine.reconciler import Reconciler
 from hopyard.engine.record.followups import FollowUps, FollowUpsObserver
 from hopyard.engine.record.progress import ProgressWriter
 from hopyard.engine.record.recorder import Recorder
+from hopyard.engine.resources import Resources
 from hopyard.engine.retry import failed_here
 from hopyard.engine.run.job_host import JobHost
 from hopyard.engine.run.jobs import Jobs, Outcome
@@ -40,11 +41,11 @@ from hopyard.engine.run.runner import Runner
 from hopyard.engine.slots import Slots
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import cancelling, set_aside, waiting, workers
-from hopyard.ledger.set_aside import SetAside
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.engine.running import Running
+    from hopyard.ledger.set_aside import SetAside
     from hopyard.ledger.values import Again, Done
     from hopyard.ledger.workers import Command
 
@@ -123,20 +124,28 @@ class Engine:
     def _put_together(self) -> None:
         hopyard, database = self._hopyard, self._database
         self._progress = ProgressWriter(database, self._loop)
+        self._resources = Resources(
+            self._client,
+            lambda: hopyard.plugins.options,
+            hopyard.settings.resources,
+            self._background.spawn,
+        )
         self._observers = Observers(
             self._events,
+            self._resources,
             FollowUpsObserver(FollowUps(hopyard, self._client), self._background.spawn),
             self._progress,
             PluginEvents(hopyard.plugins.teller, self._running, lambda: self.number),
         )
-        hopyard.plugins.teller.overflowed = partial(self._soon, self._events_dropped)
-        hopyard.plugins.callers.switched_off = partial(self._soon, self._hook_switched_off)
+        tell_of_faults(hopyard.plugins, partial(self._soon, self._keep))
         host = JobHost(database, self._observers, self._running, self._wake)
         self._processes = ProcessPool(host, hopyard.environment, hopyard.settings.worker.cancel_grace)
         self._runner = Runner(
             hopyard, host, self._processes, lambda job, limit: self._jobs.ignored_its_limit(job, limit)
         )
-        self._claimer = Claimer(hopyard.plugins, database, lambda: self.number, self._observers.parked)
+        self._claimer = Claimer(
+            hopyard.plugins, database, lambda: self.number, self._observers.parked, self._resources.admitted
+        )
         self._jobs = Jobs(
             self._runner,
             self._running,
@@ -347,14 +356,8 @@ class Engine:
         except LedgerUnavailable as error:
             log.info("whether %d jobs are queued is left to the reconciler: %s", len(ids), error)
 
-    def _hook_switched_off(self, plugin: str, reason: str) -> None:
-        """Have `hopyard doctor` tell of it, which looks from another process."""
-        self._background.spawn(set_aside.keep(self._database, [SetAside("hook", plugin, reason)]))
-
-    def _events_dropped(self, plugin: str, dropped: int) -> None:
-        """As `_hook_switched_off`."""
-        reason = f"it is too slow for its events: {dropped:,} were not told in one process"
-        self._background.spawn(set_aside.keep(self._database, [SetAside("events", plugin, reason)]))
+    def _keep(self, found: SetAside) -> None:
+        self._background.spawn(set_aside.keep(self._database, [found]))
 
     async def _hand_back(self, running: Running) -> None:
         claim = running.claim

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hopyard.engine.observers import EndedRun, Observer
 from hopyard.events import TaskEvent, TaskEventKind
+from hopyard.ledger.set_aside import SetAside
 from hopyard.ledger.values import Again, Claim, Done, LostJob, Progress, utcnow
 from hopyard.specs import State
 
@@ -16,9 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hopyard.engine.running import Running
-    from hopyard.loading import EventTeller
+    from hopyard.loading import EventTeller, Plugins
 
 _OUTCOMES: Final = frozenset({"succeeded", "failed", "retried", "dead", "cancelled"})
+
+
+def tell_of_faults(plugins: Plugins, keep: Callable[[SetAside], None]) -> None:
+    """Have hooks that are switched off, and events that were dropped, kept for `hopyard doctor`."""
+
+    def switched_off(plugin: str, reason: str) -> None:
+        keep(SetAside("hook", plugin, reason))
+
+    def overflowed(plugin: str, dropped: int) -> None:
+        reason = f"it is too slow for its events: {dropped:,} were not told in one process"
+        keep(SetAside("events", plugin, reason))
+
+    plugins.callers.switched_off = switched_off
+    plugins.teller.overflowed = overflowed
 
 
 class PluginEvents(Observer):

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hopyard.engine.duties import Duty
+from hopyard.engine.resources import call
 from hopyard.errors import BrokerError, HopyardError
 from hopyard.ledger import leader, retention, set_aside, waiting, workers
 from hopyard.ledger.values import new_id, utcnow
@@ -79,6 +80,7 @@ class Reconciler:
             Duty("relay", 1.0, self._relay),
             Duty("follow-ups", 1.0, self._followups.rest),
             Duty("promotion", 0.0, self._promote),
+            Duty("resources", 1.0, self._call_waiting),
             Duty("messages", 3.0, self._resend),
             Duty("all messages", 0.0, self._resend_all),
         )
@@ -145,6 +147,9 @@ class Reconciler:
             await self._client.publish(messages)
             if len(messages) < _BATCH:
                 return
+
+    async def _call_waiting(self) -> None:
+        await call(self._client, self._settings.resources)
 
     async def _relay(self) -> None:
         while messages := await waiting.unsent(self._database, _RELAY_AFTER, _BATCH):

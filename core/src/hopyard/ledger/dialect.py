@@ -16,6 +16,8 @@ class Dialect(ABC):
     clock: str
     #: Locks the rows that a SELECT reads until the transaction ends.
     for_update: str
+    #: Has others who say it wait until the transaction ends; readers do not.
+    lock_resources: str
     #: Said in a transaction before a statement that no index helps; else plans avoid that (`postgres.py`).
     no_index: str
 
@@ -50,6 +52,7 @@ class PostgresDialect(Dialect):
     now = "now()"
     clock = "clock_timestamp()"
     for_update = "FOR UPDATE"
+    lock_resources = "LOCK TABLE job_resource IN SHARE ROW EXCLUSIVE MODE"
     no_index = "SET LOCAL enable_seqscan = on"
 
     def ids(self, parameter: str) -> str:
@@ -73,6 +76,7 @@ class SqliteDialect(Dialect):
     now = "hopyard_now()"
     clock = "hopyard_clock()"
     for_update = ""  # BEGIN IMMEDIATE already holds the only write lock
+    lock_resources = "SELECT 1"
     no_index = "SELECT 1"
 
     def ids(self, parameter: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hopyard.errors import UnknownJob
-from hopyard.ledger import keys, set_aside, stored
+from hopyard.ledger import keys, resources, set_aside, stored
 from hopyard.ledger.database import Database, Row
 from hopyard.ledger.leases import lost
 from hopyard.ledger.values import job_id, moment, utcnow
@@ -134,7 +134,7 @@ async def _queued(database: Database, job: Row) -> list[str]:
     paused = await _paused(database, queue)
     workers = await _workers(database)
     unserved = _unserved(job, workers)
-    reasons = [*paused, *unserved]
+    reasons = [*paused, *unserved, *await _resources(database, str(job["id"]))]
     running, before, oldest = await _counts(database, job)
     behind = f"{running} jobs of queue {queue} run now and {before} wait before it"
     if before and oldest:
@@ -151,6 +151,19 @@ async def _queued(database: Database, job: Row) -> list[str]:
         reasons.append(f"its message was not sent yet (accepted at {_at(unsent[0]['created'])})")
         reasons += await _leader(database)
     return reasons
+
+
+async def _resources(database: Database, id_: str) -> list[str]:
+    """Say for which resources a job waits, and who holds them."""
+    wanted = await resources.waits(database, id_)
+    if not wanted:
+        return []
+    found = {row["resource"]: row for row in await resources.overview(database, {})}
+    lines = []
+    for name, amount in wanted.items():
+        holders = [f"{one['amount']} by job {one['job']} ({one['task']})" for one in found[name]["holders"]]
+        lines.append(f"it waits for {amount} of {name}; held: {', '.join(holders) or 'nothing'}")
+    return lines
 
 
 def _unserved(job: Row, workers: Sequence[Row]) -> list[str]:

@@ -96,6 +96,21 @@ job_history = Table(
 )
 Index("job_history_finished", job_history.c.finished)
 
+# What jobs hold of the installation's resources while they run, and what they wait for. Whether a row still
+# counts is told by `job_live`: nothing has to be given back, so nothing leaks with a process that dies.
+job_resource = Table(
+    "job_resource",
+    metadata,
+    Column("job_id", Id, primary_key=True),
+    Column("resource", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    # The claim under which it is held; NULL while the job waits.
+    Column("claim", BigInteger),
+    Column("since", Moment, nullable=False),
+    # Until when it is kept free for a job that waits, whose message was sent.
+    Column("called", Moment),
+)
+
 job_outbox = Table(
     "job_outbox",
     metadata,

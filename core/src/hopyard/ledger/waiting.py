@@ -89,6 +89,7 @@ async def forgotten(
         f"UPDATE job_live SET rung = {d.now} WHERE id IN ("
         f"SELECT id FROM job_live WHERE queue {d.texts('$1')} AND queue > '' AND state = {State.QUEUED:d} "
         f"AND queue NOT IN {PAUSED} "
+        "AND id NOT IN (SELECT job_id FROM job_resource WHERE claim IS NULL) "
         f"AND {d.older('created', '$2')} "
         f"AND (rung IS NULL OR {d.older('rung', str(RESEND_PAUSE))}) ORDER BY queue, id LIMIT $3) "
         f"AND state = {State.QUEUED:d} RETURNING {MESSAGE_COLUMNS}",

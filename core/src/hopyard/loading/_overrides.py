@@ -53,6 +53,7 @@ class _Merge:
         queues = self._queues()
         options = self._options(queues)
         schedules = self._schedules()
+        self._resources(options)
         for name, found, expected, close in idle(schedules):
             self.warnings.append(self._told(("schedules", name), found, expected, close))
         return Effective(self.tasks, options, queues, schedules, self.faults, self.warnings)
@@ -70,13 +71,24 @@ class _Merge:
         options = {}
         for plugin, own in self.declared.items():
             for name, task in own.tasks.items():
-                options[name] = _options(plugin, task, self.settings.tasks.get(name) or TaskEntry())
+                entry = self.settings.tasks.get(name) or TaskEntry()
+                options[name] = _options(plugin, task, entry, queues)
         for name, entry in self.settings.tasks.items():
             if name not in options:
                 self._unknown(("tasks", name), name, "task", options)
             if entry.queue is not None and entry.queue not in queues:
                 self._unknown(("tasks", name, "queue"), entry.queue, "queue", queues)
         return options
+
+    def _resources(self, options: Mapping[str, TaskOptions]) -> None:
+        """Warn of tasks whose jobs would wait for ever."""
+        have = self.settings.resources
+        for name, option in options.items():
+            for resource, amount in option.resources.items():
+                if amount > have.get(resource, 0):
+                    found = f"{amount} of {resource} for each job, more than there is"
+                    expected = f"`{resource} = {amount}` or more in [resources]"
+                    self.warnings.append(self._told(("tasks", name, "resources"), found, expected, None))
 
     def _schedules(self) -> dict[str, DeclaredSchedule]:
         schedules = {
@@ -134,14 +146,17 @@ class _Merge:
         return Fault(self.settings.nearest_source(*key), dotted(key), found, expected, close)
 
 
-def _options(plugin: str, task: DeclaredTask, entry: TaskEntry) -> TaskOptions:
+def _options(plugin: str, task: DeclaredTask, entry: TaskEntry, queues: Mapping[str, Queue]) -> TaskOptions:
     standard = TaskOptions(queue=plugin)
+    queue = _first(entry.queue, task.queue, plugin)
+    of_queue = queues[queue].resources if queue in queues else {}
     retry = replace(task.retry or standard.retry, **entry.retry.model_dump(exclude_none=True))
     return TaskOptions(
-        queue=_first(entry.queue, task.queue, plugin),
+        queue=queue,
         retry=retry,
         time_limit=float(_first(entry.time_limit, task.time_limit, standard.time_limit)),
         priority=_first(entry.priority, task.priority, standard.priority),
+        resources=_first(entry.resources, task.resources, of_queue),
     )
 
 

@@ -29,6 +29,7 @@ from hopyard.settings._values import (
 )
 from hopyard.specs import (
     JOB_PRIORITIES,
+    MAX_RESOURCE,
     MAX_SLOTS,
     QUEUE_PRIORITIES,
     Category,
@@ -54,6 +55,8 @@ Grace = Annotated[Duration, Field(le=86400)]
 StartLimit = Annotated[Duration, Field(ge=0.1, le=3600)]
 TimeLimit = Annotated[Duration, Field(ge=0.1)]
 """In less no job has a chance."""
+ResourceName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$")]
+Held = Annotated[Whole, Field(ge=1, le=MAX_RESOURCE)]
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
@@ -106,6 +109,9 @@ class QueueEntry(Section):
         None, description="Its weight where one worker serves several queues."
     )
     group: Name | None = Field(None, description="The worker of `hopyard up` that serves it.")
+    resources: dict[ResourceName, Held] | None = Field(
+        None, description="What each of its jobs holds while it runs, by name."
+    )
 
 
 class RetryEntry(Section):
@@ -130,6 +136,9 @@ class TaskEntry(Section):
     retry: RetryEntry = Field(RetryEntry(), description="How often and when failed jobs are tried again.")
     time_limit: TimeLimit | None = Field(None, description="How long one attempt may take.")
     priority: JobPriority | None = Field(None, description="The priority of its jobs; the highest first.")
+    resources: dict[ResourceName, Held] | None = Field(
+        None, description="What each of its jobs holds while it runs, by name."
+    )
 
 
 class ScheduleEntry(Section):
@@ -245,6 +254,10 @@ class Settings(Section):
     )
     queues: dict[str, QueueEntry] = Field(default_factory=dict, description="Changes of queues, by name.")
     tasks: dict[str, TaskEntry] = Field(default_factory=dict, description="Changes of tasks, by name.")
+    resources: dict[ResourceName, Annotated[Whole, Field(ge=0, le=MAX_RESOURCE)]] = Field(
+        default_factory=dict,
+        description="What the workers of the installation have together, by name, such as `gpu = 2`.",
+    )
     schedules: dict[str, ScheduleEntry] = Field(
         default_factory=dict, description="Changes of schedules, and the operator's own, by name."
     )

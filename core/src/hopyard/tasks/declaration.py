@@ -60,6 +60,7 @@ class Task(Generic[P, R]):
         priority: int | None = None,
         tool: Tool | None = None,
         pool: Pool = "auto",
+        resources: Mapping[str, int] | None = None,
     ) -> None:
         checks.text("task: name", name)
         what = f"task `{name}`"
@@ -74,7 +75,7 @@ class Task(Generic[P, R]):
         checks.choice(f"{what}: pool", pool, ("auto", "process"))
         if tool is not None and not isinstance(tool, Tool):
             checks.refuse(f"{what}: tool", tool, "True or a Tool")
-        check_options(what, queue, retry, time_limit, priority)
+        check_options(what, queue, retry, time_limit, priority, resources)
         self.name = name
         self.function = function
         self.queue = queue
@@ -83,6 +84,7 @@ class Task(Generic[P, R]):
         self.priority = priority
         self.tool = tool
         self.pool = pool
+        self.resources = resources
         self.doc = inspect.getdoc(function) or ""
         self.is_async = inspect.iscoroutinefunction(function)
         self.payload = Payload(name, function, Job)
@@ -364,12 +366,14 @@ def task(
     priority: int | None = None,
     tool: bool | Tool = False,
     pool: Pool = "auto",
+    resources: Mapping[str, int] | None = None,
 ) -> _Decorator:
     """Declare a function as a task: `@task("weather.refresh", retry=RetryPolicy(max_retries=5))`.
 
     `async def` tasks run on the worker's event loop, `def` tasks in threads, with `pool="process"` in a child
     process. `time_limit` in seconds (default 600); `queue` defaults to the plugin's name; `priority` 0 to 9,
-    9 first (default 5); `tool=True` offers it to LLMs. Raises `PluginError` for a name without a plugin,
+    9 first (default 5); `tool=True` offers it to LLMs; `resources={"gpu": 1}` is what a job holds of what the
+    installation has, the queue's unless given. Raises `PluginError` for a name without a plugin,
     `SpecError` for an option that is none.
     """
     checks.text("task: name", name)
@@ -385,6 +389,7 @@ def task(
             priority=priority,
             tool=marked,
             pool=pool,
+            resources=resources,
         )
 
     return declare

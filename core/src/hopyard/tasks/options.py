@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -24,9 +25,11 @@ def check_options(
     retry: RetryPolicy | None,
     time_limit: float | None,
     priority: int | None,
+    resources: Mapping[str, int] | None = None,
 ) -> None:
     """Raise `SpecError` unless those that are given may be the options of a task (`specs.TaskOptions`)."""
     given: dict[str, Any] = {"queue": queue, "retry": retry, "time_limit": time_limit, "priority": priority}
+    given["resources"] = resources
     try:
         replace(_USUAL, **{name: value for name, value in given.items() if value is not None})
     except SpecError as error:

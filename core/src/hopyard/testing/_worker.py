@@ -46,6 +46,11 @@ _SLOTS: Final = 1_000_000
 _LEASE: Final = 3600.0
 
 
+async def _admit_all(claims: Sequence[Claim], worker: int) -> list[Claim]:
+    """A test has as much of each resource as its jobs need."""
+    return [*claims]
+
+
 class InProcessWorker:
     """Runs the jobs of one installation until nothing is left to do now. Retries do not wait."""
 
@@ -69,7 +74,13 @@ class InProcessWorker:
         host = _Host(self, JobHost(self._database, self._observers, self._running, lambda slots: None))
         self._runner = Runner(hopyard, host, None, lambda job, limit: None, _Job)
         self._runner.retry = _Retry(hopyard.plugins)
-        self._claimer = Claimer(hopyard.plugins, self._database, lambda: self._number, self._observers.parked)
+        self._claimer = Claimer(
+            hopyard.plugins,
+            self._database,
+            lambda: self._number,
+            self._observers.parked,
+            _admit_all,
+        )
         self._jobs = Jobs(
             self._runner,
             self._running,

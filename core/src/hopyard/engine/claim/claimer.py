@@ -47,11 +47,13 @@ class Claimer:
         database: Database,
         worker: Callable[[], int],
         parked: Callable[[Sequence[Claim], str], None],
+        admitted: Callable[[Sequence[Claim], int], Awaitable[list[Claim]]],
     ) -> None:
         self._plugins = plugins
         self._database = database
         self._worker = worker
         self._parked = parked
+        self._admitted = admitted
         self._counter = 0
         #: Claims under way.
         self.busy = 0
@@ -70,7 +72,7 @@ class Claimer:
             claims = await self._take(once, number, counter)
             if not claims and await workers.given_up(self._database, number):
                 return Claimed(number, left=[*once.values()])
-            return Claimed(number, await self._known(claims, number))
+            return Claimed(number, await self._admitted(await self._known(claims, number), number))
         except LedgerUnavailable as error:
             log.warning("%d messages wait for the ledger: %s", len(once), error)
             # It may have committed all the same: what nobody here knows of must not stay claimed.
