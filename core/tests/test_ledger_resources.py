@@ -166,9 +166,9 @@ async def test_whatever_happens_no_more_is_held_than_there_is_and_all_get_their_
         for claim, _ in running.values():
             await shop.ends(claim)
         running.clear()
-        called = await shop.called(totals)
-        assert called or not waits, "nobody is called, and some wait"
-        for id_ in called:
+        calls = await shop.called(totals)
+        assert calls or not waits, "nobody is called, and some wait"
+        for id_ in calls:
             await comes(id_)
         check()
 
