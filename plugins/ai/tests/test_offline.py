@@ -79,6 +79,12 @@ def open_gate(who: str) -> str:
     return f"the gate is open for {who}"
 
 
+@offers("post.send", read_only=False)
+def send(to: list[str], subject: str = "", text: str | None = None) -> str:
+    """Send an email: to whom, a subject, and a text."""
+    return f"queued for {', '.join(to)}: {subject}"
+
+
 def tools() -> list[Tool[None]]:
     made = []
     for name, (read_only, function) in OFFERED.items():
@@ -118,6 +124,17 @@ PLAIN = {
     "Run site.open_gate for visitors": [("site.open_gate", {"who": "visitors"})],
     "site.water_zone zone=5": [("site.water_zone", {"zone": 5})],
     "Please run site.water_zone with zone: 5": [("site.water_zone", {"zone": 5})],
+    "Run post.send to ada@x.example": [("post.send", {"to": ["ada@x.example"]})],
+    'post.send to ada@x.example and bob@x.example, subject "Tea", text: "Friday at 5 and not later?"': [
+        (
+            "post.send",
+            {
+                "subject": "Tea",
+                "text": "Friday at 5 and not later?",
+                "to": ["ada@x.example", "bob@x.example"],
+            },
+        )
+    ],
 }
 
 
@@ -145,6 +162,9 @@ async def test_what_is_plainly_meant_is_called(request_: str, expected: list[Any
         "Run site.water_zone",
         "Run site.water_zone zone=lots",
         "Run site.open_gate for visitors unless it is dark",
+        "Run post.send to Ada",
+        'Run post.send to ada@x.example, subject "Tea" for all of them',
+        "Run post.send to ada@x.example and water zone 5",
         "Don't tell me the disk usage",
         "Tell me if the disk is full",
         "Tell me the weather",

@@ -56,8 +56,11 @@ def plan(request: str, tools: Sequence[ToolDefinition]) -> tuple[list[Call], lis
             unclear.append(part)
         elif call not in calls:
             calls.append(call)
-    # Where the sentence has a turning word, its parts may mean something else than they say.
-    if unclear and any(word.lower in _TURNING for word in words_of(request)):
+    # What changes something is done as it was asked for, or not at all. Where the sentence has a turning
+    # word, its parts may mean something else than they say.
+    reads = {tool.name for tool in tools if (tool.metadata or {}).get("read_only")}
+    changes = any(call.tool not in reads for call in calls)
+    if unclear and (changes or any(word.lower in _TURNING for word in words_of(request))):
         return [], [request]
     return calls, unclear
 
@@ -94,7 +97,8 @@ def _by_name(words: Sequence[Word], tool: ToolDefinition) -> Call | None:
     if any(word.text == "?" for word in words):
         return None
     args, left = _arguments(after, tool, frozenset())
-    plain = args is not None and all(word.lower in _CONNECTING for word in left)
+    joins = {"and"} if any(isinstance(value, list) for value in (args or {}).values()) else set()
+    plain = args is not None and all(word.lower in _CONNECTING | joins for word in left)
     return Call(tool.name, args) if args is not None and plain else None
 
 
@@ -137,13 +141,16 @@ def _arguments(
 
 
 def _take_named(name: str, schema: Mapping[str, Any], left: list[Word], found: dict[str, Any]) -> None:
-    """Take `name=value` and `name: value`."""
-    for n in range(len(left) - 2):
-        if left[n].lower == name.lower() and left[n + 1].text in "=:":
-            value = _value(left[n + 2], schema)
+    """Take `name=value`, `name: value` and `name "value"`."""
+    for n in range(len(left) - 1):
+        if left[n].lower != name.lower():
+            continue
+        end = n + 2 if left[n + 1].text in ("=", ":") else n + 1
+        if end < len(left) and (end > n + 1 or left[end].kind == "quoted"):
+            value = _value(left[end], schema)
             if value is not None:
                 found[name] = value
-                del left[n : n + 3]
+                del left[n : end + 1]
             return
 
 
@@ -157,6 +164,12 @@ def _take_alone(
         fits = [word for word in left if word.kind == "number"]
     elif schema.get("type") == "string":
         fits = _texts(left, known)
+    elif _is_texts(schema):
+        fits = [word for word in left if word.kind == "value"]
+        if fits:
+            found[name] = [word.text for word in fits]
+            left[:] = [word for word in left if word not in fits]
+        return
     else:
         return
     several = len(fits) != 1 and not (schema.get("type") == "string" and _adjacent(fits, left))
@@ -167,6 +180,11 @@ def _take_alone(
     if value is not None:
         found[name] = value
         left[:] = [word for word in left if word not in fits]
+
+
+def _is_texts(schema: Mapping[str, Any]) -> bool:
+    """Whether a list of texts is expected."""
+    return bool(schema.get("type") == "array" and (schema.get("items") or {}).get("type") == "string")
 
 
 def _texts(left: Sequence[Word], known: frozenset[str]) -> list[Word]:
@@ -210,4 +228,12 @@ def _value(word: Word, schema: Mapping[str, Any]) -> Any:
         return {"yes": True, "true": True, "no": False, "false": False}.get(word.lower)
     if "enum" in schema:
         return word.text if word.text in schema["enum"] else None
-    return word.text if schema.get("type") == "string" else None
+    if _is_texts(schema):
+        return [word.text]
+    return word.text if _is_text(schema) else None
+
+
+def _is_text(schema: Mapping[str, Any]) -> bool:
+    """Whether a text is expected, perhaps beside nothing."""
+    kinds = [schema, *schema.get("anyOf", ())]
+    return any(kind.get("type") == "string" for kind in kinds)
