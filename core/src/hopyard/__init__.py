@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hopyard.hookspecs import Role, hookimpl, hookspec
     from hopyard.notifications import notify
     from hopyard.plugin import Plugin, PluginSettings
-    from hopyard.redaction import redact
+    from hopyard.redaction import conceal, redact
     from hopyard.routing import Admission, Route
     from hopyard.specs import (
         Category,
@@ -60,7 +60,10 @@ _HOME = {
         "Plugin",
         "PluginSettings",
     ),
-    "hopyard.redaction": ("redact",),
+    "hopyard.redaction": (
+        "conceal",
+        "redact",
+    ),
     "hopyard.routing": (
         "Admission",
         "Route",
@@ -125,6 +128,7 @@ __all__ = [
     "Unique",
     "Verdict",
     "classify",
+    "conceal",
     "hookimpl",
     "hookspec",
     "notify",

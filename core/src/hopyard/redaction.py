@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["MASK", "masked", "names_secret", "redact", "register", "register_model"]
+__all__ = ["MASK", "conceal", "masked", "names_secret", "redact", "register", "register_model"]
 
 MASK = "***"
 MINIMUM_LENGTH = 6  # shorter values occur by chance in ordinary text
@@ -56,6 +56,15 @@ def register(secret: str) -> None:
         if new:
             _secrets.update(new)
             _longest_first = tuple(sorted(_secrets, key=len, reverse=True))
+
+
+def conceal(secret: str) -> None:
+    """Have all that this process logs, tells and shows say `***` in place of `secret` from now on.
+
+    For secrets that come from elsewhere than the settings, whose own are known already. A value of fewer than
+    6 characters is not concealed: it occurs by chance.
+    """
+    register(secret)
 
 
 def register_model(model: BaseModel) -> None:

@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hopyard import current
+from hopyard.errors import LedgerError, LedgerUnavailable
 from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.values import NewJob, derived_id, new_id, utcnow
 from hopyard.ledger.values import moment as _moment
@@ -26,6 +27,7 @@ from hopyard.ledger.values import moment as _moment
 if TYPE_CHECKING:
     from hopyard.ledger.database import Connection
     from hopyard.ledger.types import Id, Moment
+    from hopyard.ledger.upkeep import Upkeep
     from hopyard.tasks import JobHandle
     from hopyard.tasks.declaration import Call
 
@@ -35,6 +37,7 @@ __all__ = [
     "Moment",
     "Row",
     "Transaction",
+    "Upkeep",
     "derived_id",
     "execute",
     "fetch",
@@ -42,7 +45,9 @@ __all__ = [
     "moment",
     "new_id",
     "sql",
+    "tables",
     "transaction",
+    "upkeep",
     "utcnow",
 ]
 
@@ -112,6 +117,51 @@ async def execute(statement: str, *parameters: Any) -> int:
     return changed
 
 
+@asynccontextmanager
+async def upkeep(
+    *, lock_seconds: float = 2.0, statement_seconds: float = 600.0, url: str | None = None
+) -> AsyncIterator[Upkeep]:
+    """A connection of its own outside of transactions, for `VACUUM`, `ANALYZE` and the like.
+
+    A statement waits at most `lock_seconds` for a lock, and takes at most `statement_seconds`; on SQLite it
+    holds the only write lock meanwhile, without which workers lose their leases: 5 s is a good limit there.
+    `url` is another address of the same database, for one that is reached through a connection pooler.
+
+    Raises `LedgerUnavailable`, and `LedgerError` behind a pooler and for an address of another database.
+    """
+    from hopyard.ledger.upkeep import upkeep as opened
+
+    async with opened(url or current.get().database_url, lock_seconds, statement_seconds) as connection:
+        if url is not None:
+            await _check_same_ledger(connection)
+        yield connection
+
+
+async def _check_same_ledger(connection: Upkeep) -> None:
+    ask = "SELECT id FROM ledger_identity"
+    try:
+        there = await connection.fetch(ask)
+    except LedgerUnavailable:
+        raise
+    except LedgerError:  # it has no such table
+        there = ()
+    if {str(row["id"]) for row in there} != {str(row["id"]) for row in await fetch(ask)}:
+        raise LedgerError("the address for maintenance leads to another database than `database_url`")
+
+
+async def tables(*, foreign: bool = False) -> list[str]:
+    """Return the names of the tables of the core and of all enabled plugins, in order.
+
+    With `foreign` those of the others in the same database and schema, which Hopyard has nothing to do with.
+    """
+    from hopyard.ledger import upkeep
+
+    hopyard = current.get()
+    owners = [*hopyard.histories]
+    found = await upkeep.tables(hopyard.client().database)
+    return [name for name in found if upkeep.belongs(name, owners) is not foreign]
+
+
 def sql() -> Dialect:
     """Return the expressions in which the two databases differ: `now`, `plus`, `minus`, `ids`, `texts` …"""
     words: Dialect = current.get().client().database.dialect
@@ -135,4 +185,8 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
             from hopyard.ledger import types
 
             return getattr(types, name)
+        if name == "Upkeep":
+            from hopyard.ledger.upkeep import Upkeep
+
+            return Upkeep
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import moment, oldest_id, utcnow
@@ -27,16 +27,54 @@ _PART: Final = ("job_part", "group_id, member", "SELECT 1 FROM job_group g WHERE
 _KEY: Final = ("job_key", "key", "SELECT 1 FROM job_live j WHERE j.id = job_key.job_id")
 
 
+class Due(NamedTuple):
+    """How many rows of a table are past their retention, and how many it has."""
+
+    due: int
+    total: int
+
+
+async def due(database: Database, *, progress_days: float, results_days: float) -> dict[str, Due]:
+    """Count what `prune` would delete, by table; of jobs what goes with them is not counted.
+
+    It reads the tables from end to end. Raises `LedgerError`.
+    """
+    progress, results = await _limits(database, progress_days, results_days)
+    old = oldest_id(min(results_days, _MOST_DAYS) * 86400)
+    conditions: dict[str, tuple[str, object]] = {
+        "job_progress": (f"updated < $1 AND NOT EXISTS ({_PROGRESS[2]})", progress),
+        "job_history": (f"finished < $1 AND state <> {State.DEAD:d}", results),
+        "job_key": (
+            f"(until IS NULL OR until < {database.dialect.now}) AND job_id < $1 AND NOT EXISTS ({_KEY[2]})",
+            old,
+        ),
+        **{table: (f"{column} < $1", results) for table, _, column in _AGED},
+        "set_aside": ("last < $1", results),
+    }
+    return {
+        table: await _counted(database, table, condition, parameter)
+        for table, (condition, parameter) in conditions.items()
+    }
+
+
+async def _counted(database: Database, table: str, condition: str, parameter: object) -> Due:
+    ask = f"SELECT count(*) AS total, count(CASE WHEN {condition} THEN 1 END) AS due FROM {table}"
+    if database.dialect.name == "sqlite":  # a transaction would hold the write lock meanwhile
+        (row,) = await database.fetch(ask, parameter)
+    else:
+        async with database.transaction() as tx:
+            await tx.execute(database.dialect.no_index)
+            (row,) = await tx.fetch(ask, parameter)
+    return Due(int(row["due"]), int(row["total"]))
+
+
 async def prune(database: Database, *, progress_days: float, results_days: float) -> dict[str, int]:
     """Delete one batch of each kind that is due; return how many rows went, by table.
 
     Each batch is a transaction of its own, at most `BATCH` jobs or rows. Dead jobs stay until they are
     replayed or discarded. Call again while a count equals `BATCH`. Raises `LedgerError`.
     """
-    (row,) = await database.fetch(f"SELECT {database.dialect.now} AS now")
-    now = moment(row["now"]) or utcnow()
-    results = now - timedelta(days=min(results_days, _MOST_DAYS))
-    progress = now - timedelta(days=min(progress_days, _MOST_DAYS))
+    progress, results = await _limits(database, progress_days, results_days)
     gone = {
         "job_progress": await _loose(database, _PROGRESS, "updated < $1", progress),
         "job_history": await _history(database, results),
@@ -56,6 +94,16 @@ async def prune(database: Database, *, progress_days: float, results_days: float
             results,
         )
     return gone
+
+
+async def _limits(database: Database, progress_days: float, results_days: float) -> tuple[datetime, datetime]:
+    """Return since when progress is kept, and since when all else."""
+    (row,) = await database.fetch(f"SELECT {database.dialect.now} AS now")
+    now = moment(row["now"]) or utcnow()
+    return (
+        now - timedelta(days=min(progress_days, _MOST_DAYS)),
+        now - timedelta(days=min(results_days, _MOST_DAYS)),
+    )
 
 
 async def _loose(database: Database, which: tuple[str, str, str], due: str, *parameters: object) -> int:

@@ -88,7 +88,7 @@ async def discard(database: Database, target: str | None) -> int:
     return await database.execute("DELETE FROM set_aside WHERE target = $1", target)
 
 
-async def prune(database: Database, days: int, limit: int) -> int:
+async def prune(database: Database, days: float, limit: int) -> int:
     """Forget what nobody met again for so many days, at most `limit` things; return how many."""
     d = database.dialect
     return await database.execute(

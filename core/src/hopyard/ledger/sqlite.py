@@ -81,7 +81,7 @@ def lease_micros() -> int:
     return time.monotonic_ns() // 1000
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def prepare(connection: sqlite3.Connection) -> None:
     """Give a connection the ledger's pragmas and functions."""
     for pragma in PRAGMAS:
         connection.execute(pragma)
@@ -97,7 +97,8 @@ def _parameters(values: Iterable[Any]) -> list[Any]:
     return [_plain(value) for value in values]
 
 
-def _numbered(sql: str) -> str:
+def numbered(sql: str) -> str:
+    """Return a statement with its parameters as SQLite writes them."""
     return sql.replace("$", "?")
 
 
@@ -128,19 +129,19 @@ class _Connection:
 
     async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
         rows: Sequence[Row] = await self._run(
-            lambda raw: raw.execute(_numbered(sql), _parameters(parameters)).fetchall()
+            lambda raw: raw.execute(numbered(sql), _parameters(parameters)).fetchall()
         )
         return rows
 
     async def execute(self, sql: str, *parameters: Any) -> int:
         changed: int = await self._run(
-            lambda raw: raw.execute(_numbered(sql), _parameters(parameters)).rowcount
+            lambda raw: raw.execute(numbered(sql), _parameters(parameters)).rowcount
         )
         return changed
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         values = [_parameters(row) for row in rows]
-        await self._run(lambda raw: raw.executemany(_numbered(sql), values))
+        await self._run(lambda raw: raw.executemany(numbered(sql), values))
 
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> set[str]:
         stored: Stored = await self._run(lambda raw: _insert_jobs(raw, jobs))
@@ -205,7 +206,7 @@ class SqliteDatabase(Database):
     def _connect(self) -> sqlite3.Connection:
         raw = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         raw.row_factory = sqlite3.Row
-        _prepare(raw)
+        prepare(raw)
         return raw
 
     def _opened(self) -> sqlite3.Connection:
@@ -268,7 +269,7 @@ class SqliteDatabase(Database):
         try:
             yield
         except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError) as error:
-            raise _ledger_error(error, self._path) from error
+            raise ledger_error(error, self._path) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Connection]:
@@ -283,7 +284,7 @@ class SqliteDatabase(Database):
                 raise
 
     async def fetch(self, sql: str, *parameters: Any) -> Sequence[Row]:
-        statement, values = _numbered(sql), _parameters(parameters)
+        statement, values = numbered(sql), _parameters(parameters)
         work = self._write if not statement.lstrip().startswith("SELECT") else self._read
         return await work(lambda raw: raw.execute(statement, values).fetchall())
 
@@ -292,7 +293,7 @@ class SqliteDatabase(Database):
             return await self._run(work)
 
     async def execute(self, sql: str, *parameters: Any) -> int:
-        return await self._write(lambda raw: raw.execute(_numbered(sql), _parameters(parameters)).rowcount)
+        return await self._write(lambda raw: raw.execute(numbered(sql), _parameters(parameters)).rowcount)
 
     def list(self, values: Iterable[str]) -> Any:
         return json.dumps([*values])
@@ -330,7 +331,7 @@ class SqliteDatabase(Database):
         return await self._write(work)
 
 
-def _ledger_error(error: Exception, path: str) -> LedgerError:
+def ledger_error(error: Exception, path: str) -> LedgerError:
     """Return the driver's error in the ledger's terms."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CANTOPEN) & 0xFF
     if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:

@@ -1,39 +1,37 @@
-"""Hopyard plugin `maintenance`: is the installation well, and what does it use?"""
+"""Hopyard plugin `maintenance`: is the installation well, what does it use, and what may go?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from hopyard import Plugin, PluginSettings, Queue, Rule, Schedule, Task, hookimpl
-from pydantic import Field
+from hopyard import Health, HealthCheck, Plugin, Queue, Rule, Schedule, Task, hookimpl
 
-from hopyard_maintenance.tasks import monitor_resource_usage, system_health_check
+from hopyard_maintenance.hooks import ApiKey, KeyProvider, KeyRequest, MaintenanceHooks
+from hopyard_maintenance.settings import MaintenanceSettings
+from hopyard_maintenance.tasks import TASKS
 
-_YEAR: Final = 366 * 86_400.0
+if TYPE_CHECKING:
+    import click
+    from pydantic import SecretStr
 
+__all__ = ["ApiKey", "KeyProvider", "KeyRequest", "Maintenance", "MaintenanceHooks", "MaintenanceSettings"]
 
-class MaintenanceSettings(PluginSettings):
-    """How often to look, and from where on it is too much."""
-
-    health_every: float = Field(300.0, ge=10, le=_YEAR, description="Seconds between two health checks.")
-    sample_every: float = Field(
-        60.0, ge=5, le=_YEAR, description="Seconds between two samples of resource use."
-    )
-    keep_samples_days: float = Field(7.0, gt=0, le=3660, description="Days for which samples are kept.")
-    cpu_percent: float = Field(95.0, gt=0, le=100, description="CPU use from which on people are told.")
-    memory_percent: float = Field(90.0, gt=0, le=100, description="Memory use from which on people are told.")
-    disk_percent: float = Field(90.0, gt=0, le=100, description="Disk use from which on people are told.")
-    queue_depth: int = Field(
-        10_000, gt=0, description="Waiting jobs in a queue from which on people are told."
-    )
-    disks: tuple[str, ...] = Field(("/",), description="Paths on the file systems that are looked at.")
+#: When the scheduled tasks run, beside those whose interval is a setting.
+_CRONS = {
+    "maintenance.optimize_database": "0 3 * * 0",
+    "maintenance.cleanup_old_logs": "30 3 * * *",
+    "maintenance.cleanup_old_sessions": "0 4 * * *",
+    "maintenance.cleanup_task_records": "30 4 * * *",
+    "maintenance.rotate_api_keys": "7 * * * *",
+}
 
 
 class Maintenance(Plugin[MaintenanceSettings]):
     """Namespace `maintenance`; one job at a time, behind all others."""
 
     migrations = "hopyard_maintenance.migrations"
+    hookspecs = MaintenanceHooks
 
     @hookimpl
     def register_queues(self) -> Iterable[Queue]:
@@ -41,21 +39,37 @@ class Maintenance(Plugin[MaintenanceSettings]):
 
     @hookimpl
     def register_tasks(self) -> Iterable[Task[..., Any]]:
-        return [system_health_check, monitor_resource_usage]
+        return TASKS
 
     @hookimpl
     def register_schedules(self) -> Iterable[Schedule]:
-        return [
-            Schedule(
-                "maintenance.system_health_check",
-                "maintenance.system_health_check",
-                Rule(every=self.settings.health_every),
-                overlap="skip",
-            ),
-            Schedule(
-                "maintenance.monitor_resource_usage",
-                "maintenance.monitor_resource_usage",
-                Rule(every=self.settings.sample_every),
-                overlap="skip",
-            ),
-        ]
+        rules = {name: Rule(cron=cron) for name, cron in _CRONS.items()}
+        rules["maintenance.system_health_check"] = Rule(every=self.settings.health_every)
+        rules["maintenance.monitor_resource_usage"] = Rule(every=self.settings.sample_every)
+        return [Schedule(name, name, rule, overlap="skip") for name, rule in rules.items()]
+
+    @hookimpl
+    def register_health_checks(self) -> Iterable[HealthCheck]:
+        return [HealthCheck("keys", self.check_keys, time_limit=20.0)] if self.settings.keys else []
+
+    @hookimpl
+    def register_commands(self) -> Iterable[click.Command]:
+        from hopyard_maintenance.commands import COMMANDS
+
+        return COMMANDS
+
+    async def read_key(self, name: str) -> SecretStr:
+        """Return the managed key that is in use now, for other plugins.
+
+        `await Hopyard.current().plugins.get("maintenance").read_key("stripe")`: ask each time, since another
+        one may be in use by then. Raises `InvalidInput` for a key that is not there, and as its store.
+        """
+        from hopyard_maintenance.keys.managing import read
+
+        return await read(name)
+
+    async def check_keys(self) -> Health:
+        """Say whether all managed keys can be read, and none is overdue or stuck."""
+        from hopyard_maintenance.keys.checking import check
+
+        return await check()

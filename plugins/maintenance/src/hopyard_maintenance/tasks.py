@@ -1,100 +1,49 @@
-"""The tasks: health of all plugins, and use of the machine."""
+"""The tasks. What they do is in modules of its own, which are imported when it is done."""
 
 from __future__ import annotations
 
-import base64
-import secrets
-from datetime import datetime
+from typing import Annotated
 
 from hopyard import Job, RetryPolicy, Tool, task
-from pydantic import BaseModel, computed_field
+from pydantic import Field
+
+from hopyard_maintenance.models import (
+    Check,
+    CleanupReport,
+    Disk,
+    HealthReport,
+    OptimizeReport,
+    ResourceUsage,
+    RotationReport,
+)
+
+__all__ = [
+    "TASKS",
+    "Check",
+    "CleanupReport",
+    "Disk",
+    "HealthReport",
+    "OptimizeReport",
+    "ResourceUsage",
+    "RotationReport",
+]
 
 _RETRY = RetryPolicy(max_retries=1, backoff=10)
+#: Another job may be at it for a while.
+_PATIENT = RetryPolicy(max_retries=5, backoff=60, max_backoff=600)
+_HOUR = 3600.0
+_CLEANS = Tool(destructive=True, idempotent=True, approval=True)
 
-
-class Check(BaseModel):
-    """One check's answer; `seconds` is how long it took."""
-
-    plugin: str
-    name: str
-    ok: bool
-    detail: str
-    seconds: float
-
-
-class HealthReport(BaseModel):
-    """All checks; `ok` only if each is."""
-
-    reference: str
-    """A short code of this report, to be quoted with it."""
-    ok: bool
-    checks: list[Check]
-    checked_at: datetime
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def summary(self) -> str:
-        """The report in a sentence."""
-        wrong = [f"{one.plugin}.{one.name} ({one.detail})" for one in self.checks if not one.ok]
-        if not wrong:
-            return f"All {len(self.checks)} health checks are in order."
-        return f"{len(wrong)} of {len(self.checks)} health checks fail: {', '.join(wrong)}."
-
-
-class Disk(BaseModel):
-    """One file system, sizes in bytes."""
-
-    path: str
-    total: int
-    used: int
-    free: int
-    percent: float
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def summary(self) -> str:
-        """The disk in a sentence."""
-        return (
-            f"The disk {self.path} is {self.percent:g} % full: {_gigabytes(self.used)} GB used, "
-            f"{_gigabytes(self.free)} GB free."
-        )
-
-
-class ResourceUsage(BaseModel):
-    """The machine and the queues at one moment. `load` is the average over a minute."""
-
-    reference: str
-    """A short code of this sample, to be quoted with it."""
-    at: datetime
-    cpu_percent: float
-    cpu_count: int
-    load: float
-    memory_total: int
-    memory_used: int
-    memory_percent: float
-    disks: list[Disk]
-    queues: dict[str, int]
-    """Live jobs by queue."""
-    warnings: list[str]
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def summary(self) -> str:
-        """The machine in a sentence or two."""
-        disks = "".join(f", the disk {disk.path} is {disk.percent:g} % full" for disk in self.disks)
-        return (
-            f"CPU is at {self.cpu_percent:g} %, memory at {self.memory_percent:g} % "
-            f"({_gigabytes(self.memory_used)} of {_gigabytes(self.memory_total)} GB){disks}."
-        )
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f}"
-
-
-def new_reference() -> str:
-    """Return a code such as `R-7KQ2ZD`, by which people can ask about a report."""
-    return "R-" + base64.b32encode(secrets.token_bytes(5)).decode()[:6]
+Confirm = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        description="The number of all that is due, as a dry run tells it: more than usual may go then.",
+    ),
+]
+Days = Annotated[
+    float | None, Field(ge=0, description="Kept for so many days; as the settings say unless given.")
+]
 
 
 @task("maintenance.system_health_check", retry=_RETRY, time_limit=120, tool=Tool(read_only=True))
@@ -111,3 +60,88 @@ async def monitor_resource_usage() -> ResourceUsage:
     from hopyard_maintenance.usage import sample
 
     return await sample()
+
+
+@task(
+    "maintenance.optimize_database",
+    retry=_PATIENT,
+    time_limit=4 * _HOUR,
+    tool=Tool(idempotent=True, approval=True),
+)
+async def optimize_database(job: Job, dry_run: bool = False) -> OptimizeReport:
+    """Optimize the database: vacuum and analyze the tables that need it, and report what it gained."""
+    from hopyard_maintenance.database.optimizing import optimize
+
+    return await optimize(job, dry_run)
+
+
+@task("maintenance.cleanup_old_logs", retry=_PATIENT, time_limit=_HOUR, tool=_CLEANS)
+async def cleanup_old_logs(job: Job, dry_run: bool = False, confirm: Confirm = None) -> CleanupReport:
+    """Delete old log files in the places that the operator has declared, by age and size."""
+    from hopyard_maintenance import cleanup
+
+    return await cleanup.logs(job, dry_run=dry_run, confirm=confirm)
+
+
+@task("maintenance.cleanup_old_sessions", retry=_PATIENT, time_limit=_HOUR, tool=_CLEANS)
+async def cleanup_old_sessions(job: Job, dry_run: bool = False, confirm: Confirm = None) -> CleanupReport:
+    """Delete expired sessions: files and rows of tables that the operator has declared, by age and size."""
+    from hopyard_maintenance import cleanup
+
+    return await cleanup.sessions(job, dry_run=dry_run, confirm=confirm)
+
+
+@task("maintenance.cleanup_task_records", retry=_PATIENT, time_limit=4 * _HOUR, tool=_CLEANS)
+async def cleanup_task_records(
+    job: Job,
+    dry_run: bool = False,
+    progress_days: Days = None,
+    results_days: Days = None,
+    confirm: Confirm = None,
+) -> CleanupReport:
+    """Delete the records of old jobs (results, progress, notifications) that are past their retention."""
+    from hopyard_maintenance import records
+
+    if dry_run:
+        return await records.plan(progress_days, results_days)
+    return await records.clean(job, progress_days=progress_days, results_days=results_days, confirm=confirm)
+
+
+@task(
+    "maintenance.rotate_api_keys",
+    retry=_PATIENT,
+    time_limit=_HOUR,
+    tool=Tool(destructive=True, approval=True),
+)
+async def rotate_api_keys(
+    job: Job, names: list[str] | None = None, force: bool = False, dry_run: bool = False
+) -> RotationReport:
+    """Rotate the API keys that are due: make a new one, try it, use it, and revoke the old one later."""
+    from hopyard_maintenance.keys.managing import rotate
+
+    return await rotate(job, names, force=force, dry_run=dry_run)
+
+
+@task(
+    "maintenance.roll_back_api_key",
+    retry=_PATIENT,
+    time_limit=_HOUR,
+    tool=Tool(destructive=True, approval=True),
+)
+async def roll_back_api_key(job: Job, name: str) -> str:
+    """Take a rotated API key back while its predecessor still works: that one is in use again."""
+    from hopyard_maintenance.keys.managing import roll_back
+
+    return await roll_back(job, name)
+
+
+TASKS = (
+    system_health_check,
+    monitor_resource_usage,
+    optimize_database,
+    cleanup_old_logs,
+    cleanup_old_sessions,
+    cleanup_task_records,
+    rotate_api_keys,
+    roll_back_api_key,
+)

@@ -1,88 +1,89 @@
-"""Measuring the machine and the queues."""
+"""The use of the machine and the queues: samples, kept by host, and alerts where a threshold is crossed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-import psutil
 from hopyard import jobs, storage
 
-from hopyard_maintenance.state import tell_changes
-from hopyard_maintenance.tasks import Disk, ResourceUsage, new_reference
+from hopyard_maintenance import machine
+from hopyard_maintenance.models import ResourceUsage
+from hopyard_maintenance.state import Finding, Patience, observe
 
 if TYPE_CHECKING:
-    from hopyard_maintenance import MaintenanceSettings
-
-#: CPU use is measured over so many seconds.
-_CPU_SECONDS = 0.3
+    from hopyard_maintenance.settings import MaintenanceSettings
 
 
 async def sample() -> ResourceUsage:
-    """Measure, keep the sample, remove old ones, and alert where a threshold was crossed since last time."""
+    """Measure, keep the sample, remove old ones, and alert where enough samples say that it is too much."""
     from hopyard_maintenance import Maintenance
 
     settings = Maintenance.current().settings
-    usage = await asyncio.to_thread(_measure, settings)
+    usage = await asyncio.to_thread(machine.measure, settings.disks)
     usage.queues = await jobs.queue_depths()
-    found = _judge(usage, settings)
-    usage.warnings = [detail for ok, detail in found.values() if not ok]
+    found = judge(usage, settings)
+    usage.warnings = [finding.detail for finding in found.values() if finding.ok is False]
     await _keep(usage, settings.keep_samples_days)
-    await tell_changes(found)
+    await observe(found, Patience(settings.alert_after, settings.flapping_changes, settings.flapping_seconds))
     return usage
 
 
-def _measure(settings: MaintenanceSettings) -> ResourceUsage:
-    memory = psutil.virtual_memory()
-    disks = []
-    for path in settings.disks:
-        disk = psutil.disk_usage(path)
-        disks.append(Disk(path=path, total=disk.total, used=disk.used, free=disk.free, percent=disk.percent))
-    return ResourceUsage(
-        reference=new_reference(),
-        at=datetime.now(UTC),
-        cpu_percent=psutil.cpu_percent(_CPU_SECONDS),
-        cpu_count=psutil.cpu_count() or 1,
-        load=round(os.getloadavg()[0], 2),
-        memory_total=memory.total,
-        memory_used=memory.used,
-        memory_percent=memory.percent,
-        disks=disks,
-        queues={},
-        warnings=[],
+async def history(host: str | None, limit: int) -> list[dict[str, Any]]:
+    """Return the latest samples, of one host or of all, the newest first."""
+    rows = await storage.fetch(
+        "SELECT data FROM maintenance_sample WHERE CAST($1 AS text) IS NULL OR host = $1 "
+        "ORDER BY at DESC LIMIT $2",
+        host,
+        limit,
     )
+    return [json.loads(row["data"]) for row in rows]
 
 
-def _judge(usage: ResourceUsage, settings: MaintenanceSettings) -> dict[str, tuple[bool, str]]:
-    """Return, by what was judged, whether it is below its threshold, and in words."""
-    found = {
+def judge(usage: ResourceUsage, settings: MaintenanceSettings) -> dict[str, Finding]:
+    """Return, by what was judged, whether it is well: from its threshold on it is not.
+
+    It is well again only below a lower threshold (`clear_share`), and in between neither.
+    """
+    values = {
         "usage.cpu": (usage.cpu_percent, settings.cpu_percent, "CPU"),
         "usage.memory": (usage.memory_percent, settings.memory_percent, "memory"),
     }
-    found |= {
+    values |= {
         f"usage.disk:{disk.path}": (disk.percent, settings.disk_percent, f"disk {disk.path}")
         for disk in usage.disks
     }
-    judged = {
-        name: (value < limit, f"{what} is at {value:g} %, the threshold is {limit:g} %")
-        for name, (value, limit, what) in found.items()
+    found = {
+        f"{name} on {usage.host}": Finding(
+            _standing(value, limit, settings.clear_share),
+            f"{what} is at {value:g} %, the threshold is {limit:g} %",
+        )
+        for name, (value, limit, what) in values.items()
     }
-    deepest = max(usage.queues, key=lambda name: usage.queues[name], default=None)
-    depth = usage.queues[deepest] if deepest else 0
-    judged["usage.queues"] = (
-        depth < settings.queue_depth,
-        f"{depth} jobs in queue {deepest}, the threshold is {settings.queue_depth}",
+    deepest = max(usage.queues, key=lambda name: usage.queues[name], default="")
+    depth = usage.queues.get(deepest, 0)
+    found["usage.queues"] = Finding(
+        _standing(depth, settings.queue_depth, settings.clear_share),
+        f"{depth} jobs in queue {deepest}, the threshold is {settings.queue_depth}"
+        if deepest
+        else "no jobs wait in any queue",
     )
-    return judged
+    return found
+
+
+def _standing(value: float, limit: float, clear_share: float) -> bool | None:
+    if value >= limit:
+        return False
+    return True if value < limit * clear_share else None
 
 
 async def _keep(usage: ResourceUsage, days: float) -> None:
     d = storage.sql()
     old = f"{d.plus('at', 'CAST($1 AS double precision) * 86400')} < {d.now}"
     await storage.execute(
-        f"INSERT INTO maintenance_sample (at, data) VALUES ({d.now}, $1) ON CONFLICT DO NOTHING",
+        f"INSERT INTO maintenance_sample (at, data, host) VALUES ({d.now}, $1, $2) ON CONFLICT DO NOTHING",
         usage.model_dump_json(),
+        usage.host,
     )
     await storage.execute(f"DELETE FROM maintenance_sample WHERE {old}", days)

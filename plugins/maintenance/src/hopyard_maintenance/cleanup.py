@@ -1,0 +1,153 @@
+"""Cleaning up old logs and sessions: one place after the other, and each is kept when it is done."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from hopyard import Job
+
+from hopyard_maintenance import cleaning, session_rows
+from hopyard_maintenance.cleaning import Plan
+from hopyard_maintenance.machine import host
+from hopyard_maintenance.models import CleanupReport, PlaceCleanup, TableCleanup
+from hopyard_maintenance.settings import FilePlace, SessionTable
+from hopyard_maintenance.state import Finding, Patience, observe
+
+if TYPE_CHECKING:
+    from hopyard_maintenance.settings import MaintenanceSettings
+
+T = TypeVar("T")
+
+
+async def logs(job: Job | None, *, dry_run: bool, confirm: int | None) -> CleanupReport:
+    """Delete old logs, or say which: without a job it is a dry run always."""
+    return await _Cleanup("logs", job, dry_run, confirm).run(_settings().logs)
+
+
+async def sessions(job: Job | None, *, dry_run: bool, confirm: int | None) -> CleanupReport:
+    """Delete old session files and rows, or say which: without a job it is a dry run always."""
+    return await _Cleanup("sessions", job, dry_run, confirm).run(
+        _settings().sessions, tables=_settings().session_tables
+    )
+
+
+def _settings() -> MaintenanceSettings:
+    from hopyard_maintenance import Maintenance
+
+    return Maintenance.current().settings
+
+
+class _Cleanup:
+    """One run. What is over is in the checkpoint, so that a run whose worker died goes on behind it."""
+
+    def __init__(self, kind: str, job: Job | None, dry_run: bool, confirm: int | None) -> None:
+        self._kind = kind
+        self._job = job
+        self._confirm = confirm
+        self._settings = _settings()
+        saved = job.checkpoint if job is not None else {}
+        self._confirmed = bool(saved.get("confirmed"))
+        self._report = CleanupReport(
+            host=host(),
+            dry_run=dry_run or job is None,
+            places=[PlaceCleanup(**one) for one in saved.get("places", ())],
+            tables=[TableCleanup(**one) for one in saved.get("tables", ())],
+        )
+
+    async def run(self, places: Sequence[FilePlace], *, tables: Sequence[SessionTable] = ()) -> CleanupReport:
+        """Look at all places first, then clean up those that may be."""
+        if not places and not tables:
+            self._report.note = "No place is declared in the settings, so there is nothing to clean up."
+        over = len(self._report.places)
+        plans = [await self._look(place) for place in places[over:]]
+        counts = [await session_rows.count(table) for table in tables[len(self._report.tables) :]]
+        due = sum(plan.report.due for plan in plans) + sum(one.due for one in counts)
+        if self._confirm is not None and due <= self._confirm:
+            self._confirmed = True
+        for plan in plans:
+            await self._clean_place(plan, len(places))
+        for table, count in zip(tables[len(self._report.tables) :], counts, strict=True):
+            await self._clean_table(table, count)
+        await self._tell_refusals()
+        return self._report
+
+    async def _look(self, place: FilePlace) -> Plan:
+        if self._job is not None:
+            self._job.progress(len(self._report.places), None, f"looking at {place.path}")
+        plan = await _in_thread(
+            lambda stop: cleaning.look(place, time.time(), self._settings.max_files, stop)
+        )
+        if not self._confirmed:
+            cleaning.refuse_too_much(plan, self._settings.max_share, self._settings.small)
+        return plan
+
+    async def _clean_place(self, plan: Plan, total: int) -> None:
+        report = plan.report
+        if self._confirmed:
+            report.refused = None
+        if self._job is not None and not self._report.dry_run and report.refused is None:
+            self._job.progress(len(self._report.places), total, f"cleaning {report.path}")
+            await _in_thread(lambda stop: cleaning.delete(plan, stop, spare_open=self._settings.spare_open))
+        self._report.places.append(report)
+        await self._save()
+
+    async def _clean_table(self, table: SessionTable, count: TableCleanup) -> None:
+        much = count.due > self._settings.small and count.due > self._settings.max_share * count.rows
+        if much and not self._confirmed:
+            count.refused = (
+                f"{count.due} of {count.rows} rows of {count.table} are over, more than "
+                f"{100 * self._settings.max_share:g} %: confirm the number of all that is due"
+            )
+        if self._job is not None and not self._report.dry_run and not (count.refused or count.problem):
+            await session_rows.delete(table, count, self._job, self._settings.batch_pause)
+        self._report.tables.append(count)
+        await self._save()
+
+    async def _save(self) -> None:
+        if self._job is not None and not self._report.dry_run:
+            await self._job.save(
+                confirmed=self._confirmed,
+                places=[one.model_dump(exclude={"examples"}) for one in self._report.places],
+                tables=[one.model_dump() for one in self._report.tables],
+            )
+
+    async def _tell_refusals(self) -> None:
+        """Alert once about what is refused, and once when it is no more."""
+        if self._report.dry_run:
+            return
+        reports = {one.path: one.refused for one in self._report.places}
+        reports |= {one.table: one.refused for one in self._report.tables}
+        found = {
+            f"cleanup of {self._kind}: {name} on {self._report.host}": Finding(
+                refused is None, refused or "it was cleaned up"
+            )
+            for name, refused in reports.items()
+        }
+        if found:
+            await observe(found, Patience())
+
+
+async def _in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
+    """Run blocking work in a thread that is told to stop where the job is; wait for it in any case."""
+    stop = threading.Event()
+    future = asyncio.ensure_future(asyncio.to_thread(_stoppable, work, stop))
+    try:
+        answer = await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([future])
+        raise
+    if answer is None:
+        raise asyncio.CancelledError
+    return answer[0]
+
+
+def _stoppable(work: Callable[[Callable[[], bool]], T], stop: threading.Event) -> tuple[T] | None:
+    try:
+        return (work(stop.is_set),)
+    except cleaning.Stopped:
+        return None

@@ -1,0 +1,179 @@
+"""`hopyard maintenance keys …`. No command shows a key that is kept."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from hopyard.cli import emit, json_option, say, table, with_hopyard
+
+if TYPE_CHECKING:
+    from hopyard import Hopyard
+
+    from hopyard_maintenance.models import KeyState, RotationReport
+
+by_option = click.option(
+    "--by",
+    default=lambda: os.environ.get("USER"),
+    help="Who does it, for the audit; the account unless given.",
+)
+
+
+@click.group("keys")
+def keys() -> None:
+    """List, rotate and take back the keys that are managed."""
+
+
+@keys.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the managed keys: when they were made, and when they are due."""
+    from hopyard_maintenance.keys import managing
+
+    found = with_hopyard(lambda hopyard: managing.states())
+    emit(found, as_json, _render_list, mask_names=False)
+
+
+def _render_list(found: list[KeyState]) -> None:
+    table(
+        "Keys",
+        ("name", "id", "provider", "store", "state", "published", "due", "problem"),
+        [
+            (
+                one.name,
+                one.id,
+                one.provider,
+                one.store,
+                one.state,
+                f"{one.published:%Y-%m-%d %H:%M}" if one.published else None,
+                f"{one.due:%Y-%m-%d}" if one.due else "now",
+                one.problem,
+            )
+            for one in found
+        ],
+    )
+
+
+@keys.command("rotate")
+@click.argument("names", nargs=-1)
+@click.option("--force", is_flag=True, help="Also those that are not due.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+def rotate(names: tuple[str, ...], force: bool, dry_run: bool, as_json: bool) -> None:
+    """Have a worker rotate the keys that are due; with NAMES only these."""
+    from hopyard_maintenance.commands import submitted
+
+    if force and not names:
+        raise click.UsageError("--force wants the names of keys")
+    arguments: dict[str, Any] = {"names": [*names] or None, "force": force, "dry_run": dry_run}
+    report = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.rotate_api_keys", **arguments))
+    emit(report, as_json, _render_rotation, mask_names=False)
+    if report.problems:
+        sys.exit(1)
+
+
+def _render_rotation(report: RotationReport) -> None:
+    say(report.summary)
+
+
+@keys.command("rollback")
+@click.argument("name")
+@json_option
+def roll_back(name: str, as_json: bool) -> None:
+    """Have a worker take a new key back while the one before still works."""
+    from hopyard_maintenance.commands import submitted
+
+    said = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.roll_back_api_key", name=name))
+    emit({"name": name, "state": said}, as_json, lambda _: say(said), mask_names=False)
+
+
+@keys.command("history")
+@click.argument("name", required=False)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
+@json_option
+def history(name: str | None, limit: int, as_json: bool) -> None:
+    """Show the audit: what was done to keys, when, by which job, for whom."""
+    from hopyard_maintenance.keys import ledger
+
+    found = with_hopyard(lambda hopyard: ledger.events(name, limit))
+    emit(found, as_json, _render_history, mask_names=False)
+
+
+def _render_history(found: list[dict[str, Any]]) -> None:
+    table(
+        "What was done",
+        ("at", "key", "step", "result", "detail", "by"),
+        [
+            (
+                f"{one['at']:%Y-%m-%d %H:%M:%S}",
+                one["name"],
+                one["step"],
+                "ok" if one["ok"] else "failed",
+                one["detail"],
+                one["person"],
+            )
+            for one in found
+        ],
+    )
+
+
+@keys.command("adopt")
+@click.argument("name")
+@click.option("--id", "id_", required=True, help="By what its provider knows the key.")
+@by_option
+def adopt(name: str, id_: str, by: str | None) -> None:
+    """Take a key that exists already; it is read from standard input, never from the command line."""
+    from pydantic import SecretStr
+
+    from hopyard_maintenance.keys import managing
+
+    if sys.stdin.isatty():
+        text = click.prompt("The key", hide_input=True, err=True)
+    else:
+        text = sys.stdin.readline().rstrip("\r\n")
+    with_hopyard(lambda hopyard: managing.adopt(name, id_, SecretStr(text), by))
+    say(f"The key {name} is kept; its first rotation revokes it.")
+
+
+@keys.command("resolve")
+@click.argument("name")
+@by_option
+def resolve(name: str, by: str | None) -> None:
+    """Let a rotation go on of which nobody knew whether a key was made: you have looked, none is left."""
+    from hopyard_maintenance.keys import managing
+
+    say(with_hopyard(lambda hopyard: managing.resolve(name, by)))
+
+
+@keys.command("reseal")
+@json_option
+def reseal(as_json: bool) -> None:
+    """Encrypt all keys in the table anew by the first master key, so that the others can go."""
+
+    async def work(hopyard: Hopyard) -> dict[str, Any]:
+        from hopyard_maintenance import Maintenance
+        from hopyard_maintenance.keys import stores
+        from hopyard_maintenance.keys.sealing import Seal
+
+        done = await stores.reseal(Seal(Maintenance.current().settings.master_keys))
+        return {"resealed": done.done, "unreadable": done.unreadable}
+
+    found = with_hopyard(work)
+    emit(found, as_json, _render_resealed, mask_names=False)
+    if found["unreadable"]:
+        sys.exit(1)
+
+
+def _render_resealed(found: dict[str, Any]) -> None:
+    say(f"{found['resealed']} keys are encrypted anew by the first master key.")
+    if found["unreadable"]:
+        say(f"No master key opens: {', '.join(found['unreadable'])}.", err=True)
+
+
+@keys.command("master")
+def master() -> None:
+    """Print a new master key, for the settings; it is kept nowhere."""
+    say(base64.urlsafe_b64encode(os.urandom(32)).decode())
