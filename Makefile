@@ -13,7 +13,7 @@ export UV_SYSTEM_CERTS ?= true
 export UV_COMPILE_BYTECODE ?= true
 
 CONSTRAINED := $(BIN)/uv pip install --python $(BIN)/python --quiet -c constraints.txt
-PACKAGES    := -e "core[notify]" -e plugins/ai -e plugins/maintenance
+PACKAGES    := -e "core[notify]" $(patsubst %/pyproject.toml,-e %,$(sort $(wildcard plugins/*/pyproject.toml)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test-servers demo test coverage lint format types check docs test-installed chaos chaos-smoke bench clean
@@ -31,7 +31,7 @@ $(VENV)/.installed: $(BIN)/uv constraints.txt core/pyproject.toml plugins/*/pypr
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed pyproject.toml
-	$(CONSTRAINED) -e "plugins/ai[anthropic]" --group dev
+	$(CONSTRAINED) -e "plugins/ai[anthropic]" -e "plugins/email[dkim]" --group dev
 	@touch $@
 
 $(VENV)/.documented: $(VENV)/.installed pyproject.toml
@@ -40,7 +40,7 @@ $(VENV)/.documented: $(VENV)/.installed pyproject.toml
 
 setup: $(VENV)/.developed setup-test-servers ## Install everything for development into .venv
 
-setup-test-servers: ## Install PostgreSQL, PgBouncer, Redis, RabbitMQ and libfaketime for the tests, as root on Debian-like systems
+setup-test-servers: ## Install the servers that the tests start, as root on Debian-like systems
 	@tests/setup-test-servers
 
 demo: $(VENV)/.installed ## Install what is needed to run, and show what Hopyard does

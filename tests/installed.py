@@ -47,6 +47,7 @@ class Site(Plugin):
 TASKS: dict[str, tuple[list[str], Any]] = {
     "hopyard": (["site.double", "--n", "21"], 42),
     "hopyard-ai": (["ai.process_due_ai_tasks"], {}),
+    "hopyard-email": (["email.process_email_queue"], {"sent": int, "problems": list}),
     "hopyard-maintenance": (["maintenance.monitor_resource_usage"], {"warnings": list, "memory_total": int}),
 }
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hopyard.egress import Egress, Resolver
+from hopyard.egress import Egress, Resolver, task_errors
 from hopyard.errors import (
     AuthenticationError,
     EgressRefused,
@@ -40,6 +40,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: list[tuple[str, str | None]] = []
+        self.bodies: list[tuple[str | None, bytes]] = []
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.release = threading.Event()
         self.scheme = "http"
@@ -56,7 +57,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Site
 
     def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.server.bodies.append((self.headers["Content-Type"], body))
         self.server.seen.append((self.path, self.headers["Host"]))
         if self.path == "/slow":
             self.server.release.wait(30)
@@ -260,6 +262,17 @@ async def test_a_length_that_is_not_the_bodys_is_a_failure_to_try_again(
         await egress.request("GET", site.url("/lies"))
 
 
+async def test_a_body_is_json_or_a_form(site: Site, egress: Egress) -> None:
+    await egress.request("POST", site.url(), json={"a": 1})
+    await egress.request("POST", site.url(), form={"grant_type": "refresh_token", "scope": "a b&c"})
+    await egress.request("GET", site.url())
+    assert site.bodies == [
+        ("application/json", b'{"a":1}'),
+        ("application/x-www-form-urlencoded", b"grant_type=refresh_token&scope=a+b%26c"),
+        (None, b""),
+    ]
+
+
 async def test_the_connection_goes_to_the_address_that_was_judged(site: Site) -> None:
     """A name server that answers differently the second time gains nothing."""
     asked: list[str] = []
@@ -459,6 +472,22 @@ async def test_tls_is_verified_by_name_although_the_connection_goes_to_an_addres
             await egress.request("GET", site.url(host="other.test"))
         with pytest.raises(TransientError, match=r"(?i)verify failed"):
             await Egress(["127.0.0.1"], resolve=resolve).request("GET", site.url(host="hop.test"))
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (httpx2.ConnectError("no"), TransientError),
+        (httpx2.ReadTimeout("slow"), TimeLimitExceeded),
+        (TimeoutError(), TimeLimitExceeded),
+        (httpx2.InvalidURL("no"), InvalidInput),
+        (ValueError("no JSON"), InvalidInput),
+        (EgressRefused("no"), EgressRefused),
+    ],
+)
+def test_errors_of_a_client_become_those_of_tasks(raised: Exception, expected: type[Exception]) -> None:
+    with pytest.raises(expected), task_errors("a place", 5):
+        raise raised
 
 
 def test_the_module_loads_without_its_heavy_libraries() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from engines import Lab
 from hopyard import Plugin, PluginSettings, Rule, Schedule, State, health, jobs, people, schedules, storage
 from hopyard.errors import PluginError, ScheduleError
+from hopyard.testing import Hop
 
 TABLE = "CREATE TABLE site_note (id text PRIMARY KEY, text text NOT NULL)"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -154,3 +156,8 @@ async def test_a_task_finds_its_plugins_settings(lab: Lab) -> None:
     lab.hopyard.plugins._loaded.classes["other"] = Other
     with pytest.raises(PluginError, match="plugin other is misconfigured: its tables are missing"):
         Other.current()
+
+
+def test_the_people_of_the_settings_are_known(tmp_path: Path) -> None:
+    with Hop(folder=tmp_path, settings={"people.bob": {}, "people.ada": {"zone": "Europe/Oslo"}}):
+        assert people.known() == ["ada", "bob"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -115,6 +115,8 @@ def _type(annotation: Any) -> str:
         return _WORDS[annotation]
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return " or ".join(f"`{one.value}`" for one in annotation)
+    if is_dataclass(annotation) and isinstance(annotation, type):  # a value of the plugin's own
+        return annotation.__name__.lower()
     if origin in (list, tuple, frozenset, set):
         return f"list of {_type(arguments[0])}"
     if origin is dict:

@@ -15,6 +15,8 @@ import pytest
 from outside_llm import running_outside_llm
 
 _BIN = Path(sys.executable).parent
+#: With the mail and the calendar server (`make setup-test-servers`).
+_SERVERS = Path(__file__).parents[2] / ".servers" / "bin"
 
 
 def play(folder: Path, *options: str, **environment: str) -> tuple[dict[str, Any], str]:
@@ -43,7 +45,7 @@ def play(folder: Path, *options: str, **environment: str) -> tuple[dict[str, Any
 def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the demo shows with the offline model."""
     folder = tmp_path_factory.mktemp("demo")
-    report, _ = play(folder)
+    report, _ = play(folder, PATH=f"{_SERVERS}:{os.environ['PATH']}")
     assert list(folder.iterdir()) == [], "the demo left files"
     return report
 
@@ -116,6 +118,32 @@ def test_the_failing_tool_is_retried(demo: dict[str, Any]) -> None:
     assert "1.09" in message["body"]
 
 
+def with_servers(demo: dict[str, Any], what: str) -> None:
+    if what in demo["requests"]:
+        return
+    text = "the servers for mail and calendars are not installed: `make setup-test-servers` does it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+def test_a_mail_is_sent_once_it_is_approved(demo: dict[str, Any]) -> None:
+    with_servers(demo, "mail")
+    asked, done = told(demo, "mail")
+    assert "hopyard ai approve" in asked["body"]
+    assert "outbox" in done["body"]
+    [mail] = demo["mails"]
+    assert "\nTo: dana@demo.example" in mail
+    assert "ten minutes late" in mail
+
+
+def test_a_question_is_answered_from_the_calendar(demo: dict[str, Any]) -> None:
+    with_servers(demo, "calendar")
+    [message] = told(demo, "calendar")
+    assert "12:30" in message["body"]
+    assert "Lunch with Dana" in message["body"]
+
+
 @pytest.mark.timeout(300)  # a job whose model refused five times in a row is tried again after a minute
 def test_it_passes_against_a_server_that_nobody_here_wrote(tmp_path: Path) -> None:
     """Chosen by environment variables alone, with 429 answers mixed in; the key is nowhere to be found."""
@@ -130,6 +158,7 @@ def test_it_passes_against_a_server_that_nobody_here_wrote(tmp_path: Path) -> No
         )
         statuses = [entry["response"]["status"] for entry in llm.journal()]
     assert report["ok"], report["missing"]
+    assert "left out: aiosmtpd is not installed" in said
     assert report["model"] == "gpt-outside"
     assert statuses.count(429) >= 1, "no request was refused: the test has not shown what it should"
     [run] = acts(report, "two tools")

@@ -12,7 +12,8 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
-__all__ = ["Egress", "Resolver"]
+__all__ = ["Egress", "Resolver", "task_errors"]
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Gives the addresses of a host name; raises OSError if there are none."""
@@ -149,6 +150,7 @@ class Egress:
         url: str,
         *,
         json: Any = None,
+        form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         max_bytes: int = MAX_BYTES,
         timeout: float = TIMEOUT,
@@ -156,32 +158,22 @@ class Egress:
     ) -> httpx2.Response:
         """Return the answer, its body read; `timeout` is in seconds for all of it.
 
+        The body is `json`, or the fields of a `form` as web pages send them, which OAuth2 wants.
+
         Raises RateLimited (429), TransientError (408, 5xx, no connection), TimeLimitExceeded,
         AuthenticationError (401, 403), InvalidInput (other 4xx, redirects that are not followed, bodies
         over `max_bytes`, what is no URL) and EgressRefused.
         """
-        import httpx2
-
         place = _place(url)
         if not _METHOD.fullmatch(method):
             raise InvalidInput(f"{place}: found the method {method[:40]!r}, expected one such as GET or POST")
         opened = self.client(max_bytes=max_bytes, timeout=timeout, follow_redirects=follow_redirects)
-        try:
+        with task_errors(place, timeout):
             async with asyncio.timeout(timeout), opened as client:
-                response = await client.request(method, url, json=json, headers=dict(headers or {}))
-        except (TimeoutError, httpx2.TimeoutException) as error:
-            raise TimeLimitExceeded(f"{place} did not answer within {timeout:g} s") from error
-        except (
-            httpx2.InvalidURL,
-            httpx2.LocalProtocolError,
-            httpx2.TooManyRedirects,
-            ValueError,
-            TypeError,
-        ) as error:
-            # Text that no header or URL can hold, or a body that has no JSON form.
-            raise InvalidInput(f"{place}: {type(error).__name__}: {error}") from error
-        except httpx2.RequestError as error:
-            raise TransientError(f"{place}: {type(error).__name__}: {error}") from error
+                fields = None if form is None else dict(form)
+                response = await client.request(
+                    method, url, json=json, data=fields, headers=dict(headers or {})
+                )
         _raise_for_status(response, place)
         return response
 
@@ -196,6 +188,33 @@ class Egress:
         import httpx2
 
         return self._given_tls or httpx2.create_ssl_context()
+
+
+@contextmanager
+def task_errors(place: str, timeout: float) -> Iterator[None]:
+    """Raise what a client of `Egress.client` raises within the block as the errors of tasks.
+
+    `place` is what they are about, without anything secret; `timeout`, in seconds, what `asyncio.timeout`
+    within the block was given. Raises TimeLimitExceeded, TransientError for connections that fail, and
+    InvalidInput for what is no URL, text that no header can hold, and bodies that have no JSON form.
+    """
+    import httpx2
+
+    try:
+        yield
+    except (TimeoutError, httpx2.TimeoutException) as error:
+        raise TimeLimitExceeded(f"{place} did not answer within {timeout:g} s") from error
+    except (
+        httpx2.InvalidURL,
+        httpx2.LocalProtocolError,
+        httpx2.TooManyRedirects,
+        ValueError,
+        TypeError,
+    ) as error:
+        # Text that no header or URL can hold, or a body that has no JSON form.
+        raise InvalidInput(f"{place}: {type(error).__name__}: {error}") from error
+    except httpx2.RequestError as error:
+        raise TransientError(f"{place}: {type(error).__name__}: {error}") from error
 
 
 def _refused(host: str, address: str, port: int, reason: str) -> str:

@@ -8,7 +8,7 @@ from hopyard import current
 from hopyard.ledger import readers
 from hopyard.notifications import Person, alert, notify, person
 
-__all__ = ["Person", "alert", "inbox", "notify", "person"]
+__all__ = ["Person", "alert", "inbox", "known", "notify", "person"]
 
 
 async def inbox(who: str | None, limit: int = 20) -> list[dict[str, Any]]:
@@ -18,3 +18,8 @@ async def inbox(who: str | None, limit: int = 20) -> list[dict[str, Any]]:
     `channel` (masked), `state`, `attempts` and `error`.
     """
     return await readers.notifications(current.get().client().database, person=who, limit=limit)
+
+
+def known() -> list[str]:
+    """Return the ids of all people that the settings know, sorted."""
+    return sorted(current.get().settings.people)

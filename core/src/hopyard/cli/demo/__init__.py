@@ -16,7 +16,10 @@ from hopyard.cli._output import json_option, say
 @json_option
 @click.pass_context
 def command(context: click.Context, keep: bool, as_json: bool) -> None:
-    """Start a stack, ask for six things in plain English, and show what comes of them.
+    """Start a stack, ask for things in plain English, and show what comes of them.
+
+    A mail and a calendar are part of it where their plugins and servers are installed: `pip install
+    hopyard-email hopyard-sync aiosmtpd radicale`.
 
     Without a model's key a small offline model chooses and calls the tools. Choose another by environment
     variables: HOPYARD_AI__MODEL=openai:gpt-5-mini HOPYARD_AI__API_KEY=…

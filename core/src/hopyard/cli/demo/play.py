@@ -1,4 +1,4 @@
-"""Playing the demo: a stack of its own in an empty directory, six requests, and what comes of them."""
+"""Playing the demo: a stack of its own in an empty directory, requests, and what comes of them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,31 @@ import asyncio
 import contextlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from email.message import EmailMessage
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import importlib_metadata
+
 from hopyard.app import Hopyard
+from hopyard.cli.demo.checks import missing
 from hopyard.cli.demo.listener import Listener
+from hopyard.cli.demo.servers import Servers, running
+from hopyard.cli.demo.stack import Stack
 from hopyard.errors import HopyardError, JobFailed, LedgerError
 from hopyard.ledger import readers
-from hopyard.supervise import die_with_parent
 
 _DEADLINE: Final = 150.0
 _START_SECONDS: Final = 60.0
+_MAIL: Final = (
+    'in 6 seconds run email.send to dana@demo.example, subject "Lunch", text "I shall be ten minutes late."'
+)
 _REFUSED: Final = "on 31 February at 9 call Bob"
 _WORKERS: Final = "SELECT count(*) AS n FROM worker WHERE stopped IS NULL"
 _ZONES: Final = {"alice": "Europe/Berlin", "bob": "America/New_York"}
@@ -54,7 +60,7 @@ Tell = Callable[[str], None]
 
 
 def play(*, keep: bool, tell: Tell) -> dict[str, Any]:
-    """Play the demo; return `ok`, `jobs`, `notifications`, `requests`, `model`, `seconds` and `missing`.
+    """Play the demo; return what it showed: `ok`, `jobs`, `notifications`, `mails`, `missing` and more.
 
     Raises `HopyardError` where the plugins that it shows are not installed, or the stack does not start.
     """
@@ -79,82 +85,52 @@ def play(*, keep: bool, tell: Tell) -> dict[str, Any]:
 
 
 def _play(folder: Path, listener: Listener, tell: Tell) -> dict[str, Any]:
-    config = folder / "hopyard.toml"
-    config.write_text(_SETTINGS.format(url=listener.url))
-    hopfile = resources.files("hopyard.cli.demo") / "hopfile.py"
-    (folder / "hopfile.py").write_text(hopfile.read_text())
-    hopyard = Hopyard.load(config=config, data=folder / "data", role="cli")
-    for name in ("ai", "maintenance", "site"):
-        hopyard.plugins.get(name)
-    tell(f"starting a stack of its own in {folder}")
-    stack = _Stack(config, folder)
-    try:
-        return asyncio.run(_requests(hopyard, listener, stack, tell))
-    finally:
-        stack.stop()
-
-
-class _Stack:
-    """`hopyard up` as a child process."""
-
-    def __init__(self, config: Path, folder: Path) -> None:
-        self._log = folder / "up.log"
-        self._command = [sys.executable, "-P", "-m", "hopyard.cli"]
-        self._command += ["--config", str(config), "--data", str(folder / "data")]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*self._command, "up"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=die_with_parent(),
-            )
-
-    def check(self) -> None:
-        """Raise `HopyardError` with what the stack said last if it has ended."""
-        if self._process.poll() is not None:
-            raise HopyardError(f"the stack did not stay up:\n{self._log.read_text()[-2000:]}")
-
-    async def command(self, *arguments: str) -> str:
-        """Run a command of the demo's installation; return the first line of what it says."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        said, _ = await process.communicate()
-        if process.returncode:
-            raise HopyardError(f"hopyard {' '.join(arguments)}: {said.decode()[-1000:]}")
-        return said.decode().partition("\n")[0]
-
-    def stop(self) -> None:
-        """Stop it, and wait until all its processes are gone."""
-        self._process.terminate()
+    installed = {one.name for one in importlib_metadata.entry_points(group="hopyard")}
+    with running(folder, installed) as (servers, left_out):
+        config = folder / "hopyard.toml"
+        config.write_text(_SETTINGS.format(url=listener.url) + servers.settings)
+        hopfile = resources.files("hopyard.cli.demo") / "hopfile.py"
+        (folder / "hopfile.py").write_text(hopfile.read_text())
+        hopyard = Hopyard.load(config=config, data=folder / "data", role="cli")
+        for name in ("ai", "maintenance", "site"):
+            hopyard.plugins.get(name)
+        tell(f"starting a stack of its own in {folder}")
+        for reason in left_out:
+            tell(f"left out: {reason}")
+        stack = Stack(config, folder)
         try:
-            self._process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            return asyncio.run(_requests(hopyard, listener, servers, stack, tell))
+        finally:
+            stack.stop()
 
 
-async def _requests(hopyard: Hopyard, listener: Listener, stack: _Stack, tell: Tell) -> dict[str, Any]:
+async def _requests(
+    hopyard: Hopyard, listener: Listener, servers: Servers, stack: Stack, tell: Tell
+) -> dict[str, Any]:
     await _until_up(hopyard, stack)
     tell("the stack is up: asking")
     asked: dict[str, str] = {}
     try:
-        for what, (person, text) in _texts().items():
+        if servers.calendar is not None:
+            await _done(hopyard, "sync.sync_calendar_events")
+        for what, (person, text) in _texts(servers).items():
             made = await _ask(hopyard, person, text)
             asked[what] = made["request"]["id"]
             tell(f"  {person}: “{text}”\n      {made['sentence']}")
         refused = await _refusal(hopyard)
         tell(f"  alice: “{_REFUSED}”\n      Refused: {refused}")
-        report = await _watch(hopyard, listener, stack, asked)
+        report = await _watch(hopyard, listener, servers, stack, asked)
         return report | {"refused": refused}
     finally:
         await hopyard.close()
 
 
 async def _ask(hopyard: Hopyard, person: str, text: str) -> Any:
-    handle = await hopyard.task("ai.create_ai_reminder").submit(text=text, person=person)
+    return await _done(hopyard, "ai.create_ai_reminder", text=text, person=person)
+
+
+async def _done(hopyard: Hopyard, task: str, **arguments: Any) -> Any:
+    handle = await hopyard.task(task).submit(**arguments)
     return await hopyard.handle(handle.id).result(timeout=30)
 
 
@@ -167,7 +143,7 @@ async def _refusal(hopyard: Hopyard) -> str:
     raise HopyardError(f"“{_REFUSED}” should have been refused, and became: {made['sentence']}")
 
 
-async def _approve(stack: _Stack, listener: Listener, answered: set[str]) -> None:
+async def _approve(stack: Stack, listener: Listener, answered: set[str]) -> None:
     """Answer each message that asks for an approval with the command that it names, as its person would."""
     for message in list(listener.messages):
         for approval in message["data"].get("approvals", ()):
@@ -177,10 +153,10 @@ async def _approve(stack: _Stack, listener: Listener, answered: set[str]) -> Non
                 listener.tell(f"\n← {message['person']} answers: hopyard ai approve {approval}\n    {said}")
 
 
-def _texts() -> dict[str, tuple[str, str]]:
+def _texts(servers: Servers) -> dict[str, tuple[str, str]]:
     """Return the requests: what each shows, who asks, and in which words."""
     later = datetime.now(ZoneInfo(_ZONES["alice"])) + timedelta(seconds=14)
-    return {
+    texts = {
         "one-off": ("alice", "in 3 seconds remind me to call Bob about the invoice"),
         "recurring": ("alice", "every 5 seconds tell me the disk usage"),
         "approved": ("bob", "in 4 seconds run site.open_gate for visitors"),
@@ -191,9 +167,14 @@ def _texts() -> dict[str, tuple[str, str]]:
         "postponed": ("alice", f"in 3 seconds check the system health, but not before {later:%H:%M:%S}"),
         "retried": ("bob", "in 5 seconds look up the exchange rate for EUR"),
     }
+    if servers.mailbox is not None:
+        texts["mail"] = ("alice", _MAIL)
+    if servers.calendar is not None:
+        texts["calendar"] = ("alice", "in 6 seconds list the events on my calendar today")
+    return texts
 
 
-async def _until_up(hopyard: Hopyard, stack: _Stack) -> None:
+async def _until_up(hopyard: Hopyard, stack: Stack) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         stack.check()
@@ -208,72 +189,37 @@ async def _until_up(hopyard: Hopyard, stack: _Stack) -> None:
 
 
 async def _watch(
-    hopyard: Hopyard, listener: Listener, stack: _Stack, asked: dict[str, str]
+    hopyard: Hopyard, listener: Listener, servers: Servers, stack: Stack, asked: dict[str, str]
 ) -> dict[str, Any]:
     deadline = time.monotonic() + _DEADLINE
     answered: set[str] = set()
+    arrived = 0
     while True:
         stack.check()
         await _approve(stack, listener, answered)
+        for mail in servers.mails()[arrived:]:
+            arrived += 1
+            listener.tell(f"\n✉ {mail['To']} has got a mail: {mail['Subject']}\n    {_text(mail)}")
         jobs = await readers.jobs(hopyard.client().database, limit=500)
-        missing = _missing(asked, jobs, listener)
-        if not missing or time.monotonic() > deadline:
+        left = missing(asked, jobs, listener, servers)
+        if not left or time.monotonic() > deadline:
             break
         await asyncio.sleep(0.2)
     runs = [job for job in jobs if job["task"] == "ai.act" and job["result"]]
     return {
-        "ok": not missing,
+        "ok": not left,
         "model": next((run["result"]["model"] for run in runs if run["result"]["model"]), None),
         "jobs": jobs,
         "notifications": listener.messages,
         "requests": asked,
-        "missing": missing,
+        "missing": left,
+        "mails": [str(mail) for mail in servers.mails()],
     }
 
 
-def _missing(asked: dict[str, str], jobs: list[dict[str, Any]], listener: Listener) -> list[str]:
-    """Return what the demo has not shown yet."""
-    runs: dict[str, list[dict[str, Any]]] = {what: [] for what in asked}
-    for job in jobs:
-        if job["task"] == "ai.act" and job["state"] == "succeeded":
-            for what, request in asked.items():
-                if job["arguments"]["request"] == request:
-                    runs[what].append(job["result"])
-    done = {what: [run for run in found if run["state"] == "done"] for what, found in runs.items()}
-    told = {
-        message["data"]["request"] for message in listener.messages if message["data"].get("state") == "done"
-    }
-    checks = {
-        "the one-off was done": bool(done["one-off"]),
-        "the recurring one was done twice": len(done["recurring"]) >= 2,
-        "two tools were called in one run": any(len(_tools(run)) >= 2 for run in done["two tools"]),
-        "one was postponed, then done": bool(done["postponed"])
-        and any(r["postponed"] for r in done["postponed"]),
-        "a tool failed and was retried": bool(done["retried"])
-        and any(job["task"] == "site.exchange_rate" and job["attempt"] > 1 for job in jobs),
-        "a call was approved, then made": any(
-            job["task"] == "site.open_gate" and job["state"] == "succeeded" for job in jobs
-        )
-        and bool(done["approved"]),
-        "every answer contains what the tools returned": all(
-            _quotes(r) for found in done.values() for r in found
-        ),
-        "everybody was told": told >= set(asked.values()),
-    }
-    return [what for what, shown in checks.items() if not shown]
-
-
-def _tools(run: dict[str, Any]) -> set[str]:
-    return {call["name"] for call in run["calls"] if call["ok"]}
-
-
-def _quotes(run: dict[str, Any]) -> bool:
-    """Say whether an answer has the fresh reference of each tool result."""
-    import json
-
-    results = [json.loads(call["result"]) for call in run["calls"] if call["ok"]]
-    references = [result.get("reference", "") for result in results if isinstance(result, dict)]
-    return all(reference in run["answer"] for reference in references)
+def _text(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    return "" if body is None else str(body.get_content()).strip()
 
 
 def _received(message: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Mail that came in: read within bounds, told apart, labelled, and acted on."""

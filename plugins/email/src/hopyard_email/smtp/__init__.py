@@ -1,0 +1,1 @@
+"""Sending by SMTP: connections, what servers reply, one letter over one connection, the queue."""

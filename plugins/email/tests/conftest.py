@@ -1,0 +1,45 @@
+"""Mail servers for the tests, and installations with this plugin and no other that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hopyard.testing import Hop
+from hopyard_email import Email
+from mail_servers import MailServers, running_mail
+from mail_settings import account, settings
+
+pytest_plugins = ["hopyard.testing.fixtures"]
+
+
+@pytest.fixture(scope="session")
+def mail() -> Iterator[MailServers]:
+    """Exim and Dovecot, for the whole session: each test takes addresses of its own."""
+    with running_mail() as servers:
+        yield servers
+
+
+@pytest.fixture
+def hop_plugins() -> Sequence[Any]:
+    """What `hop` has."""
+    return [Email]
+
+
+@pytest.fixture
+def hop_settings(mail: MailServers) -> Mapping[str, Any]:
+    """An account at the servers."""
+    return settings({"main": account(mail)})
+
+
+@pytest.fixture
+def offline(tmp_path: Path) -> Iterator[Hop]:
+    """An installation whose mail goes into files; no server is needed."""
+    given = settings(
+        {"main": {"host": "mail.example.org", "sender": "alice@example.test"}},
+        sandbox={"folder": str(tmp_path / "mail")},
+    )
+    with Hop(Email, folder=tmp_path / "hopyard", settings=given) as hop:
+        yield hop
