@@ -15,5 +15,6 @@ class TestAI(PluginContract):
         "ai.create_ai_reminder": [{"text": "tomorrow at 8 remind me to call Bob", "person": "alice"}],
         "ai.process_due_ai_tasks": [{}],
         "ai.check_ai_connection": [{}],
+        "ai.classify": [{"text": "Your invoice for May", "labels": ["invoice", "newsletter"]}],
     }
     left_out: ClassVar = {"examples": "ai.act is of a request that has fallen due: its own tests run it"}

@@ -12,7 +12,7 @@ from hopyard import HealthCheck, Plugin, Queue, Rule, Schedule, Task, Verdict, h
 
 from hopyard_ai.hooks import AIHooks, AITool
 from hopyard_ai.settings import AISettings
-from hopyard_ai.tasks import act, check_ai_connection, create_ai_reminder, process_due_ai_tasks
+from hopyard_ai.tasks import act, check_ai_connection, classify, create_ai_reminder, process_due_ai_tasks
 
 if TYPE_CHECKING:
     import click
@@ -32,7 +32,7 @@ class AI(Plugin[AISettings]):
 
     @hookimpl
     def register_tasks(self) -> Iterable[Task[..., Any]]:
-        return [act, check_ai_connection, create_ai_reminder, process_due_ai_tasks]
+        return [act, check_ai_connection, classify, create_ai_reminder, process_due_ai_tasks]
 
     @hookimpl
     def register_schedules(self) -> Iterable[Schedule]:
@@ -58,9 +58,9 @@ class AI(Plugin[AISettings]):
 
         if not task.startswith("ai.") or "pydantic_ai" not in sys.modules:
             return None
-        from hopyard import classify
+        import hopyard
 
         from hopyard_ai.agent import providers
 
         known = providers.classify(error)
-        return classify(known) if known else None
+        return hopyard.classify(known) if known else None

@@ -54,3 +54,11 @@ async def check_ai_connection(timeout: float = 20.0) -> list[Connection]:
     from hopyard_ai.health import connections
 
     return await connections(timeout)
+
+
+@task("ai.classify", retry=_RETRY, time_limit=300)
+async def classify(text: str, labels: list[str]) -> str | None:
+    """Choose the one of some labels that fits a text; none if none fits."""
+    from hopyard_ai.classifying import label_of
+
+    return await label_of(text, labels)
