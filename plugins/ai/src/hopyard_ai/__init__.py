@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from hopyard import HealthCheck, Plugin, Queue, Rule, Schedule, Task, Verdict, hookimpl
 
+from hopyard_ai import tasks
 from hopyard_ai.hooks import AIHooks, AITool
 from hopyard_ai.settings import AISettings
-from hopyard_ai.tasks import act, check_ai_connection, classify, create_ai_reminder, process_due_ai_tasks
 
 if TYPE_CHECKING:
     import click
@@ -32,7 +32,13 @@ class AI(Plugin[AISettings]):
 
     @hookimpl
     def register_tasks(self) -> Iterable[Task[..., Any]]:
-        return [act, check_ai_connection, classify, create_ai_reminder, process_due_ai_tasks]
+        return [
+            tasks.act,
+            tasks.check_ai_connection,
+            tasks.classify,
+            tasks.create_ai_reminder,
+            tasks.process_due_ai_tasks,
+        ]
 
     @hookimpl
     def register_schedules(self) -> Iterable[Schedule]:
@@ -58,9 +64,9 @@ class AI(Plugin[AISettings]):
 
         if not task.startswith("ai.") or "pydantic_ai" not in sys.modules:
             return None
-        import hopyard
+        from hopyard import classify
 
         from hopyard_ai.agent import providers
 
         known = providers.classify(error)
-        return hopyard.classify(known) if known else None
+        return classify(known) if known else None
