@@ -49,6 +49,7 @@ TASKS: dict[str, tuple[list[str], Any]] = {
     "hopyard-ai": (["ai.process_due_ai_tasks"], {}),
     "hopyard-email": (["email.process_email_queue"], {"sent": int, "problems": list}),
     "hopyard-maintenance": (["maintenance.monitor_resource_usage"], {"warnings": list, "memory_total": int}),
+    "hopyard-sync": (["sync.list_events"], {"events": list}),
 }
 
 

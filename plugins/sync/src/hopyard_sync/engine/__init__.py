@@ -1,0 +1,1 @@
+"""Running connections: one job at a time each, fenced, resumable, with a record of what happened."""

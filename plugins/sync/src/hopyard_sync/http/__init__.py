@@ -1,0 +1,1 @@
+"""HTTP as connectors need it: authenticated, paced, tried again, kept on its origin."""

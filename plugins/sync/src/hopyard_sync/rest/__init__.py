@@ -1,0 +1,1 @@
+"""Any REST API, as the settings describe it."""
