@@ -168,7 +168,7 @@ def stack(tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "hopyard.toml").write_text(
         f'[people.alice]\nzone = "Europe/Berlin"\nchannels = ["http://{listener.place}/hook"]\n'
         f'[egress]\nallow = ["{listener.place}"]\n'
-        "[worker]\nlease = 3.0\n"
+        '[worker]\nlease = 3.0\n[plugins]\nallow = ["ai", "maintenance"]\n'
     )
     made = Stack(tmp_path)
     try:

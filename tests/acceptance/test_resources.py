@@ -25,7 +25,8 @@ NEEDS = {
     "site.render": {"vram_mb": 6_000},
     "site.both": {"gpu": 1, "vram_mb": 5_000},
 }
-JOBS, KILLS = 200, 5
+#: So many jobs are submitted before each kill.
+JOBS, KILLS = 40, 5
 
 HOPFILE = """
 import asyncio, json, os, time
@@ -114,9 +115,10 @@ async def test_never_more_than_there_is_though_workers_are_killed(site: Site) ->
     await upgraded(site)
     workers = [await site.worker(stock=False) for _ in range(3)]
     names = [*NEEDS]
-    handles = [await site.submit(names[n % len(names)]) for n in range(JOBS)]
+    handles: list[Any] = []
     killed: dict[int, float] = {}
     for _ in range(KILLS):
+        handles += [await site.submit(names[n % len(names)]) for n in range(JOBS)]
         before = len(runs(site)) if (site.folder / "runs.log").exists() else 0
 
         async def goes_on(before: int = before) -> bool:

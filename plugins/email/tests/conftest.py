@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ from hopyard.testing import Hop
 from hopyard_email import Email
 from mail_servers import MailServers, running_mail
 from mail_settings import account, settings
-
-pytest_plugins = ["hopyard.testing.fixtures"]
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +21,16 @@ def mail() -> Iterator[MailServers]:
 
 
 @pytest.fixture
-def hop_plugins() -> Sequence[Any]:
-    """What `hop` has."""
-    return [Email]
-
-
-@pytest.fixture
 def hop_settings(mail: MailServers) -> Mapping[str, Any]:
     """An account at the servers."""
     return settings({"main": account(mail)})
+
+
+@pytest.fixture
+def hop(tmp_path: Path, hop_settings: Mapping[str, Any]) -> Iterator[Hop]:
+    """An installation with `hop_settings`."""
+    with Hop(Email, folder=tmp_path / "hopyard", settings=hop_settings) as made:
+        yield made
 
 
 @pytest.fixture
