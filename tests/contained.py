@@ -32,7 +32,7 @@ class Place:
         self._workers: list[dict[str, Any]] = []
 
     async def start(self) -> None:
-        self.process = await self.site.worker("-Q", "site,maintenance,hopyard", stock=False)
+        self.process = await self.site.worker("-Q", "site,maintenance,maintenance.watch,hopyard", stock=False)
         self._workers = await self.site.rows("SELECT id, pid FROM worker ORDER BY id")
 
     async def check(self) -> None:

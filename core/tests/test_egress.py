@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from hopyard import conceal
 from hopyard.egress import Egress, Resolver, task_errors
 from hopyard.errors import (
     AuthenticationError,
@@ -395,6 +396,15 @@ async def test_statuses_become_kinds_of_failure(
         await egress.request("GET", site.url("/key/s3cret?token=s3cret"))
     assert type(caught.value) is error
     assert "s3cret" not in str(caught.value)
+
+
+async def test_a_secret_in_an_answer_is_masked_before_it_is_cut(site: Site, egress: Egress) -> None:
+    secret = "CANARY-" + "0123456789abcdef" * 3
+    conceal(secret)
+    site.answers["/echo"] = (400, {}, b"x" * 180 + secret.encode())
+    with pytest.raises(InvalidInput) as caught:
+        await egress.request("GET", site.url("/echo"))
+    assert str(caught.value).endswith("x***")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from celery.worker import state as worker_state
 from engines import Gate, Lab, Worker
+from hopyard import conceal
 from hopyard.broker.publisher import redis_keys, redis_url
 from hopyard.errors import (
     InvalidInput,
@@ -306,6 +307,24 @@ async def test_progress_is_stored_as_its_latest_word(
 
     await lab.until(told)
     assert len(writes) <= 2
+    gate.open()
+    await lab.ends(id_)
+
+
+async def test_progress_tells_no_secret(lab: Lab, worker: Worker) -> None:
+    gate = Gate()
+
+    async def call(job: Any) -> None:
+        conceal("CANARY-read-by-a-task")
+        job.progress(1, 2, "with CANARY-read-by-a-task")
+        await gate.passed()
+
+    id_ = await started(lab, worker, call)
+
+    async def told() -> bool:
+        return (await lab.hopyard.handle(id_).status()).message == "with ***"
+
+    await lab.until(told)
     gate.open()
     await lab.ends(id_)
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from hopyard import conceal
 from hopyard.monitor.health import run_checks
 from hopyard.specs import Health, HealthCheck
 
@@ -48,3 +49,45 @@ async def test_whatever_a_check_raises_is_its_answer() -> None:
     assert [one.ok for one in found] == [False, False, False]
     assert [one.detail for one in found[:2]] == ["SystemExit: bye", "OSError: no such thing"]
     assert "expected a Health" in found[2].detail
+
+
+async def test_a_check_tells_no_secret() -> None:
+    """Neither one that it has read itself, nor the password in an address, whatever way it tells it."""
+
+    async def fails() -> Health:
+        conceal("CANARY-read-by-a-check")
+        raise RuntimeError("CANARY-read-by-a-check at postgresql://ada:CANARY-password@db/shop")
+
+    async def tells() -> Health:
+        conceal("CANARY-read-by-a-check")
+        return Health(False, "CANARY-read-by-a-check is refused")
+
+    found = await run_checks([("a", HealthCheck("fails", fails)), ("a", HealthCheck("tells", tells))])
+    assert [one.detail for one in found] == [
+        "RuntimeError: *** at postgresql://ada:***@db/shop",
+        "*** is refused",
+    ]
+
+
+async def test_a_check_that_still_hangs_is_not_started_again() -> None:
+    release, runs = threading.Event(), list[int]()
+
+    async def hangs() -> Health:
+        runs.append(1)
+        release.wait()
+        return Health(True, "fine")
+
+    def started() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name == "health check a.hangs"]
+
+    check = ("a", HealthCheck("hangs", hangs, time_limit=0.1))
+    try:
+        details = [(await run_checks([check]))[0].detail for _ in range(3)]
+        assert details[0] == "no answer within 0.1 s"
+        assert all(one.startswith("its last run still hangs, for ") for one in details[1:])
+        assert len(runs) == len(started()) == 1
+    finally:
+        release.set()
+    for thread in started():
+        thread.join()
+    assert [(one.ok, one.detail) for one in await run_checks([check])] == [(True, "fine")]

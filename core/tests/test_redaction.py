@@ -46,6 +46,11 @@ def test_registered_secrets_are_replaced_in_every_spelling() -> None:
     assert redaction.redact("?x=pass%22word%2F1") == "?x=***"
 
 
+def test_a_secret_with_half_a_character_is_replaced_as_well() -> None:
+    redaction.register("half-\udc80-a-character")
+    assert redaction.redact("it is half-\udc80-a-character!") == "it is ***!"
+
+
 def test_the_longest_of_overlapping_secrets_is_replaced_whole() -> None:
     redaction.register("secret")
     redaction.register("secret-longer")

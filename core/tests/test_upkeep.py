@@ -51,6 +51,15 @@ async def test_statements_commit_one_by_one(lab: Lab) -> None:
     assert len(await storage.fetch("SELECT n FROM site_note")) == 1
 
 
+async def test_what_the_server_warns_of_is_returned(lab: Lab) -> None:
+    async with storage.upkeep() as connection:
+        if connection.sql.name == "sqlite":
+            assert await connection.execute("ANALYZE") == []
+            return
+        assert await connection.execute("DO $$ BEGIN RAISE WARNING 'left out'; END $$") == ["left out"]
+        assert await connection.execute("DO $$ BEGIN RAISE NOTICE 'by the way'; END $$") == []
+
+
 async def test_it_waits_for_a_lock_no_longer_than_it_may(lab: Lab) -> None:
     await storage.execute("CREATE TABLE site_note (n integer)")
     async with storage.upkeep(lock_seconds=0.1) as connection, storage.transaction() as tx:

@@ -44,7 +44,7 @@ def _empty(url: str) -> None:
         from kombu.connection import Connection
 
         with Connection(url) as connection:  # type: ignore[no-untyped-call]
-            for queue in ("site", "maintenance", "hopyard", "hopyard:epoch"):
+            for queue in ("site", "maintenance", "maintenance.watch", "hopyard", "hopyard:epoch"):
                 connection.default_channel.queue_delete(queue)
         return
     import redis

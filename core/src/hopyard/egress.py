@@ -27,6 +27,7 @@ from hopyard.errors import (
     TimeLimitExceeded,
     TransientError,
 )
+from hopyard.redaction import redact
 from hopyard.retry import seconds_to_wait
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 MAX_BYTES = 10 * 1024 * 1024
 TIMEOUT = 30.0
 MAX_REDIRECTS = 5
+_MOST_MASKED = 20_000
 _METHOD = re.compile("[A-Za-z]{1,20}")
 _KINDS = (
     ("loopback", "is_loopback"),
@@ -263,7 +265,8 @@ def _raise_for_status(response: httpx2.Response, place: str) -> None:
         return
     if status in (401, 403):
         raise AuthenticationError(f"{place} answered {status}")
-    message = f"{place} answered {status}: {response.text[:200]}"
+    # Masked before it is cut: of a secret that is cut in two nothing would be recognized.
+    message = f"{place} answered {status}: {redact(response.text[:_MOST_MASKED])[:200]}"
     if status == 429:
         raise RateLimited(message, retry_after=seconds_to_wait(response.headers.get("Retry-After")))
     if status == 408 or status >= 500:

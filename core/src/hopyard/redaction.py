@@ -148,7 +148,7 @@ def _spellings(secret: str) -> set[str]:
         password = _password(secret)
         whole = set() if scheme.startswith(SERVER_SCHEMES) else {secret}
         return whole | ({password, unquote(password)} if password else set())
-    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}
+    return {secret, quote(secret, safe="", errors="surrogatepass"), json.dumps(secret)[1:-1]}
 
 
 def _password(url: str) -> str | None:

@@ -139,7 +139,7 @@ async def test_usage_is_measured_and_kept(place: Any, listener: Any, postgres: b
     assert usage.cpu_count >= 1
     assert [disk.path for disk in usage.disks] == ["/"]
     assert usage.disks[0].used + usage.disks[0].free <= usage.disks[0].total
-    assert usage.queues == {"maintenance": 1}  # itself
+    assert usage.queues == {"maintenance.watch": 1}  # itself
     (row,) = await site.rows("SELECT data FROM maintenance_sample")
     assert json.loads(row["data"])["memory_total"] == usage.memory_total
     d = site.hopyard.client().database.dialect

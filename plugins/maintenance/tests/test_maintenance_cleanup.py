@@ -136,6 +136,30 @@ def test_a_place_that_is_not_there_or_is_a_link_costs_itself(hop: Any, tmp_path:
     assert "is a link" in link.troubles[0]
     assert link.deleted == 0
     assert real.deleted == 3
+    assert (none.problem, link.problem is None, real.problem) == (none.troubles[0], False, None)
+    assert f"Not cleaned up: {none.problem}; " in outcome.result().summary
+
+
+def test_a_place_that_cannot_be_cleaned_up_is_told_as_that(hop: Any, tmp_path: Path) -> None:
+    made = hop(logs=[place(tmp_path / "none")])
+    for _ in range(2):
+        made.run(LOGS)
+    told = made.fetch("SELECT title, body FROM notification")
+    assert [row["body"] for row in told] == [f"{tmp_path / 'none'}: No such file or directory"]
+    write(tmp_path / "none" / "a.log")
+    made.run(LOGS)
+    told = made.fetch("SELECT body FROM notification ORDER BY created")
+    assert told[-1]["body"] == "it was cleaned up"
+
+
+def test_files_that_cannot_be_deleted_are_told(hop: Any, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("hopyard_maintenance.trees.os.unlink", fails)
+    report = hop(logs=[place(logs)]).run(LOGS).result()
+    assert report.places[0].failed == 3
+    assert "3 files that are due could not be deleted: " in report.summary
 
 
 def test_links_out_of_the_place_delete_nothing_there(hop: Any, tmp_path: Path) -> None:
@@ -195,7 +219,39 @@ def test_one_run_looks_at_so_many_files(hop: Any, tmp_path: Path) -> None:
     for expected in (30, 10, 0):
         report = made.run(LOGS).result()
         assert report.places[0].more == (expected > 0)
+        assert ("more may be due: the next run goes on" in report.summary) == (expected > 0)
         assert len(left(folder)) == expected
+
+
+def test_all_files_count_and_the_oldest_of_them_go(hop: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "crowd"
+    for n in range(50):  # whatever order the directory has them in
+        write(folder / f"{n * 7 % 50}.log", days=n * 7 % 50 + 1, size=1000)
+    made = hop(logs=[place(folder, days=None, max_bytes=25_000)], max_files=20)
+    for expected in (30, 25, 25):
+        made.run(LOGS).result()
+        assert left(folder) == {f"{n}.log" for n in range(expected)}
+
+
+def test_most_files_past_their_age_are_refused_however_few_one_run_deletes(hop: Any, tmp_path: Path) -> None:
+    for n in range(50):
+        write(tmp_path / "crowd" / f"{n}.log", days=40)
+    report = hop(logs=[place(tmp_path / "crowd")], max_files=20, small=10).run(LOGS).result()
+    assert "50 of 50 files" in report.summary
+    assert len(left(tmp_path / "crowd")) == 50
+
+
+def test_names_of_one_file_and_holes_take_no_room(hop: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "linked"
+    write(folder / "old.log", days=9, size=8192)
+    os.link(folder / "old.log", folder / "again.log")
+    with write(folder / "holes.log").open("r+b") as file:
+        file.truncate(1 << 30)
+    os.utime(folder / "holes.log", (time.time() - 5 * DAY,) * 2)
+    write(folder / "new.log", size=8192)
+    report = hop(logs=[place(folder, days=None, max_bytes=40_000)]).run(LOGS).result()
+    assert report.places[0].deleted == 0
+    assert report.places[0].matching_bytes <= 8192 * 2 + 8192
 
 
 @pytest.mark.parametrize("fault", [DieAfter(save=1), DieAfter(save=2)])

@@ -51,13 +51,13 @@ def write_settings(folder: Path, master: str) -> None:
     (folder / "hopyard.toml").write_text(text)
 
 
-def run(*arguments: str, given: str | None = None) -> Result:
+def run(*arguments: str, given: str | bytes | None = None) -> Result:
     return CliRunner().invoke(
         main, list(arguments), env={"COLUMNS": "250", "USER": "ada"}, input=given, catch_exceptions=False
     )
 
 
-def said(*arguments: str, status: int = 0, given: str | None = None) -> str:
+def said(*arguments: str, status: int = 0, given: str | bytes | None = None) -> str:
     """Run `hopyard maintenance …` and return what it prints."""
     result = run("maintenance", *arguments, given=given)
     assert result.exit_code == status, result.output
@@ -70,11 +70,29 @@ def test_dry_runs_need_no_worker(folder: Path) -> None:
     assert str(folder / "logs") in logs
     assert "1 rows would be deleted." in said("clean", "sessions", "--dry-run")
     assert "Nothing is due." in said("clean", "records", "--dry-run")
-    assert "things would be done to the database (SQLite)" in said("optimize", "--dry-run")
+    assert "would be done to the database (SQLite)" in said("optimize", "--dry-run")
     assert len([*(folder / "logs").iterdir()]) == 2
     found = json.loads(said("clean", "logs", "--dry-run", "--json"))
     assert (found["due"], found["places"][0]["examples"]) == (1, ["old.log"])
     assert json.loads(said("optimize", "--dry-run", "--json"))["dry_run"] is True
+
+
+def test_a_cleanup_that_cannot_work_ends_with_status_1(folder: Path) -> None:
+    (folder / "logs").rename(folder / "elsewhere")
+    assert "Not cleaned up: " in said("clean", "logs", "--dry-run", status=1)
+
+
+def test_what_is_mistyped_is_refused(folder: Path) -> None:
+    for days in ("nan", "inf", "-1"):
+        assert run("maintenance", "clean", "records", "--dry-run", "--results-days", days).exit_code == 2
+    history = run("maintenance", "keys", "history", "nosuch")
+    assert history.exit_code != 0
+    assert "the settings have no key `nosuch`; there are: own" in history.output
+    assert json.loads(said("keys", "history", "own", "--json")) == []
+
+
+def test_a_dry_run_of_a_rotation_needs_no_worker(folder: Path) -> None:
+    assert said("keys", "rotate", "--dry-run") == "own: random would make a new key.\n"
 
 
 def test_days_are_for_records(folder: Path) -> None:
@@ -103,6 +121,35 @@ def test_keys_without_a_worker(folder: Path) -> None:
     assert "CANARY" not in everything
     data = (folder / ".hopyard" / "hopyard.db").read_bytes()
     assert b"CANARY" not in data
+
+
+def test_a_key_of_several_lines_is_taken_whole(folder: Path) -> None:
+    from hopyard_maintenance.keys import by_hand
+
+    with pytest.MonkeyPatch.context() as patched:
+        taken = list[str]()
+
+        async def adopt(name: str, id_: str, secret: Any, person: str | None) -> None:
+            taken.append(secret.get_secret_value())
+
+        patched.setattr(by_hand, "adopt", adopt)
+        for given in ("-----BEGIN-----\nAAAA\n-----END-----\n", "AAAABBBB\r\n", "two\n\n"):
+            said("keys", "adopt", "own", "--id", "k", given=given)
+    assert taken == ["-----BEGIN-----\nAAAA\n-----END-----", "AAAABBBB", "two\n"]
+
+
+@pytest.mark.parametrize("given", [b"CANARY-\xff\xfe", b"CANARY-\0-nul", b"   \n \n", b"", b"x" * 400_001])
+def test_what_is_no_key_is_refused(folder: Path, given: bytes) -> None:
+    result = run("maintenance", "keys", "adopt", "own", "--id", "k", given=given)
+    assert result.exit_code in (1, 2), result.output
+    assert "CANARY" not in result.output
+    assert json.loads(said("keys", "history", "--json")) == []
+
+
+def test_a_rotation_is_ended_by_hand(folder: Path) -> None:
+    refused = run("maintenance", "keys", "abandon", "own")
+    assert refused.exit_code != 0
+    assert "no rotation of the key `own` is open" in refused.output
 
 
 def test_master_keys_are_made_and_changed(folder: Path) -> None:
@@ -141,7 +188,7 @@ async def test_with_a_worker(tmp_path: Path, valkey_url: str, monkeypatch: pytes
     extra = '[plugins]\nallow = ["maintenance"]\n' + SETTINGS.format(logs=tmp_path / "logs", master=MASTER)
     with site_in(place, broker=valkey_url, database=database, extra=extra) as site:
         try:
-            await site.worker("--queues", "maintenance", stock=False)
+            await site.worker("--queues", "maintenance,maintenance.watch", stock=False)
 
             def ask(*arguments: str, status: int = 0) -> Any:
                 import subprocess
@@ -166,7 +213,11 @@ async def test_with_a_worker(tmp_path: Path, valkey_url: str, monkeypatch: pytes
             assert ask("optimize")["database"] == "SQLite"
             assert ask("keys", "rotate")["done"] == {"own": "the first key is in use"}
             assert "works until" in ask("keys", "rotate", "own", "--force")["done"]["own"]
-            assert ask("keys", "rollback", "own")["state"] == "rolled back: a person took it back"
+            back = ask("keys", "rollback", "own", "--by", "grace")
+            assert back["state"] == "rolled back: a person took it back"
+            rows = await site.rows("SELECT step, person FROM maintenance_key_event")
+            audit = [(row["step"], row["person"]) for row in rows]
+            assert ("rolled back", "grace") in audit
             assert ask("usage")["host"]
             report = ask("health", status=1)  # no scheduler runs here
             assert "hopyard.scheduler" in report["changed"]

@@ -108,5 +108,5 @@ def test_a_sample_without_a_group_is_of_the_machine(monkeypatch: pytest.MonkeyPa
     assert usage.cpu_count >= 1
     assert usage.memory_total < 1 << 50
     assert usage.host == machine.host()
-    with pytest.raises(FileNotFoundError):
-        machine.measure(("/no/such/disk",))
+    (disk,) = machine.measure(("/no/such/disk",)).disks
+    assert disk.summary == "The disk /no/such/disk cannot be measured: No such file or directory."

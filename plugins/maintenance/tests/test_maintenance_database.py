@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import pytest
 from hopyard import storage
 from hopyard.errors import LedgerError, LedgerUnavailable, TransientError
 from hopyard.ledger.database import sqlite_path
+from hopyard.ledger.values import new_id
 from hopyard_maintenance.database import indexes, sqlite
 from hopyard_maintenance.database.optimizing import optimize, plan
 from hopyard_maintenance.models import IndexUpkeep
@@ -70,8 +72,29 @@ async def test_tables_with_dead_rows_are_vacuumed(postgres: Any) -> None:
     assert one.dead_before >= 19_000
     assert one.dead_after == 0
     assert report.bytes_before > 0
-    assert report.summary.startswith("1 things were done to the database (PostgreSQL); it has ")
+    assert report.summary.startswith("1 thing was done to the database (PostgreSQL); it has ")
     assert (await plan()).tables == []
+
+
+@on_postgres
+async def test_what_the_server_leaves_out_is_told(postgres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role that does not own the tables: the server warns, leaves them out, and ends without an error."""
+    await waste(postgres, "maintenance_waste")
+    role = f"reader_{new_id()[-12:]}"
+    await postgres.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        await postgres.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        parts = urlsplit(postgres.hopyard.database_url)
+        where = parts.netloc.rpartition("@")[2]
+        url = urlunsplit(parts._replace(scheme="postgresql", netloc=f"{role}@{where}"))
+        postgres.set(optimize={"database_url": url})
+        report = await optimize(postgres.job(), dry_run=False)
+        (one,) = [one for one in report.tables if one.table == "maintenance_waste"]
+        assert re.search("permission denied|only table or database owner", str(one.problem))
+        assert "failed" in report.summary
+    finally:
+        await postgres.execute(f"DROP OWNED BY {role}")
+        await postgres.execute(f"DROP ROLE {role}")
 
 
 @on_postgres

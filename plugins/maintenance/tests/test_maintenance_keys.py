@@ -2,143 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from hopyard.errors import AuthenticationError, InvalidInput, StaleFence, TransientError
 from hopyard_maintenance import ApiKey, KeyProvider, KeyRequest, Maintenance
-from hopyard_maintenance.keys import checking, ledger, managing, stores
+from hopyard_maintenance.keys import by_hand, checking, ledger, managing, stores
 from hopyard_maintenance.keys.rotation import next_label
 from hopyard_maintenance.keys.sealing import Seal
 from hopyard_maintenance.turns import turn
+from key_service import MASTER, Died, World
 from pydantic import SecretStr
 
-OLD_MASTER, MASTER = (Fernet.generate_key().decode() for _ in range(2))
+OLD_MASTER = Fernet.generate_key().decode()
 DAY = 86_400.0
 
 
 on_both = pytest.mark.parametrize("installed", ["sqlite", "postgresql"], indirect=True)
 on_sqlite = pytest.mark.parametrize("installed", ["sqlite"], indirect=True)
-
-
-class Died(BaseException):
-    """A worker is gone."""
-
-
-class Service:
-    """Whoever makes the keys: what it has, what it does wrong, and what it was asked."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, tuple[str, str]] = {}
-        """Label and secret by id."""
-        self.installed: list[str] = []
-        self.made = 0
-        self.asked: list[str] = []
-        self.faults: dict[str, BaseException] = {}
-        """Raised once before a call, or behind it: `create` and `create done`."""
-
-    def _meets(self, moment: str) -> None:
-        fault = self.faults.pop(moment, None)
-        if fault is not None:
-            raise fault
-
-    async def _does(self, what: str, work: Callable[[], Any]) -> Any:
-        self.asked.append(what)
-        self._meets(what)
-        answer = work()
-        self._meets(f"{what} done")
-        return answer
-
-    async def create(self, request: KeyRequest) -> ApiKey:
-        def make() -> ApiKey:
-            self.made += 1
-            id_, secret = f"k{self.made}", f"CANARY-{secrets.token_hex(8)}"
-            self.keys[id_] = (request.label, secret)
-            return ApiKey(id_, SecretStr(secret))
-
-        key: ApiKey = await self._does("create", make)
-        return key
-
-    async def verify(self, request: KeyRequest, key: ApiKey) -> None:
-        def look() -> None:
-            if self.keys.get(key.id, ("", ""))[1] != key.secret.get_secret_value():
-                raise AuthenticationError(f"{key.secret.get_secret_value()} is no key of ours")
-
-        await self._does("verify", look)
-
-    async def revoke(self, request: KeyRequest, id_: str) -> None:
-        await self._does("revoke", lambda: self.keys.pop(id_, None))
-
-    async def find(self, request: KeyRequest) -> str | None:
-        def look() -> str | None:
-            return next((id_ for id_, (label, _) in self.keys.items() if label == request.label), None)
-
-        found: str | None = await self._does("find", look)
-        return found
-
-    async def publish(self, request: KeyRequest, key: ApiKey) -> None:
-        await self._does("publish", lambda: self.installed.append(key.id))
-
-    def provider(self, *, find: bool = True, publish: bool = True, repeatable: bool = False) -> KeyProvider:
-        return KeyProvider(
-            "acme",
-            self.create,
-            self.verify,
-            self.revoke,
-            find=self.find if find else None,
-            publish=self.publish if publish else None,
-            repeatable=repeatable,
-        )
-
-
-class World:
-    """An installation with one managed key, and the service that makes it."""
-
-    def __init__(self, installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.installed = installed
-        self.service = Service()
-        self.offered = self.service.provider()
-        monkeypatch.setattr(managing, "provider", lambda name: self.offered)
-        self.job = installed.job(person="ada")
-        installed.set(master_keys=[MASTER], keys={"acme": {"provider": "acme"}})
-
-    async def rotate(self, *, force: bool = False) -> str:
-        """Have the job rotate; return what it says of the key, empty for nothing."""
-        report = await managing.rotate(self.job, None, force=force, dry_run=False)
-        return report.done.get("acme") or report.problems.get("acme") or ""
-
-    async def dies(self, *, force: bool = False) -> None:
-        """Have the worker of the job die where the service's fault says."""
-        with pytest.raises(Died):
-            await self.rotate(force=force)
-
-    async def overlap_ends(self) -> None:
-        """Let the time pass in which both keys work."""
-        d = self.installed.hopyard.client().database.dialect
-        await self.installed.execute(
-            f"UPDATE maintenance_rotation SET revoke_at = {d.minus('revoke_at', '90000')}"
-        )
-
-    async def current(self) -> str | None:
-        """Return the id of the key that is in use."""
-        found = await ledger.current("acme")
-        return found.id if found else None
-
-    async def state(self) -> str:
-        (state,) = await managing.states()
-        return state.state
-
-    async def steps(self) -> list[str]:
-        """Return the audit, the oldest first."""
-        return [one["step"] for one in (await ledger.events("acme", 1000))[::-1]]
-
-    async def works(self) -> bool:
-        """Whether the key that others read is one of the service's."""
-        secret = (await Maintenance.current().read_key("acme")).get_secret_value()
-        return secret in [one[1] for one in self.service.keys.values()]
 
 
 @pytest.fixture
@@ -276,9 +158,9 @@ async def test_where_nobody_can_know_a_person_must_look(world: World) -> None:
     assert await world.installed.told() == ["rotation of the key acme is not well"]
     assert not (await checking.check()).ok
     world.service.keys.clear()
-    assert (await managing.resolve("acme", "ada")).startswith("The next run makes the key acme-")
+    assert (await by_hand.resolve("acme", "ada")).startswith("The next run makes the key acme-")
     with pytest.raises(InvalidInput, match="is not unknown"):
-        await managing.resolve("acme", "ada")
+        await by_hand.resolve("acme", "ada")
     assert await world.rotate() == "the first key is in use"
     assert await world.installed.told() == [
         "rotation of the key acme is not well",
@@ -364,32 +246,32 @@ async def test_a_death_while_rolling_back(world: World, moment: str) -> None:
 async def test_a_person_takes_a_key_back(world: World) -> None:
     await world.rotate()
     with pytest.raises(InvalidInput, match="has no predecessor that still works"):
-        await managing.roll_back(world.job, "acme")
+        await by_hand.roll_back(world.job, "acme")
     await world.rotate(force=True)
-    assert await managing.roll_back(world.job, "acme") == "rolled back: a person took it back"
+    assert await by_hand.roll_back(world.job, "acme") == "rolled back: a person took it back"
     assert (await world.current(), [*world.service.keys], await world.works()) == ("k1", ["k1"], True)
     await world.rotate(force=True)
     await world.overlap_ends()
     await world.rotate()
     with pytest.raises(InvalidInput, match="has no predecessor"):
-        await managing.roll_back(world.job, "acme")
+        await by_hand.roll_back(world.job, "acme")
 
 
 @on_sqlite
 async def test_a_key_that_exists_already_is_taken_in(world: World) -> None:
     world.service.keys["k0"] = ("by hand", "CANARY-of-before")
-    await managing.adopt("acme", "k0", SecretStr("CANARY-of-before"), "ada")
+    await by_hand.adopt("acme", "k0", SecretStr("CANARY-of-before"), "ada")
     assert (await world.current(), await world.works()) == ("k0", True)
     await world.rotate(force=True)
     with pytest.raises(InvalidInput, match="is being rotated"):
-        await managing.adopt("acme", "k9", SecretStr("CANARY-another"), "ada")
+        await by_hand.adopt("acme", "k9", SecretStr("CANARY-another"), "ada")
     await world.overlap_ends()
     await world.rotate()
     assert [*world.service.keys] == ["k1"]
-    with pytest.raises(InvalidInput, match="is empty"):
-        await managing.adopt("acme", "k9", SecretStr(""), "ada")
+    with pytest.raises(InvalidInput, match="the secret has 0 characters"):
+        await by_hand.adopt("acme", "k9", SecretStr(""), "ada")
     with pytest.raises(InvalidInput, match="the settings have no key `other`; there are: acme"):
-        await managing.adopt("other", "k9", SecretStr("CANARY-x"), "ada")
+        await by_hand.adopt("other", "k9", SecretStr("CANARY-x"), "ada")
 
 
 @on_sqlite

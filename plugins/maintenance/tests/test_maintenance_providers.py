@@ -100,6 +100,10 @@ def test_a_provider_checks_itself(wrong: dict[str, Any]) -> None:
         ({"keys": {"Bank": {"provider": "bank"}}}, "keys"),
         ({"vault": {"url": "ftp://x", "token": "t"}}, "vault.url"),
         ({"vault": {"url": "https://x", "token": "t", "prefix": "../sys"}}, "vault.prefix"),
+        ({"vault": {"url": "https://x", "token": ""}}, "vault.token"),
+        ({"optimize": {"database_url": "garbage"}}, "expected the address of the same database"),
+        ({"optimize": {"database_url": "mysql://h/d"}}, "expected the address of the same database"),
+        ({"keys": {"bank": {"provider": "bank", "every_days": 1, "overlap_hours": 25}}}, "expected at most"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(tmp_path: Path, more: dict[str, Any], expected: str) -> None:

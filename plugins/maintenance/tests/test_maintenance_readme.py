@@ -53,8 +53,7 @@ def test_the_settings_of_the_page_load(tmp_path: Path, monkeypatch: pytest.Monke
     page = PAGE.read_text()
     monkeypatch.setenv("SHOP_MASTER_KEY", "A" * 43 + "=")
     for number in range(2):
-        text = block(page, "toml", number)
-        (tmp_path / "hopyard.toml").write_text(f"[people.ops]\n{text}")
+        (tmp_path / "hopyard.toml").write_text(block(page, "toml", number))
         try:
             hopyard = Hopyard.load(config=tmp_path / "hopyard.toml", data=tmp_path / "data")
             assert [one.reason for one in hopyard.plugins.records if one.name == "maintenance"] == [""]

@@ -99,6 +99,46 @@ async def test_a_table_that_is_none_of_theirs_is_refused(
     assert report.tables[0].deleted == 0
 
 
+@pytest.mark.parametrize("table", ["ai_run", "gone_thing", "gone"])
+async def test_tables_of_plugins_that_are_not_enabled_are_refused(installed: Any, table: str) -> None:
+    """One is installed; another is not, and has left its tables."""
+    for name in {"hopyard_version_gone", table}:
+        await installed.execute(f"CREATE TABLE {name} (at text)")
+    if table == "ai_run" and "ai" not in {one.name for one in installed.hopyard.plugins.records}:
+        pytest.skip("the plugin ai is not installed")
+    installed.set(session_tables=[{"table": table, "column": "at"}], small=0)
+    report = await cleanup.sessions(installed.job(), dry_run=False, confirm=10_000)
+    assert "which is not enabled" in str(report.tables[0].problem)
+
+
+async def test_rows_that_others_refer_to_are_told(installed: Any) -> None:
+    await sessions(installed)
+    await installed.execute("CREATE TABLE cart (session text REFERENCES web_session (id))")
+    await installed.execute("INSERT INTO cart VALUES ('old1')")
+    if not installed.postgres:
+        await installed.execute(
+            "CREATE TRIGGER kept BEFORE DELETE ON web_session WHEN old.id = 'old1' "
+            "BEGIN SELECT RAISE(ABORT, 'it is referred to'); END"
+        )
+    installed.set(session_tables=[{"table": "web_session", "column": "expires"}], batch_pause=0)
+    report = await cleanup.sessions(installed.job(), dry_run=False, confirm=10_000)
+    assert "Not cleaned up: web_session: " in report.summary
+    assert await installed.told() == [f"cleanup of sessions: web_session on {report.host} is not well"]
+
+
+async def test_an_attempt_goes_on_by_what_places_are_called(installed: Any, tmp_path: Any) -> None:
+    """The settings have changed since: what is over is left out, whatever its place in the list."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    declared = [{"path": str(tmp_path / name), "patterns": ["*"], "days": 1} for name in ("a", "b")]
+    job = installed.job()
+    installed.set(logs=declared[1:])
+    await cleanup.logs(job, dry_run=False, confirm=None)
+    installed.set(logs=declared)
+    report = await cleanup.logs(job, dry_run=False, confirm=None)
+    assert [one.path for one in report.places] == [str(tmp_path / "b"), str(tmp_path / "a")]
+
+
 @pytest.mark.parametrize("name", ['a"; DROP TABLE job_live; --', "a b", "", "1a", "x" * 64, "a.b"])
 def test_names_are_names(name: str) -> None:
     from hopyard_maintenance.settings import SessionTable
@@ -107,6 +147,23 @@ def test_names_are_names(name: str) -> None:
     for given in ({"table": name, "column": "c"}, {"table": "t", "column": name}):
         with pytest.raises(ValidationError):
             SessionTable(**given)
+
+
+@pytest.mark.parametrize("installed", ["sqlite"], indirect=True)  # PostgreSQL's columns hold dates or refuse
+async def test_what_is_no_date_is_not_over(installed: Any) -> None:
+    await installed.execute("CREATE TABLE web_session (expires)")
+    for value in (
+        "'12:00:00'",
+        "7",
+        "1.5",
+        "'soon'",
+        "NULL",
+        "'2020-01-01T00:00:00'",
+        "'2020-01-01 00:00:00'",
+    ):
+        await installed.execute(f"INSERT INTO web_session VALUES ({value})")
+    report = await session_rows.count(session_rows.SessionTable(table="web_session", column="expires"))
+    assert (report.rows, report.due) == (7, 2)
 
 
 async def test_a_column_of_the_wrong_kind_costs_its_table(installed: Any) -> None:

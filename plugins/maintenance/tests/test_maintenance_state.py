@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hopyard import conceal
 from hopyard_maintenance import MaintenanceSettings, health, state
 from hopyard_maintenance.models import ResourceUsage
 from hopyard_maintenance.state import Finding, Patience, observe
-from hopyard_maintenance.usage import judge
+from hopyard_maintenance.usage import judge, sample
 
 WELL, ILL, BETWEEN = Finding(True, "fine"), Finding(False, "it is ill"), Finding(None, "so so")
 AT_ONCE = Patience(1, 1000, 3600)
@@ -138,3 +139,43 @@ async def test_each_host_has_its_own_state(installed: Any) -> None:
     for host, percent in (("web-1", 99), ("web-2", 10), ("web-1", 99), ("web-2", 10)):
         await observe(judge(usage(host=host, memory_percent=percent), installed.settings), AT_ONCE)
     assert await installed.told() == ["usage.memory on web-1 is not well"]
+
+
+async def test_no_secret_is_kept_or_told(installed: Any) -> None:
+    conceal("CANARY-of-a-check")
+    await looks(Finding(False, "CANARY-of-a-check is refused"))
+    rows = [
+        await installed.rows(f"SELECT * FROM {name}")
+        for name in ("maintenance_state", "maintenance_change", "notification")
+    ]
+    assert "CANARY" not in str(rows)
+    assert "*** is refused" in str(rows)
+
+
+@pytest.mark.parametrize("path", ["/mnt/no-such-place-of-hopyard", "relative/no-such"])
+async def test_a_disk_that_is_not_there_is_told_and_the_rest_is_measured(installed: Any, path: str) -> None:
+    installed.set(disks=["/", path], alert_after=1, cpu_percent=100, memory_percent=100, disk_percent=100)
+    found = await sample()
+    assert [disk.problem is None for disk in found.disks] == [True, False]
+    assert found.disks[0].total > 0
+    assert [text for text in found.warnings if "cannot be measured" in text]
+    assert len(await installed.rows("SELECT data FROM maintenance_sample")) == 1
+    assert [title for title in await installed.told() if "usage.disk:" in title]
+
+
+async def test_what_watches_waits_behind_nothing(installed: Any) -> None:
+    plugins = installed.hopyard.plugins
+    watching = {name for name, task in plugins.tasks.items() if task.queue == "maintenance.watch"}
+    assert watching == {"maintenance.system_health_check", "maintenance.monitor_resource_usage"}
+    assert plugins.queues["maintenance.watch"].group == plugins.queues["maintenance"].group == "maintenance"
+
+
+async def test_what_nobody_looks_at_any_more_is_forgotten(installed: Any) -> None:
+    for name in ("usage.cpu on pod-1", "usage.cpu on pod-2"):
+        await observe({name: ILL}, AT_ONCE)
+    d = installed.hopyard.client().database.dialect
+    await installed.execute(f"UPDATE maintenance_state SET seen = {d.minus('seen', '180000')}")
+    await observe({"usage.cpu on pod-2": ILL}, AT_ONCE)
+    await state.forget(1)
+    names = await installed.rows("SELECT name FROM maintenance_state")
+    assert [row["name"] for row in names] == ["usage.cpu on pod-2"]

@@ -72,8 +72,11 @@ class Upkeep(ABC):
         """
 
     @abstractmethod
-    async def execute(self, statement: str) -> None:
-        """Run a command to its end. Raises as `fetch`."""
+    async def execute(self, statement: str) -> list[str]:
+        """Run a command to its end; return what the server warns of, such as what it has left out.
+
+        Raises as `fetch`.
+        """
 
     @property
     def file(self) -> str | None:
@@ -86,15 +89,24 @@ class _Postgres(Upkeep):
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self._warnings: list[str] = []
+        raw.add_log_listener(self._told)
+
+    def _told(self, raw: Any, message: Any) -> None:
+        if message.severity_en in ("WARNING", "ERROR"):
+            self._warnings.append(str(message.message))
 
     async def fetch(self, statement: str, *parameters: Any) -> Sequence[Row]:
         with translated():
             rows: Sequence[Row] = await self._raw.fetch(statement, *parameters)
         return rows
 
-    async def execute(self, statement: str) -> None:
+    async def execute(self, statement: str) -> list[str]:
+        self._warnings.clear()
         with translated():
             await self._raw.execute(statement)
+        await asyncio.sleep(0)  # the driver hands messages over by the event loop
+        return [*self._warnings]
 
 
 class _Sqlite(Upkeep):
@@ -126,9 +138,10 @@ class _Sqlite(Upkeep):
         text = numbered(statement)
         return await self._within_limit(lambda raw: raw.execute(text, parameters).fetchall())
 
-    async def execute(self, statement: str) -> None:
+    async def execute(self, statement: str) -> list[str]:
         # `execute` of the driver stops a PRAGMA that works in steps after the first of them.
         await self._within_limit(lambda raw: raw.executescript(statement))
+        return []
 
     async def _within_limit(self, work: Callable[[sqlite3.Connection], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._opened()))

@@ -15,6 +15,7 @@ from typing import Final
 
 from hopyard import current
 from hopyard.ledger import set_aside
+from hopyard.redaction import redact
 from hopyard.specs import Health, HealthCheck, State
 
 #: By this key a worker of ours says so in its answers to Celery's `inspect active_queues`.
@@ -118,27 +119,48 @@ class CheckResult:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Hanging:
+    thread: threading.Thread
+    since: float
+
+
+#: The latest run of each check that did not end in time, by plugin and name.
+_hanging: Final[dict[str, _Hanging]] = {}
+
+
 async def run_checks(checks: Iterable[tuple[str, HealthCheck]]) -> list[CheckResult]:
     """Run checks (pairs of plugin and check) at once, each under its time limit; an error is its answer.
 
-    Each has a thread and an event loop of its own: one that blocks holds up nobody else.
+    Each has a thread and an event loop of its own: one that blocks holds up nobody else. It is not started
+    again while it still blocks, so that threads and connections do not add up. Details are without secrets.
     """
     return [*await asyncio.gather(*(_run(plugin, check) for plugin, check in checks))]
 
 
 async def _run(plugin: str, check: HealthCheck) -> CheckResult:
     started = time.monotonic()
+    name = f"{plugin}.{check.name}"
+    hanging = _hanging.get(name)
+    if hanging is not None and hanging.thread.is_alive():
+        for_ = started - hanging.since
+        detail = f"its last run still hangs, for {for_:.0f} s now: it is not started again before that ends"
+        return CheckResult(plugin, check.name, False, detail, 0.0)
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Health] = loop.create_future()
     work = partial(contextvars.copy_context().run, _in_thread, check, loop, answer)
     # A daemon: Python does not wait for it at the end of the process.
-    threading.Thread(target=work, name=f"health check {plugin}.{check.name}", daemon=True).start()
+    thread = threading.Thread(target=work, name=f"health check {name}", daemon=True)
+    thread.start()
     try:
         async with asyncio.timeout(check.time_limit):
             health = await answer
     except TimeoutError:
         health = Health(False, f"no answer within {check.time_limit:g} s")
-    return CheckResult(plugin, check.name, health.ok, health.detail, round(time.monotonic() - started, 3))
+        _hanging[name] = _Hanging(thread, started)
+    seconds = round(time.monotonic() - started, 3)
+    # Here and not where it is shown: a secret that the check has read is known to this process alone.
+    return CheckResult(plugin, check.name, health.ok, redact(health.detail), seconds)
 
 
 def _in_thread(check: HealthCheck, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Health]) -> None:

@@ -22,6 +22,7 @@ from hopyard.errors import (
     TimeLimitExceeded,
 )
 from hopyard.ledger.values import Claim, Progress, utcnow
+from hopyard.redaction import redact
 from hopyard.specs import Effect, Reconciled
 
 if TYPE_CHECKING:
@@ -170,8 +171,8 @@ class Job:
     def progress(self, current: float, total: float | None = None, message: str = "") -> None:
         """Say how far the job is. Never waits; the latest word is stored within half a second.
 
-        Raises `JobCancelled` or `TimeLimitExceeded` where the job should stop, `PayloadError` for what is no
-        number and for a message of over 4,000 characters.
+        Secrets in the message are masked. Raises `JobCancelled` or `TimeLimitExceeded` where the job should
+        stop, `PayloadError` for what is no number and for a message of over 4,000 characters.
         """
         self._host.check(self.id, self._claim.claim)
         try:
@@ -186,7 +187,9 @@ class Job:
                 f"{MAX_MESSAGE:,} characters"
             )
         total = None if total is None else float(total)
-        self._host.note(Progress(self.id, float(current), total, checks.storable(message), utcnow()))
+        # Here, in the process that knows the secrets which the task has read.
+        words = checks.storable(redact(message)) if message else ""
+        self._host.note(Progress(self.id, float(current), total, words, utcnow()))
 
     async def save(self, **values: Any) -> None:
         """Add `values` to the checkpoint; durable when it returns.

@@ -28,14 +28,16 @@ _CRONS = {
 
 
 class Maintenance(Plugin[MaintenanceSettings]):
-    """Namespace `maintenance`; one job at a time, behind all others."""
+    """Namespace `maintenance`; one job at a time, behind all others, and beside it what watches."""
 
     migrations = "hopyard_maintenance.migrations"
     hookspecs = MaintenanceHooks
 
     @hookimpl
     def register_queues(self) -> Iterable[Queue]:
-        return [Queue("maintenance", slots=1, priority=1)]
+        # To watch is no work that may wait behind a long one, nor behind one that hangs.
+        watch = Queue("maintenance.watch", slots=2, priority=1, group="maintenance")
+        return [Queue("maintenance", slots=1, priority=1, group="maintenance"), watch]
 
     @hookimpl
     def register_tasks(self) -> Iterable[Task[..., Any]]:
@@ -50,7 +52,8 @@ class Maintenance(Plugin[MaintenanceSettings]):
 
     @hookimpl
     def register_health_checks(self) -> Iterable[HealthCheck]:
-        return [HealthCheck("keys", self.check_keys, time_limit=20.0)] if self.settings.keys else []
+        # Also without keys in the settings: one may have left them in the midst of its rotation.
+        return [HealthCheck("keys", self.check_keys, time_limit=20.0)]
 
     @hookimpl
     def register_commands(self) -> Iterable[click.Command]:

@@ -6,8 +6,9 @@ deletes what is still what the first has seen.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -29,7 +30,15 @@ class Stopped(BaseException):
 
 
 class _Seen(NamedTuple):
+    """A file that may have to go. They are ordered by age, the youngest first."""
+
+    youth: int
+    """Its time of change, negative."""
+    number: int
+    """Tells apart those of the same age."""
     directory: Identity
+    way: str
+    """How its directory is called."""
     file: File
 
 
@@ -41,63 +50,85 @@ class Plan:
     report: PlaceCleanup
     due: dict[Identity, list[File]] = field(default_factory=lambda: defaultdict(list))
     """By directory."""
-    ways: dict[Identity, str] = field(default_factory=dict)
-    """How directories are called."""
     by_age: int = 0
-    """How many of them are due by their age: the rule of size leaves `max_bytes` in any case."""
+    """How many files are past their age: the rule of size leaves `max_bytes` in any case."""
+    names: Counter[Identity] = field(default_factory=Counter)
+    """Of files with hard links: how many names each has in this place."""
 
 
 def look(place: FilePlace, now: float, most: int, stop: Callable[[], bool]) -> Plan:
-    """Return what is due in a place at `now` (seconds since 1970), of at most `most` files."""
+    """Return what is due in a place at `now` (seconds since 1970), at most the `most` oldest."""
     plan = Plan(place, PlaceCleanup(path=place.path))
     troubles = Troubles()
     try:
-        matching = _survey(plan, most, troubles, stop)
+        matching = _survey(plan, now, most, troubles, stop)
     except (InvalidInput, OSError) as error:
-        troubles.add(trees.shown(place.path), getattr(error, "strerror", None) or str(error))
+        plan.report.problem = _said(place.path, error)
+        troubles.words.append(plan.report.problem)
         matching = []
     _choose(plan, matching, now)
+    plan.report.more = plan.report.due == most < plan.report.matching
     plan.report.troubles = troubles.words
     return plan
 
 
-def _survey(plan: Plan, most: int, troubles: Troubles, stop: Callable[[], bool]) -> list[_Seen]:
-    place, report, matching = plan.place, plan.report, list[_Seen]()
+def _survey(plan: Plan, now: float, most: int, troubles: Troubles, stop: Callable[[], bool]) -> list[_Seen]:
+    """Count all files that match, and return the `most` oldest, the oldest first."""
+    place, report, oldest = plan.place, plan.report, list[_Seen]()
+    limit = _oldest_kept(place, now)
     with closing(trees.walk(place.path, troubles)) as directories:
-        for directory in directories:
-            for file in directory.files():
-                if stop():
-                    raise Stopped
-                if report.seen >= most:
-                    report.more = True
-                    return matching
-                report.seen += 1
-                if any(fnmatchcase(file.name, pattern) for pattern in place.patterns):
-                    matching.append(_Seen(directory.identity, file))
-                    if directory.identity not in plan.ways:
-                        plan.ways[directory.identity] = directory.shown
-    return matching
+        for seen in _matching(plan, directories, stop):
+            file = seen.file
+            report.matching += 1
+            plan.by_age += limit is not None and file.modified < limit
+            plan.names[file.identity] += file.links > 1
+            if file.links == 1 or plan.names[file.identity] == 1:
+                report.matching_bytes += file.taken
+            if len(oldest) < most:
+                heapq.heappush(oldest, seen)
+            else:  # the youngest of them is on top, and goes
+                heapq.heappushpop(oldest, seen)
+    return sorted(oldest, reverse=True)
 
 
-def _choose(plan: Plan, matching: list[_Seen], now: float) -> None:
+def _matching(plan: Plan, directories: Iterator[Directory], stop: Callable[[], bool]) -> Iterator[_Seen]:
+    for directory in directories:
+        way = directory.shown
+        for file in directory.files():
+            if stop():
+                raise Stopped
+            plan.report.seen += 1
+            if any(fnmatchcase(file.name, pattern) for pattern in plan.place.patterns):
+                yield _Seen(-file.modified, plan.report.seen, directory.identity, way, file)
+
+
+def _oldest_kept(place: FilePlace, now: float) -> float | None:
+    return None if place.days is None else now * 1e9 - place.days * _DAY_NS
+
+
+def _choose(plan: Plan, oldest: list[_Seen], now: float) -> None:
     """Note what is due: by age, and then the oldest until the rest fits."""
     place, report = plan.place, plan.report
-    matching.sort(key=lambda seen: seen.file.modified)
-    report.matching = len(matching)
-    report.matching_bytes = left = sum(seen.file.size for seen in matching)
-    oldest_kept = None if place.days is None else now * 1e9 - place.days * _DAY_NS
-    for seen in matching:
-        too_old = oldest_kept is not None and seen.file.modified < oldest_kept
+    left, limit, names = report.matching_bytes, _oldest_kept(place, now), plan.names.copy()
+    for seen in oldest:
+        file = seen.file
+        too_old = limit is not None and file.modified < limit
         if not too_old and (place.max_bytes is None or left <= place.max_bytes):
             break  # sorted by age: all that follow are younger
-        plan.due[seen.directory].append(seen.file)
-        plan.by_age += too_old
+        plan.due[seen.directory].append(file)
         report.due += 1
-        report.due_bytes += seen.file.size
-        left -= seen.file.size
+        names[file.identity] -= 1
+        if names[file.identity] <= 0:  # none of its names is left here
+            report.due_bytes += file.taken
+            left -= file.taken
         if len(report.examples) < _EXAMPLES:
-            way = plan.ways[seen.directory]
-            report.examples.append(f"{'' if way == '.' else f'{way}/'}{trees.shown(seen.file.name)}")
+            report.examples.append(f"{'' if seen.way == '.' else f'{seen.way}/'}{trees.shown(file.name)}")
+
+
+def _said(path: str, error: InvalidInput | OSError) -> str:
+    """Return why a place could not be walked; an `InvalidInput` names the path itself."""
+    reason = getattr(error, "strerror", None)
+    return f"{trees.shown(path)}: {reason}" if reason else str(error)
 
 
 def refuse_too_much(plan: Plan, max_share: float, small: int) -> None:
@@ -123,7 +154,10 @@ def delete(plan: Plan, stop: Callable[[], bool], *, spare_open: bool) -> None:
                     if not left:
                         break
         except (InvalidInput, OSError) as error:
-            troubles.add(trees.shown(report.path), getattr(error, "strerror", None) or str(error))
+            report.problem = _said(report.path, error)
+            troubles.words.append(report.problem)
+    if report.failed and report.problem is None:
+        report.problem = f"{report.failed} files that are due could not be deleted: {troubles.words[0]}"
     report.changed += sum(len(files) for files in left.values())
     report.troubles = [*report.troubles, *troubles.words]
 
@@ -146,9 +180,10 @@ def _clean(
         try:
             gone = directory.remove(file)
         except OSError as error:
+            report.failed += 1
             troubles.add(trees.shown(file.name), str(error.strerror))
             continue
         report.deleted += gone
         report.changed += not gone
         if gone and file.links == 1:  # what has another name frees nothing
-            report.freed_bytes += file.size
+            report.freed_bytes += file.taken

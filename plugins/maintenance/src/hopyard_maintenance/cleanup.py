@@ -62,17 +62,19 @@ class _Cleanup:
         """Look at all places first, then clean up those that may be."""
         if not places and not tables:
             self._report.note = "No place is declared in the settings, so there is nothing to clean up."
-        over = len(self._report.places)
-        plans = [await self._look(place) for place in places[over:]]
-        counts = [await session_rows.count(table) for table in tables[len(self._report.tables) :]]
+        # By what they are called: the settings may be others since an earlier attempt.
+        over = {one.path for one in self._report.places} | {one.table for one in self._report.tables}
+        tables = [table for table in tables if table.table not in over]
+        plans = [await self._look(place) for place in places if place.path not in over]
+        counts = [await session_rows.count(table) for table in tables]
         due = sum(plan.report.due for plan in plans) + sum(one.due for one in counts)
         if self._confirm is not None and due <= self._confirm:
             self._confirmed = True
         for plan in plans:
             await self._clean_place(plan, len(places))
-        for table, count in zip(tables[len(self._report.tables) :], counts, strict=True):
+        for table, count in zip(tables, counts, strict=True):
             await self._clean_table(table, count)
-        await self._tell_refusals()
+        await self._tell_troubles()
         return self._report
 
     async def _look(self, place: FilePlace) -> Plan:
@@ -115,17 +117,17 @@ class _Cleanup:
                 tables=[one.model_dump() for one in self._report.tables],
             )
 
-    async def _tell_refusals(self) -> None:
-        """Alert once about what is refused, and once when it is no more."""
+    async def _tell_troubles(self) -> None:
+        """Alert once about what is refused or cannot be cleaned up, and once when it can."""
         if self._report.dry_run:
             return
-        reports = {one.path: one.refused for one in self._report.places}
-        reports |= {one.table: one.refused for one in self._report.tables}
+        reports = {one.path: one.refused or one.problem for one in self._report.places}
+        reports |= {one.table: one.refused or one.problem for one in self._report.tables}
         found = {
             f"cleanup of {self._kind}: {name} on {self._report.host}": Finding(
-                refused is None, refused or "it was cleaned up"
+                trouble is None, trouble or "it was cleaned up"
             )
-            for name, refused in reports.items()
+            for name, trouble in reports.items()
         }
         if found:
             await observe(found, Patience())

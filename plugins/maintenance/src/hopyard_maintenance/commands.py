@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,26 @@ limit_option = click.option(
 )
 
 
-async def submitted(hopyard: Hopyard, task: str, **arguments: Any) -> Any:
-    """Have a worker do it, once for all who ask meanwhile, and wait for what comes of it."""
+class _Days(click.FloatRange):
+    """A number of days, which `nan` and `inf` are not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"found {value}, expected a number of days", param, ctx)
+        return found
+
+
+async def submitted(hopyard: Hopyard, task: str, *, by: str | None = None, **arguments: Any) -> Any:
+    """Have a worker do it, once for all who ask meanwhile, and wait for what comes of it.
+
+    `by` is whom the job is done for.
+    """
     from hopyard import Unique
 
     told = ", ".join(f"{name}={value}" for name, value in sorted(arguments.items()))
-    call = hopyard.task(task).options(unique=Unique(f"by command: {told}"))
+    call = hopyard.task(task).options(unique=Unique(f"by command: {told}"), person=by or None)
     handle = await call.submit(**arguments)
     say(f"{handle.id}: it goes on without this command", err=True)
     with progress(task) as report:
@@ -78,8 +93,8 @@ def _render_optimized(report: OptimizeReport) -> None:
 @click.option(
     "--confirm", type=click.IntRange(0), help="The number that is due: also if it is unusually much."
 )
-@click.option("--results-days", type=click.FloatRange(0), help="Of records: kept for so many days.")
-@click.option("--progress-days", type=click.FloatRange(0), help="Of records: progress kept for so many days.")
+@click.option("--results-days", type=_Days(0), help="Of records: kept for so many days.")
+@click.option("--progress-days", type=_Days(0), help="Of records: progress kept for so many days.")
 @json_option
 def clean(
     what: str,
@@ -113,6 +128,9 @@ def clean(
             **arguments,
         )
     emit(report, as_json, _render_cleanup)
+    refused = [one.refused for one in (*report.places, *report.tables) if one.refused]
+    if report.problems or (refused and not report.dry_run):
+        sys.exit(1)
 
 
 def _render_cleanup(report: CleanupReport) -> None:
@@ -210,7 +228,10 @@ def _render_usage(samples: list[dict[str, Any]]) -> None:
                 one.get("host"),
                 one["cpu_percent"],
                 one["memory_percent"],
-                ", ".join(f"{disk['path']} {disk['percent']:g} %" for disk in one["disks"]),
+                ", ".join(
+                    f"{disk['path']} {'?' if disk.get('problem') else format(disk['percent'], 'g')} %"
+                    for disk in one["disks"]
+                ),
                 sum(one["queues"].values()),
                 "; ".join(one["warnings"]),
             )

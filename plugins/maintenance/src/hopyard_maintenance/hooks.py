@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from hopyard import hookspec
+from hopyard import conceal, hookspec
 from hopyard.errors import SpecError
 from pydantic import SecretStr
+
+#: Of a secret: a shorter one could not be masked, since it occurs in other texts by chance.
+_FEWEST: Final = 6
+#: Of an id and of a secret, in characters.
+_LONGEST_ID: Final = 500
+_LONGEST_SECRET: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +32,31 @@ class KeyRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key: `id` is by what its provider knows it, and is shown to people; `secret` never is."""
+    """A key: `id` is by what its provider knows it, and is shown to people; `secret` never is.
+
+    The id is a line of printable text, of at most 500 characters; a service that counts its keys wants
+    `str(number)`. The secret is text of 6 to 100,000 characters, which may have several lines. From here on
+    it is masked in all that this process logs, tells and shows. Raises `SpecError`, which never has it.
+    """
 
     id: str
     secret: SecretStr
+
+    def __post_init__(self) -> None:
+        found = self.secret.get_secret_value() if isinstance(self.secret, SecretStr) else self.secret
+        if isinstance(found, str):
+            conceal(found)  # before anything is said about it
+        check_id(self.id)
+        if not isinstance(self.secret, SecretStr) or not isinstance(found, str):
+            held = f"a SecretStr of {_kind(found)}" if isinstance(self.secret, SecretStr) else _kind(found)
+            raise SpecError(f"key `{self.id}`: the secret is {held}, expected a SecretStr of text")
+        if not _FEWEST <= len(found) <= _LONGEST_SECRET:
+            raise SpecError(
+                f"key `{self.id}`: the secret has {len(found)} characters, expected {_FEWEST} to "
+                f"{_LONGEST_SECRET:,}: a shorter one could not be masked in logs"
+            )
+        if not found.strip() or not _is_text(found):
+            raise SpecError(f"key `{self.id}`: the secret is blank or has characters that are no text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +91,26 @@ class KeyProvider:
                 raise SpecError(
                     f"key provider `{self.name}`: {step}: found {given!r:.80}, expected an async function"
                 )
+
+
+def check_id(id_: object) -> None:
+    """Raise `SpecError` unless this can be the id of a key."""
+    if not isinstance(id_, str):
+        hint = ": give str(id)" if isinstance(id_, int) else ""
+        raise SpecError(f"the id of a key is {_kind(id_)}, expected text{hint}")
+    if not id_.strip() or len(id_) > _LONGEST_ID or not id_.isprintable():
+        raise SpecError(
+            f"found the id {id_[:80]!a} of a key, expected a line of 1 to {_LONGEST_ID} printable characters"
+        )
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def _is_text(value: str) -> bool:
+    """Whether both databases can store it: without NUL and halves of characters."""
+    return "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 class MaintenanceHooks:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from hopyard_maintenance.models import KeyState, RotationReport
 
+_MOST_GIVEN = 400_000
+
 by_option = click.option(
     "--by",
     default=lambda: os.environ.get("USER"),
@@ -49,7 +51,7 @@ def _render_list(found: list[KeyState]) -> None:
                 one.store,
                 one.state,
                 f"{one.published:%Y-%m-%d %H:%M}" if one.published else None,
-                f"{one.due:%Y-%m-%d}" if one.due else "now",
+                f"{one.due:%Y-%m-%d}" if one.due else "now" if one.state == "none" else None,
                 one.problem,
             )
             for one in found
@@ -61,15 +63,25 @@ def _render_list(found: list[KeyState]) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--force", is_flag=True, help="Also those that are not due.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@by_option
 @json_option
-def rotate(names: tuple[str, ...], force: bool, dry_run: bool, as_json: bool) -> None:
+def rotate(names: tuple[str, ...], force: bool, dry_run: bool, by: str | None, as_json: bool) -> None:
     """Have a worker rotate the keys that are due; with NAMES only these."""
     from hopyard_maintenance.commands import submitted
 
     if force and not names:
         raise click.UsageError("--force wants the names of keys")
-    arguments: dict[str, Any] = {"names": [*names] or None, "force": force, "dry_run": dry_run}
-    report = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.rotate_api_keys", **arguments))
+
+    async def work(hopyard: Hopyard) -> RotationReport:
+        from hopyard_maintenance.keys import managing
+
+        if dry_run:
+            return await managing.plan([*names] or None, force=force)
+        arguments = {"names": [*names] or None, "force": force, "dry_run": False}
+        done: RotationReport = await submitted(hopyard, "maintenance.rotate_api_keys", by=by, **arguments)
+        return done
+
+    report = with_hopyard(work)
     emit(report, as_json, _render_rotation, mask_names=False)
     if report.problems:
         sys.exit(1)
@@ -81,12 +93,13 @@ def _render_rotation(report: RotationReport) -> None:
 
 @keys.command("rollback")
 @click.argument("name")
+@by_option
 @json_option
-def roll_back(name: str, as_json: bool) -> None:
+def roll_back(name: str, by: str | None, as_json: bool) -> None:
     """Have a worker take a new key back while the one before still works."""
     from hopyard_maintenance.commands import submitted
 
-    said = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.roll_back_api_key", name=name))
+    said = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.roll_back_api_key", by=by, name=name))
     emit({"name": name, "state": said}, as_json, lambda _: say(said), mask_names=False)
 
 
@@ -96,9 +109,15 @@ def roll_back(name: str, as_json: bool) -> None:
 @json_option
 def history(name: str | None, limit: int, as_json: bool) -> None:
     """Show the audit: what was done to keys, when, by which job, for whom."""
-    from hopyard_maintenance.keys import ledger
+    from hopyard_maintenance.keys import ledger, managing
 
-    found = with_hopyard(lambda hopyard: ledger.events(name, limit))
+    async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
+        events = await ledger.events(name, limit)
+        if name is not None and not events:
+            managing.managed(name)  # raises where there is no such key: a mistyped name has no history
+        return events
+
+    found = with_hopyard(work)
     emit(found, as_json, _render_history, mask_names=False)
 
 
@@ -128,14 +147,23 @@ def adopt(name: str, id_: str, by: str | None) -> None:
     """Take a key that exists already; it is read from standard input, never from the command line."""
     from pydantic import SecretStr
 
-    from hopyard_maintenance.keys import managing
+    from hopyard_maintenance.keys import by_hand
 
-    if sys.stdin.isatty():
-        text = click.prompt("The key", hide_input=True, err=True)
-    else:
-        text = sys.stdin.readline().rstrip("\r\n")
-    with_hopyard(lambda hopyard: managing.adopt(name, id_, SecretStr(text), by))
+    text = click.prompt("The key", hide_input=True, err=True) if sys.stdin.isatty() else _given()
+    with_hopyard(lambda hopyard: by_hand.adopt(name, id_, SecretStr(text), by))
     say(f"The key {name} is kept; its first rotation revokes it.")
+
+
+def _given() -> str:
+    """Return all of standard input, as one key of one or more lines, without the line break at its end."""
+    raw = sys.stdin.buffer.read(_MOST_GIVEN + 1)
+    if len(raw) > _MOST_GIVEN:
+        raise click.UsageError(f"standard input has more than {_MOST_GIVEN:,} bytes: that is no key")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is no text in UTF-8, as a key must be") from None
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 @keys.command("resolve")
@@ -143,9 +171,19 @@ def adopt(name: str, id_: str, by: str | None) -> None:
 @by_option
 def resolve(name: str, by: str | None) -> None:
     """Let a rotation go on of which nobody knew whether a key was made: you have looked, none is left."""
-    from hopyard_maintenance.keys import managing
+    from hopyard_maintenance.keys import by_hand
 
-    say(with_hopyard(lambda hopyard: managing.resolve(name, by)))
+    say(with_hopyard(lambda hopyard: by_hand.resolve(name, by)))
+
+
+@keys.command("abandon")
+@click.argument("name")
+@by_option
+def abandon(name: str, by: str | None) -> None:
+    """End a rotation that is stuck, wherever it is; the key in use stays. Nothing is revoked."""
+    from hopyard_maintenance.keys import by_hand
+
+    say(with_hopyard(lambda hopyard: by_hand.abandon(name, by)))
 
 
 @keys.command("reseal")

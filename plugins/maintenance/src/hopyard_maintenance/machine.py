@@ -30,7 +30,7 @@ class _Memory(NamedTuple):
 
 
 def measure(disks: Sequence[str]) -> ResourceUsage:
-    """Return a sample without what the ledger knows. Raises `OSError` for a disk that is not there."""
+    """Return a sample without what the ledger knows; a disk that is not there says so itself."""
     limits = control_group.limits()
     cpu = _cpu(limits)
     memory = _memory(limits)
@@ -84,5 +84,9 @@ def _memory(limits: control_group.Limits) -> _Memory:
 def _disk(path: str) -> Disk:
     import psutil
 
-    disk = psutil.disk_usage(path)
+    try:
+        disk = psutil.disk_usage(path)
+    except (OSError, ValueError) as error:  # not mounted, no right to look; no path at all
+        problem = getattr(error, "strerror", None) or str(error)
+        return Disk(path=path, total=0, used=0, free=0, percent=0.0, problem=problem)
     return Disk(path=path, total=disk.total, used=disk.used, free=disk.free, percent=disk.percent)

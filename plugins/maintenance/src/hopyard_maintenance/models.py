@@ -48,11 +48,15 @@ class Disk(BaseModel):
     used: int
     free: int
     percent: float
+    problem: str | None = None
+    """Why it could not be measured; the numbers are 0 then."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def summary(self) -> str:
         """The disk in a sentence."""
+        if self.problem is not None:
+            return f"The disk {self.path} cannot be measured: {self.problem}."
         return (
             f"The disk {self.path} is {self.percent:g} % full: {_gigabytes(self.used)} GB used, "
             f"{_gigabytes(self.free)} GB free."
@@ -145,8 +149,8 @@ class OptimizeReport(BaseModel):
         problems = [one.problem for one in self.tables] + [one.problem for one in self.indexes]
         failed = sum(problem is not None for problem in problems)
         steps = len(self.done) + len(self.tables) + len(self.indexes)
-        what = "would be done" if self.dry_run else "were done"
-        told = f"{steps} things {what} to the database ({self.database})"
+        what = "would be done" if self.dry_run else "was done" if steps == 1 else "were done"
+        told = f"{steps} {'thing' if steps == 1 else 'things'} {what} to the database ({self.database})"
         if not self.dry_run:
             told += (
                 f"; it has {_megabytes(self.bytes_after)} MB, {_megabytes(self.gained)} MB less than before"
@@ -170,9 +174,13 @@ class PlaceCleanup(BaseModel):
     """Due, but open in a process, and left alone."""
     changed: int = 0
     """Due, but changed or gone when it was their turn, and left alone."""
+    failed: int = 0
+    """Due, and could not be deleted."""
     more: bool = False
-    """Whether there are more files than one run looks at."""
+    """Whether more may be due than one run deletes: the next one goes on."""
     refused: str | None = None
+    problem: str | None = None
+    """Why it could not be cleaned up, or not wholly."""
     troubles: list[str] = []
     examples: list[str] = []
     """Some of the files that are due."""
@@ -222,7 +230,16 @@ class CleanupReport(BaseModel):
         reasons = [one.refused for one in self.places] + [one.refused for one in self.tables]
         refused = [reason for reason in reasons if reason]
         more = f" Refused: {'; '.join(refused)}." if refused else ""
+        more += f" Not cleaned up: {'; '.join(self.problems)}." if self.problems else ""
+        for one in self.places:
+            more += f" In {one.path} more may be due: the next run goes on." if one.more else ""
         return f"{' and '.join(told)} {verb}.{more}"
+
+    @property
+    def problems(self) -> list[str]:
+        """Why places and tables could not be cleaned up."""
+        tables = [f"{one.table}: {one.problem}" for one in self.tables if one.problem]
+        return [*(one.problem for one in self.places if one.problem), *tables]
 
 
 class KeyState(BaseModel):
@@ -239,6 +256,8 @@ class KeyState(BaseModel):
     """`none`, `current`, or where its rotation is."""
     revoke_at: datetime | None = None
     problem: str | None = None
+    since: datetime | None = None
+    """Since when its rotation is where it is; None where it is not being rotated."""
 
 
 class RotationReport(BaseModel):
@@ -261,4 +280,4 @@ def _gigabytes(size: int) -> str:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f}"
+    return f"{round(size / 1e6, 1) + 0.0:.1f}"  # no -0.0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
-from hopyard import Job, storage
+from hopyard import Hopyard, Job, storage
 from hopyard.errors import LedgerError, LedgerUnavailable
 
 from hopyard_maintenance.models import TableCleanup
 from hopyard_maintenance.settings import SessionTable
 
 _BATCH: Final = 500
+#: The history of each plugin's migrations is in a table of this name, which stays when the plugin goes.
+_VERSIONS: Final = "hopyard_version_"
 
 
 async def count(table: SessionTable) -> TableCleanup:
@@ -54,9 +57,14 @@ async def delete(table: SessionTable, report: TableCleanup, job: Job, pause: flo
 
 
 async def _problem(table: SessionTable) -> str | None:
-    if table.table in await storage.tables():
+    ours = await storage.tables()
+    if table.table in ours:
         return f"{table.table} is a table of Hopyard's: its own retention sees to it"
-    if table.table not in await storage.tables(foreign=True):
+    others = await storage.tables(foreign=True)
+    owner = _owner(table.table, [*ours, *others])
+    if owner is not None:
+        return f"{table.table} is a table of the plugin `{owner}`, which is not enabled: it sees to it itself"
+    if table.table not in others:
         return f"the database has no table {table.table}"
     if storage.sql().name == "sqlite":  # which takes a quoted name that is no column for a text
         columns = "SELECT name FROM pragma_table_info($1)"
@@ -68,6 +76,16 @@ async def _problem(table: SessionTable) -> str | None:
     if table.column not in [row["name"] for row in await storage.fetch(columns, table.table)]:
         return f"the table {table.table} has no column {table.column}"
     return None
+
+
+def _owner(table: str, tables: Sequence[str]) -> str | None:
+    """Return whose table it is, of the plugins that are installed or have left tables here; None for none."""
+    left = [name.removeprefix(_VERSIONS) for name in tables if name.startswith(_VERSIONS)]
+    installed = [record.name for record in Hopyard.current().plugins.records]
+    return next(
+        (owner for owner in (*left, *installed) if table == owner or table.startswith(f"{owner}_")),
+        None,
+    )
 
 
 async def _count(table: SessionTable) -> storage.Row:
@@ -89,7 +107,9 @@ async def _over(table: SessionTable) -> str:
     if storage.sql().name == "sqlite":
         if table.holds == "seconds":
             return f"{column} < CAST(strftime('%s', 'now') AS REAL) - $1"
-        return f"datetime({column}) < datetime('now', (0 - $1) || ' seconds')"
+        # SQLite reads `12:00` as a time of the year 2000, a number as days: such rows are not over.
+        dated = f"typeof({column}) = 'text' AND {column} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
+        return f"({dated} AND datetime({column}) < datetime('now', (0 - $1) || ' seconds'))"
     grace = "CAST($1 AS double precision)"
     if table.holds == "seconds":
         return f"{column} < extract(epoch FROM now()) - {grace}"

@@ -34,6 +34,12 @@ def _place(text: str) -> str:
     return plain
 
 
+def _path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError(f"expected a path, found {text!r}")
+    return text
+
+
 def _pattern(text: str) -> str:
     if not text or "/" in text or "\0" in text:
         raise ValueError(f"expected a pattern for the names of files, such as `*.log`, found {text!r}")
@@ -53,6 +59,22 @@ def _master_key(key: SecretStr) -> SecretStr:
             "expected 32 bytes in URL-safe base64, as `hopyard maintenance keys master` makes them"
         )
     return key
+
+
+def _server(text: str) -> str:
+    """Refuse what would be no address, or would have secrets or a query in it."""
+    found = re.fullmatch(
+        r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", text
+    )
+    if found is None:
+        raise ValueError("expected an address such as https://vault.example.com:8200, without user or query")
+    return text
+
+
+def _database(url: SecretStr) -> SecretStr:
+    if not re.match(r"(postgres|postgresql|postgresql\+asyncpg)://.|sqlite:///.", url.get_secret_value()):
+        raise ValueError("expected the address of the same database, such as postgresql://user@host/name")
+    return url
 
 
 Days = Annotated[float, Field(ge=0, le=36_600)]
@@ -93,7 +115,7 @@ class SessionTable(PluginSettings):
 class OptimizeSettings(PluginSettings):
     """How the database is looked after."""
 
-    database_url: SecretStr | None = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_database)] | None = Field(
         None, description="The server's own address, where `database_url` is that of a pooler."
     )
     lock_seconds: float = Field(2.0, ge=0.1, le=60, description="Longest wait for a lock.")
@@ -118,8 +140,10 @@ class OptimizeSettings(PluginSettings):
 class VaultSettings(PluginSettings):
     """A Vault or OpenBao server with a KV engine of version 2."""
 
-    url: str = Field(pattern=r"^https?://", description="Its address.")
-    token: SecretStr = Field(description="A token that may read, write and delete below the prefix.")
+    url: Annotated[str, AfterValidator(_server)] = Field(description="Its address.")
+    token: SecretStr = Field(
+        min_length=1, description="A token that may read, write and delete below the prefix."
+    )
     mount: str = Field("secret", pattern=r"^[A-Za-z0-9_-]+$", description="Where the engine is mounted.")
     prefix: str = Field(
         "hopyard", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", description="Path above the keys."
@@ -168,7 +192,9 @@ class MaintenanceSettings(PluginSettings):
     alert_after: int = Field(
         3, ge=1, le=1000, description="So many samples in a row must agree before people are told."
     )
-    disks: tuple[str, ...] = Field(("/",), description="Paths on the file systems that are looked at.")
+    disks: tuple[Annotated[str, AfterValidator(_path)], ...] = Field(
+        ("/",), description="Paths on the file systems that are looked at."
+    )
     optimize: OptimizeSettings = Field(
         default_factory=OptimizeSettings, description="How the database is looked after."
     )
@@ -182,12 +208,15 @@ class MaintenanceSettings(PluginSettings):
     )
     small: int = Field(100, ge=0, description="Of fewer files or rows than this any part may go.")
     max_files: int = Field(
-        200_000, ge=1, le=10_000_000, description="Files of one place that one run looks at."
+        200_000, ge=1, le=10_000_000, description="Files of one place that one run deletes, the oldest."
     )
     spare_open: bool = Field(True, description="Whether files that a process has open are left alone.")
     batch_pause: float = Field(0.2, ge=0, le=60, description="Seconds between two batches of deleted rows.")
     master_keys: tuple[Annotated[SecretStr, AfterValidator(_master_key)], ...] = Field(
         (), description="They encrypt the keys in the table; the first is for new ones, all are for reading."
+    )
+    provider_seconds: float = Field(
+        60.0, gt=0, le=3600, description="Longest wait for one answer of whoever makes the keys."
     )
     vault: VaultSettings | None = Field(None, description='The server for keys with `store = "vault"`.')
     keys: dict[Annotated[str, Field(pattern=f"^{KEY_NAME}$")], ManagedKey] = Field(
@@ -201,4 +230,9 @@ class MaintenanceSettings(PluginSettings):
                 raise ValueError(f"the key `{name}` is kept in the table: expected `master_keys`")
             if key.store == "vault" and self.vault is None:
                 raise ValueError(f'the key `{name}` has store = "vault": expected a section `vault`')
+            if key.overlap_hours > 24 * key.every_days:
+                raise ValueError(
+                    f"the key `{name}` has overlap_hours = {key.overlap_hours:g}: expected at most "
+                    f"every_days = {key.every_days:g}, else the next one is due before that is over"
+                )
         return self

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from hopyard import storage
+from hopyard import redact, storage
 from hopyard.people import alert
 from hopyard.storage import Row, Transaction
 
@@ -41,8 +41,10 @@ class _State(NamedTuple):
 async def observe(found: Mapping[str, Finding], patience: Patience) -> list[str]:
     """Keep what was found, by name, and alert about what changed; return the names of the changes.
 
-    What is seen for the first time has changed only if it is not well.
+    What is seen for the first time has changed only if it is not well. Details are kept and told without
+    secrets.
     """
+    found = {name: one._replace(detail=redact(one.detail)) for name, one in found.items()}
     async with storage.transaction() as tx:
         columns = "name, ok, streak, changes, flapping, changed"
         rows = await tx.fetch(
@@ -51,6 +53,11 @@ async def observe(found: Mapping[str, Finding], patience: Patience) -> list[str]
         )
         known = {row["name"]: row for row in rows}
         changed = [name for name in found if await _look(tx, name, found[name], known.get(name), patience)]
+        await tx.execute(
+            f"UPDATE maintenance_state SET seen = {tx.sql.now} WHERE name {tx.sql.texts('$1')} "
+            f"AND (seen IS NULL OR seen < {tx.sql.minus(tx.sql.now, '3600')})",
+            storage.listed(found),
+        )
     await _tell(patience)
     return changed
 
@@ -62,8 +69,15 @@ async def flapping() -> list[str]:
 
 
 async def forget(days: float) -> None:
-    """Remove the record of changes that are older."""
+    """Remove the record of changes that are older, and of what nobody has looked at for so long: hosts that
+    are gone, places and keys that have left the settings.
+    """
     d = storage.sql()
+    await storage.execute(
+        "DELETE FROM maintenance_state WHERE told AND coalesce(seen, changed) < "
+        f"{d.minus(d.now, 'CAST($1 AS double precision) * 86400')}",
+        days,
+    )
     await storage.execute(
         f"DELETE FROM maintenance_change WHERE at < {d.minus(d.now, 'CAST($1 AS double precision) * 86400')}",
         days,

@@ -32,6 +32,7 @@ _RETRY = RetryPolicy(max_retries=1, backoff=10)
 #: Another job may be at it for a while.
 _PATIENT = RetryPolicy(max_retries=5, backoff=60, max_backoff=600)
 _HOUR = 3600.0
+_WATCH = "maintenance.watch"
 _CLEANS = Tool(destructive=True, idempotent=True, approval=True)
 
 Confirm = Annotated[
@@ -46,7 +47,13 @@ Days = Annotated[
 ]
 
 
-@task("maintenance.system_health_check", retry=_RETRY, time_limit=120, tool=Tool(read_only=True))
+@task(
+    "maintenance.system_health_check",
+    queue=_WATCH,
+    retry=_RETRY,
+    time_limit=120,
+    tool=Tool(read_only=True),
+)
 async def system_health_check(job: Job) -> HealthReport:
     """Check the health of the system: database, broker, workers, scheduler and every plugin's own checks."""
     from hopyard_maintenance.health import check_all
@@ -54,7 +61,13 @@ async def system_health_check(job: Job) -> HealthReport:
     return await check_all(job)
 
 
-@task("maintenance.monitor_resource_usage", retry=_RETRY, time_limit=60, tool=Tool(read_only=True))
+@task(
+    "maintenance.monitor_resource_usage",
+    queue=_WATCH,
+    retry=_RETRY,
+    time_limit=60,
+    tool=Tool(read_only=True),
+)
 async def monitor_resource_usage() -> ResourceUsage:
     """Measure this machine's resource usage: CPU, memory (RAM), disk space usage, jobs that wait."""
     from hopyard_maintenance.usage import sample
@@ -130,7 +143,7 @@ async def rotate_api_keys(
 )
 async def roll_back_api_key(job: Job, name: str) -> str:
     """Take a rotated API key back while its predecessor still works: that one is in use again."""
-    from hopyard_maintenance.keys.managing import roll_back
+    from hopyard_maintenance.keys.by_hand import roll_back
 
     return await roll_back(job, name)
 

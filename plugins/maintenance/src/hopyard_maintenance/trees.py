@@ -31,13 +31,17 @@ _MOST_TROUBLES: Final = 20
 
 
 class File(NamedTuple):
-    """A regular file as it was seen in its directory; `modified` in nanoseconds since 1970."""
+    """A regular file as it was seen in its directory; `modified` in nanoseconds since 1970.
+
+    `taken` is how many bytes it takes of the disk, at most its size: one with holes takes less.
+    """
 
     name: str
     identity: Identity
     size: int
     modified: int
     links: int
+    taken: int
 
 
 @dataclass(slots=True)
@@ -222,7 +226,8 @@ def _below(descriptor: int) -> list[str]:
 
 def _file(name: str, status: os.stat_result) -> File:
     identity = (status.st_dev, status.st_ino)
-    return File(name, identity, status.st_size, status.st_mtime_ns, status.st_nlink)
+    taken = min(status.st_size, status.st_blocks * 512)
+    return File(name, identity, status.st_size, status.st_mtime_ns, status.st_nlink, taken)
 
 
 def _identity(descriptor: int) -> Identity:

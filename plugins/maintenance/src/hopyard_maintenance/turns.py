@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from hopyard import Hopyard, Job, storage
 from hopyard.errors import TransientError, UnknownJob
+from hopyard.storage import Transaction
 
 
 class Taken(TransientError):
@@ -35,6 +36,30 @@ async def turn(name: str, job: Job) -> AsyncIterator[None]:
             job.id,
             job.attempt,
         )
+
+
+@asynccontextmanager
+async def brief_turn(name: str) -> AsyncIterator[Transaction]:
+    """Hold the turn for one transaction, for what a person does by hand: who wants it meanwhile waits.
+
+    Raises `Taken` while a job has it.
+    """
+    rows = await storage.fetch("SELECT job_id FROM maintenance_turn WHERE name = $1", name)
+    left = [str(row["job_id"]) for row in rows if await _is_over(str(row["job_id"]))]
+    own = storage.new_id()
+    async with storage.transaction() as tx:
+        for holder in left:
+            await tx.execute("DELETE FROM maintenance_turn WHERE name = $1 AND job_id = $2", name, holder)
+        taken = await tx.execute(
+            "INSERT INTO maintenance_turn (name, job_id, attempt, since) "
+            f"VALUES ($1, $2, 1, {tx.sql.now}) ON CONFLICT (name) DO NOTHING",
+            name,
+            own,
+        )
+        if not taken:
+            raise Taken(f"a job is at it just now ({name}): one at a time")
+        yield tx
+        await tx.execute("DELETE FROM maintenance_turn WHERE name = $1 AND job_id = $2", name, own)
 
 
 async def _take(name: str, job: Job) -> None:

@@ -61,6 +61,10 @@ def judge(usage: ResourceUsage, settings: MaintenanceSettings) -> dict[str, Find
         )
         for name, (value, limit, what) in values.items()
     }
+    for disk in usage.disks:
+        if disk.problem is not None:
+            told = f"disk {disk.path} cannot be measured: {disk.problem}"
+            found[f"usage.disk:{disk.path} on {usage.host}"] = Finding(False, told)
     deepest = max(usage.queues, key=lambda name: usage.queues[name], default="")
     depth = usage.queues.get(deepest, 0)
     found["usage.queues"] = Finding(

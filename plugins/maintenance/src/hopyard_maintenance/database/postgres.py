@@ -91,7 +91,9 @@ async def _work(connection: Upkeep, one: TableUpkeep, dry_run: bool) -> None:
     try:
         one.bytes_before = one.bytes_after = await _size(connection, one.table)
         if not dry_run:
-            await connection.execute(f"{_COMMANDS[tuple(one.done)]} {quoted(one.table)}")
+            warnings = await connection.execute(f"{_COMMANDS[tuple(one.done)]} {quoted(one.table)}")
+            if warnings:  # such as: a role that does not own the table, which is left out then
+                one.problem = "; ".join(warnings)
             one.bytes_after = await _size(connection, one.table)
     except LedgerError as error:
         one.problem = str(error)

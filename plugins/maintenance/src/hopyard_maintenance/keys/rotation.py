@@ -1,12 +1,13 @@
-"""One key takes the place of another: begun → creating → created → verified → published → done.
+"""One key takes the place of another: begun → creating → created → verified → published → revoking → done.
 
 Each step is stored before the next begins, so that a rotation goes on where its worker died. Only
 `creating` cannot be told from outside: whether the provider has made a key. It is asked for a key with the
 label (`find`), and one that is found is revoked, since its secret is lost; or asked again where that makes
 no second key (`repeatable`); else the rotation is `unknown` until a person has looked.
 
-Until `published` the old key is the current one. What cannot work is rolled back: the old key is published
-again where the new one was, and the new one is revoked.
+Until `published` the old key is the current one. What cannot work is rolled back: the old key is tried, is
+published again where the new one was, and only then the new one is revoked. From `revoking` on the old key
+may be gone, and there is no way back.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from hopyard import Category, Job, classify, conceal, storage
+from hopyard import Category, Job, classify, storage
 from hopyard.errors import (
     AuthenticationError,
-    HopyardError,
     InvalidInput,
-    LedgerError,
+    JobCancelled,
+    LedgerUnavailable,
     RateLimited,
     StaleFence,
-    TaskError,
 )
 
 from hopyard_maintenance.hooks import ApiKey, KeyProvider, KeyRequest
-from hopyard_maintenance.keys import ledger
+from hopyard_maintenance.keys import calls, ledger
+from hopyard_maintenance.keys.calls import Stuck, said
 from hopyard_maintenance.keys.ledger import Rotation
 from hopyard_maintenance.keys.stores import KeyStore
 from hopyard_maintenance.settings import ManagedKey
@@ -38,23 +39,32 @@ T = TypeVar("T")
 _REFUSED: Final = (InvalidInput, AuthenticationError, RateLimited)
 #: Errors that pass: the step is tried again by the next run.
 _PASSING: Final = frozenset({Category.TRANSIENT, Category.RATE_LIMITED, Category.TIMEOUT, Category.RESOURCE})
-
-
-class Stuck(TaskError):
-    """A rotation cannot go on now; the message says why. The next run tries again, if that can help."""
+#: After so many keys that were made and lost the next one has to wait: somebody has to mend their provider.
+_MOST_TRIES: Final = 3
+#: What is no failure of the key's: the job itself is at its end.
+OURS: Final = (StaleFence, LedgerUnavailable, JobCancelled)
 
 
 class Rotating:
     """One rotation, taken on by one job."""
 
     def __init__(
-        self, job: Job, key: ManagedKey, provider: KeyProvider, store: KeyStore, rotation: Rotation
+        self,
+        job: Job,
+        key: ManagedKey,
+        provider: KeyProvider,
+        stores: Callable[[str], KeyStore],
+        rotation: Rotation,
+        seconds: float,
     ) -> None:
+        """Each call of the provider may take `seconds`; `stores` returns a store by name."""
         self._job = job
         self._key = key
         self._provider = provider
-        self._store = store
+        self._store = stores(rotation.store or key.store)
+        self._old_store = stores(rotation.old_store or key.store)
         self._rotation = rotation
+        self._seconds = seconds
         self._steps: dict[str, Callable[[], Awaitable[None]]] = {
             "begun": self._create,
             "creating": self._after_a_death,
@@ -72,12 +82,26 @@ class Rotating:
             await self._steps[self._rotation.state]()
         if self._rotation.state == "unknown":
             raise Stuck(f"nobody knows whether the provider has made a key: look for {self._rotation.label}")
-        if self._rotation.state == "published":
+        if self._rotation.state in ("published", "revoking"):
             return await self._revoke()
         return self._rotation.error or self._rotation.state
 
     async def revoke_new(self, reason: str, person: str | None) -> str:
-        """Roll back a key that is published but whose predecessor still works."""
+        """Roll back a key that is published but whose predecessor still works, which is tried first.
+
+        Raises `InvalidInput` where that does not work, or cannot be tried: nothing is changed then.
+        """
+        version = self._rotation.old_version
+        try:
+            old = await self._old_store.read(self._rotation.name, version) if version is not None else None
+            if old is None:
+                raise InvalidInput("its store has lost it")
+            await calls.within(self._seconds, self._provider.verify(self._request, old))
+        except OURS:
+            raise
+        except Exception as error:
+            told = ledger.told(f"the key before cannot be used, so the new one stays: {said(error)}")
+            raise InvalidInput(told) from error
         self._rotation = await ledger.move(
             self._job, self._rotation, "rolling back", reason, ok=False, person=person, error=reason
         )
@@ -103,17 +127,16 @@ class Rotating:
         await self._outside(self._store.read(self._rotation.name, self._rotation.id))
         await self._move("creating", f"asking the provider for {self._rotation.label}")
         try:
-            key = await self._provider.create(self._request)
+            key = await calls.within(self._seconds, calls.made(self._provider, self._request))
         except _REFUSED as error:
             await self._move(
                 "begun", f"the provider refuses: {error}", ok=False, error=ledger.told(str(error))
             )
             raise Stuck(f"the provider refuses to make a key: {error}") from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the key may be there
-            detail = f"the provider has not answered, and may have made it: {_said(error)}"
+            detail = f"the provider has given no key, and may have made it: {said(error)}"
             await self._move("creating", detail, ok=False, error=ledger.told(detail))
             raise Stuck(detail) from None
-        conceal(key.secret.get_secret_value())
         await self._still_ours(key)
         await self._outside(self._store.keep(self._rotation.name, self._rotation.id, key))
         await self._move("created", f"its id is {key.id}", key_id=key.id, error=None)
@@ -123,23 +146,27 @@ class Rotating:
         try:
             await self._hold(f"made {self._rotation.label}")
         except StaleFence:
-            await self._provider.revoke(self._request, key.id)
+            await calls.within(self._seconds, self._provider.revoke(self._request, key.id))
             raise
 
     async def _after_a_death(self) -> None:
         """Find out what came of a `create` whose worker died, or that had no answer."""
-        kept = await self._store.read(self._rotation.name, self._rotation.id)
+        kept = await self._outside(self._store.read(self._rotation.name, self._rotation.id))
         if kept is not None:
             await self._move("created", f"it was kept already: {kept.id}", key_id=kept.id, error=None)
         elif self._provider.repeatable:
             await self._move("begun", "asking again, which makes no second key")
         elif self._provider.find is not None:
             await self._hold("find")
-            lost = await self._outside(self._provider.find(self._request))
+            lost = await self._ask(calls.found(self._provider, self._request))
             if lost is not None:
-                await self._outside(self._provider.revoke(self._request, lost))
+                await self._ask(self._provider.revoke(self._request, lost))
             detail = f"the key {lost}, whose secret is lost, is revoked" if lost else "no key was made"
-            await self._move("begun", detail, label=next_label(self._rotation.label))
+            if lost is not None and number_of(self._rotation.label) >= _MOST_TRIES:
+                told = f"{_MOST_TRIES} keys in a row were lost; {self._rotation.error or detail}"
+                await self._move("rolling back", detail, ok=False, error=ledger.told(told))
+            else:
+                await self._move("begun", detail, label=next_label(self._rotation.label))
         else:
             detail = "a key may have been made, and its provider cannot be asked"
             await self._move("unknown", detail, ok=False, error=detail)
@@ -147,24 +174,25 @@ class Rotating:
     # --- bringing it into use
 
     async def _verify(self) -> None:
-        key = await self._kept(self._rotation.id)
+        key = await self._kept(self._store, self._rotation.id)
         await self._hold("verify")
         if await self._works(self._provider.verify(self._request, key), "it does not work"):
             await self._move("verified", "it works", error=None)
 
     async def _publish(self) -> None:
         rotation = self._rotation
-        key = await self._kept(rotation.id)
+        key = await self._kept(self._store, rotation.id)
         await self._hold("publish")
         if self._provider.publish is not None and not await self._works(
             self._provider.publish(self._request, key), "it cannot be published"
         ):
             return
         await self._outside(self._store.publish(rotation.name, rotation.id, key))
-        until = storage.utcnow() + timedelta(hours=self._key.overlap_hours)
+        until = await ledger.now() + timedelta(hours=self._key.overlap_hours)
         async with storage.transaction() as tx:
             self._rotation = await ledger.move_in(tx, rotation, "published", revoke_at=until, error=None)
-            await _point(tx, rotation.name, rotation.id, key.id)
+            store = rotation.store or self._key.store
+            await ledger.point(tx, rotation.name, rotation.id, key.id, store)
             await ledger.note(
                 tx, rotation.name, rotation.id, "published", f"{key.id} is in use", job=self._job
             )
@@ -175,11 +203,13 @@ class Rotating:
         if rotation.old_version is None or rotation.old_id is None:
             await self._move("done", "there was no key before")
             return "the first key is in use"
-        if rotation.revoke_at is not None and storage.utcnow() < rotation.revoke_at:
+        if rotation.state == "published" and not await is_over(rotation):
             return f"the new key is in use; the old one works until {rotation.revoke_at:%Y-%m-%d %H:%M} UTC"
         await self._hold("revoke")
-        await self._outside(self._provider.revoke(self._request, rotation.old_id))
-        await self._outside(self._store.remove(rotation.name, rotation.old_version))
+        if rotation.state == "published":
+            await self._move("revoking", f"asking the provider to end {rotation.old_id}")
+        await self._ask(self._provider.revoke(self._request, rotation.old_id))
+        await self._outside(self._old_store.remove(rotation.name, rotation.old_version))
         await self._move("done", f"{rotation.old_id} is revoked", error=None)
         return "the old key is revoked"
 
@@ -191,71 +221,72 @@ class Rotating:
         if rotation.old_version is not None and rotation.old_id is not None:
             await self._publish_old(rotation.old_version, rotation.old_id)
         if rotation.key_id is not None:
-            await self._outside(self._provider.revoke(self._request, rotation.key_id))
+            await self._ask(self._provider.revoke(self._request, rotation.key_id))
         await self._outside(self._store.remove(rotation.name, rotation.id))
         detail = f"the key before is in use; {rotation.key_id} is revoked"
         await self._move("rolled back", detail, error=f"rolled back: {rotation.error}")
 
     async def _publish_old(self, version: str, id_: str) -> None:
-        old = await self._kept(version)
+        old = await self._kept(self._old_store, version)
+        await self._ask(self._provider.verify(self._request, old))
         if self._provider.publish is not None:
-            await self._outside(self._provider.publish(self._request, old))
-        await self._outside(self._store.publish(self._rotation.name, version, old))
+            await self._ask(self._provider.publish(self._request, old))
+        await self._outside(self._old_store.publish(self._rotation.name, version, old))
         now = await ledger.current(self._rotation.name)
         if now is not None and now.version != version:
             async with storage.transaction() as tx:
-                await _point(tx, self._rotation.name, version, id_)
+                store = self._rotation.old_store or self._key.store
+                await ledger.point(tx, self._rotation.name, version, id_, store)
 
     # --- asking others
 
-    async def _kept(self, version: str) -> ApiKey:
-        key = await self._outside(self._store.read(self._rotation.name, version))
+    async def _kept(self, store: KeyStore, version: str) -> ApiKey:
+        key = await self._outside(store.read(self._rotation.name, version))
         if key is None:
-            raise Stuck(f"the store has lost version {version} of the key")
+            told = f"{self._rotation.state}: the store has lost version {version} of the key"
+            await self._move(self._rotation.state, told, ok=False, error=told)
+            raise Stuck(told)
         return key
 
     async def _works(self, asked: Awaitable[None], otherwise: str) -> bool:
         """Say whether a step of the provider succeeds; where it never will, begin to roll back."""
         try:
-            await self._outside(asked)
+            await self._ask(asked)
         except Stuck as error:
             cause = error.__cause__
             if cause is None or classify(cause).category in _PASSING:
                 raise
-            detail = f"{otherwise}: {_said(cause)}"
+            detail = f"{otherwise}: {said(cause)}"
             await self._move("rolling back", detail, ok=False, error=ledger.told(detail))
             return False
         return True
+
+    async def _ask(self, asked: Awaitable[T]) -> T:
+        """Wait for the provider, not for ever. Raises `Stuck` for whatever goes wrong there."""
+        return await self._outside(calls.within(self._seconds, asked))
 
     async def _outside(self, asked: Awaitable[T]) -> T:
         """Wait for a provider or a store. Raises `Stuck` for whatever goes wrong there."""
         try:
             return await asked
-        except LedgerError:
+        except OURS:
             raise
         except Exception as error:
-            told = ledger.told(f"{self._rotation.state}: {_said(error)}")
+            told = ledger.told(f"{self._rotation.state}: {said(error)}")
             await self._move(self._rotation.state, told, ok=False, error=told)
             raise Stuck(told) from error
 
 
+async def is_over(rotation: Rotation) -> bool:
+    """Say whether both keys of a published rotation have worked long enough."""
+    return rotation.revoke_at is None or await ledger.now() >= rotation.revoke_at
+
+
 def next_label(label: str) -> str:
     """Return the label of another try: `name-4f2a` is followed by `name-4f2a.2`, that by `name-4f2a.3`."""
-    base, _, number = label.partition(".")
-    return f"{base}.{int(number or 1) + 1}"
+    return f"{label.partition('.')[0]}.{number_of(label) + 1}"
 
 
-async def _point(tx: storage.Transaction, name: str, version: str, id_: str) -> None:
-    """Make a version the current one."""
-    await tx.execute(
-        f"INSERT INTO maintenance_key (name, version, key_id, published) VALUES ($1, $2, $3, {tx.sql.now}) "
-        "ON CONFLICT (name) DO UPDATE SET version = excluded.version, key_id = excluded.key_id, "
-        "published = excluded.published",
-        name,
-        version,
-        id_,
-    )
-
-
-def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, HopyardError) else f"{type(error).__name__}: {error}"
+def number_of(label: str) -> int:
+    """Return the number of the try that a label is of, from 1 on."""
+    return int(label.partition(".")[2] or 1)

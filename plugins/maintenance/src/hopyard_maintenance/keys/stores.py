@@ -12,7 +12,7 @@ from hopyard.errors import InvalidInput
 
 from hopyard_maintenance.hooks import ApiKey
 from hopyard_maintenance.keys.sealing import Seal
-from hopyard_maintenance.settings import MaintenanceSettings, ManagedKey
+from hopyard_maintenance.settings import MaintenanceSettings
 
 _BATCH = 100
 
@@ -33,13 +33,15 @@ class KeyStore(Protocol):
         """Forget a version for good."""
 
 
-def store_of(key: ManagedKey, settings: MaintenanceSettings) -> KeyStore:
-    """Return the store of a managed key."""
-    if key.store == "vault":
+def store_of(name: str, settings: MaintenanceSettings) -> KeyStore:
+    """Return a store by name: `table` or `vault`. Raises `InvalidInput` where the settings lack it."""
+    if name == "vault":
         from hopyard_maintenance.keys.vault import VaultStore
 
         if settings.vault is None:
-            raise InvalidInput("there is no vault: set plugins.maintenance.settings.vault")
+            raise InvalidInput(
+                "the key is kept on a vault, and there is none: set plugins.maintenance.settings.vault"
+            )
         return VaultStore(settings.vault, Hopyard.current().egress)
     return TableStore(Seal(settings.master_keys))
 
