@@ -151,3 +151,23 @@ def test_mail_that_came_in_is_listed() -> None:
     assert [one["labels"] for one in data("incoming", "--label", "invoice")] == [["invoice"]]
     assert data("incoming", "--label", "other") == []
     assert "a@b.c" in email("incoming", "--mailbox", "desk")
+
+
+def test_what_cannot_be_read_is_told_without_calling_it_a_bug(folder: Path) -> None:
+    (folder / "bad.html").write_bytes(b"\xff\xfe")
+    deep = "x=" + "[" * 100_000
+    for arguments, said in (
+        (("--html", "bad.html"), "no text in UTF-8"),
+        (("--template", "hi", "--value", deep), "nested too deep"),
+        (("--text", "x", "--at", "9999-12-31 23:59"), "at: "),
+    ):
+        result = run("email", "send", "ada@example.test", "-s", "x", *arguments)
+        assert result.exit_code != 0
+        assert said in result.output
+        assert "bug" not in result.output
+
+
+def test_minutes_are_enough_and_letters_are_found_by_any_form_of_an_address() -> None:
+    data("send", "ada@bücher.example", "-s", "x", "-t", "x", "--at", "2199-01-01 10:00")
+    for to in ("Ada@Bücher.example", "Ada <ada@xn--bcher-kva.example>"):
+        assert len(data("list", "--to", to)) == 1

@@ -34,6 +34,7 @@ class TestContract(PluginContract):
         "email.process_email_queue": [{}],
         "email.send_daily_email_summary": [{}],
         "email.categorize_incoming_email": [{}],
+        "email.list_mail": [{}],
         "email.suppress": [{"address": "ada@example.org"}],
     }
 

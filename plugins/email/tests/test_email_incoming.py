@@ -244,11 +244,13 @@ def test_reports_count_only_where_they_name_a_letter_of_ours(make: Make, mail: M
         "email.send", to=["gone@third.test", "angry@third.test", "here@third.test"], subject="Hi", text="x"
     )
     sent = {row["recipient"]: row for row in hop.fetch("SELECT id, recipient, message_id FROM email_letter")}
-    known = f"Message-ID: {sent['gone@third.test']['message_id']}"
+    shared = f"Message-ID: {sent['gone@third.test']['message_id']}"
+    known = f"{shared}\nX-Hopyard-Letter: {sent['gone@third.test']['id']}"
     mail.put(user, report(fields=FIELDS.format(to="gone@third.test", status="5.1.1"), headers=known))
     # Somebody who writes reports about people whom we never wrote to, or without naming a mail of ours.
     mail.put(
-        user, report(subject="2", fields=FIELDS.format(to="victim@third.test", status="5.1.1"), headers=known)
+        user,
+        report(subject="2", fields=FIELDS.format(to="victim@third.test", status="5.1.1"), headers=shared),
     )
     mail.put(
         user,

@@ -35,6 +35,7 @@ class Email(Plugin[EmailSettings]):
             tasks.send_daily_email_summary,
             tasks.categorize_incoming_email,
             tasks.suppress,
+            tasks.list_mail,
         ]
 
     @hookimpl
@@ -54,7 +55,11 @@ class Email(Plugin[EmailSettings]):
     def register_health_checks(self) -> Iterable[HealthCheck]:
         from hopyard_email import health
 
-        return [HealthCheck("outbox", health.outbox), HealthCheck("accounts", health.accounts)]
+        return [
+            HealthCheck("outbox", health.outbox),
+            HealthCheck("accounts", health.accounts),
+            HealthCheck("configuration", health.configuration),
+        ]
 
     @hookimpl
     def register_notifiers(self) -> Iterable[Notifier]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from hopyard.errors import EgressRefused, TaskError
 
 from hopyard_email.outbox import trouble
 from hopyard_email.smtp.connection import opened
+from hopyard_email.smtp.wire import check_signing
 
 if TYPE_CHECKING:
     from hopyard_email.settings import Account
@@ -45,6 +47,8 @@ async def check_accounts(*, test: bool) -> list[dict[str, Any]]:
 async def _try(account: Account) -> str | None:
     """Log in and out; return what is wrong."""
     try:
+        if account.dkim is not None:
+            await asyncio.to_thread(check_signing, account.dkim)
         connection = await opened(account)
     except (TaskError, EgressRefused) as error:
         return str(error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
-from hopyard import Health, storage
+from hopyard import Health, people, storage
+from hopyard.errors import ResourceError
 from hopyard.storage import moment
 
 from hopyard_email.outbox import trouble
@@ -44,3 +46,27 @@ async def accounts() -> Health:
     found = await trouble.troubled()
     said = [f"{name}: {one['problem']} ({one['failures']} times)" for name, one in sorted(found.items())]
     return Health(not said, "; ".join(said) or "no account has trouble")
+
+
+async def configuration() -> Health:
+    """Say what in the settings names nobody, cannot sign, or is no template."""
+    from hopyard_email import Email
+    from hopyard_email.composing import templates
+    from hopyard_email.smtp.wire import check_signing
+
+    settings = Email.current().settings
+    named = {"summary.people": {*settings.summary.people} - {"*"}, "summary.quiet": {*settings.summary.quiet}}
+    named["addresses"] = {*settings.addresses}
+    known = {*people.known()}
+    said = [
+        f"{where}: there is no person {one}" for where, ids in named.items() for one in sorted(ids - known)
+    ]
+    for name, account in settings.accounts.items():
+        if account.dkim is not None:
+            try:
+                await asyncio.to_thread(check_signing, account.dkim)
+            except ResourceError as error:
+                said.append(f"{name}: {error}")
+    if settings.inline_templates or settings.templates:
+        said += await asyncio.to_thread(templates.faults, settings)
+    return Health(not said, "; ".join(said) or "people, templates and keys are there")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: The largest piece that a server may send at once, in bytes.
 _MOST: Final = 110_000_000
+#: Mails that are asked about at once.
+_PAGE: Final = 100
 _ITEM: Final = re.compile(rb"\bUID (\d+)")
 _SIZE: Final = re.compile(rb"\bRFC822\.SIZE (\d+)")
 
@@ -94,8 +96,10 @@ class Session:
         """Return the values of a header in the mails that have this Message-ID; empty where one has none."""
         if not re.fullmatch(r"<[!#-\[\]-~]{1,400}>", message_id):
             raise InvalidInput(f"{message_id!r} is no Message-ID that can be looked for")
-        uids = [int(uid) for uid in self._box.uids(f'HEADER Message-ID "{message_id}"', charset=None)][:100]
-        found = self._fetch(uids, f"(UID BODY.PEEK[HEADER.FIELDS ({header})]<0.8192>)")
+        uids = [int(uid) for uid in self._box.uids(f'HEADER Message-ID "{message_id}"', charset=None)]
+        items = f"(UID BODY.PEEK[HEADER.FIELDS ({header})]<0.8192>)"
+        pages = [uids[start : start + _PAGE] for start in range(0, len(uids), _PAGE)]
+        found = [one for page in pages for one in self._fetch(page, items)]
         return [one.raw.decode("ascii", "replace").partition(":")[2].strip() for one in found]
 
     def flag(self, uid: int, flag: str) -> None:

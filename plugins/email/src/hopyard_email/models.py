@@ -80,6 +80,22 @@ class Letter(BaseModel):
     updated: datetime
 
 
+class Outgoing(BaseModel):
+    """A mail to one recipient as it is told to the person who had it sent, and to their model."""
+
+    id: str
+    recipient: str
+    subject: str
+    state: State
+    due: datetime
+    reply: str | None
+
+    @classmethod
+    def of(cls, letter: Letter) -> Outgoing:
+        """Return a letter in this form."""
+        return cls(**letter.model_dump(include={*cls.model_fields}))
+
+
 class Happened(BaseModel):
     """One line of a letter's timeline."""
 
@@ -98,12 +114,16 @@ class Queued(BaseModel):
     due: datetime
     new: bool
     """False where the same mail was there already."""
+    asked_for: datetime | None = None
+    """Where it was there already: the moment of this call, which changed nothing."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def summary(self) -> str:
         """What was done, in a sentence."""
         done = "is in the outbox" if self.new else "was in the outbox already"
+        if self.asked_for is not None and abs((self.asked_for - self.due).total_seconds()) >= 1:
+            done += f", for {self.due:%Y-%m-%d %H:%M} UTC, which stays"
         return f"The mail “{self.subject}” to {', '.join(self.recipients)} {done}."
 
 

@@ -113,8 +113,12 @@ async def _found(letters: Sequence[_Unknown], proof: Proof) -> set[str]:
     found = set()
     async with imap.opened(proof) as session:
         await asyncio.to_thread(session.select, proof.folder, readonly=True)
+        seen: dict[str, set[str]] = {}
         for one in letters:
-            marks = await asyncio.to_thread(session.letters_with, one.message_id, LETTER_HEADER)
+            if one.message_id not in seen:
+                there = await asyncio.to_thread(session.letters_with, one.message_id, LETTER_HEADER)
+                seen[one.message_id] = {*there}
+            marks = seen[one.message_id]
             # A place that drops our header proves it only of a mail with one recipient.
             if one.id in marks or (one.alone and "" in marks):
                 found.add(one.id)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: A moment that lies further back was hardly meant.
 _MOST_LATE: Final = timedelta(days=1)
+_MOST_AHEAD: Final = timedelta(days=365_000)
 
 
 async def send_mail(
@@ -65,7 +66,14 @@ def moments(
         place = ZoneInfo(str(zone_of(name)))
     except (SpecError, ValueError, LookupError) as error:
         raise InvalidInput(f"zone: {error}") from None
-    due, last = _utc(at, place), _utc(not_after, place) if not_after else None
+    if person is not None and person not in people.known():
+        raise InvalidInput(f"person: found {person[:100]!r}, expected one of: {', '.join(people.known())}")
+    try:
+        due, last = _utc(at, place), _utc(not_after, place) if not_after else None
+    except (OverflowError, ValueError):
+        raise InvalidInput(f"at: found {at}, which is no moment that can be waited for") from None
+    if due > storage.utcnow() + _MOST_AHEAD:
+        raise InvalidInput(f"at: {at} is more than a thousand years ahead")
     if due < storage.utcnow() - _MOST_LATE:
         raise InvalidInput(f"at: {at} was more than a day ago")
     if last is not None and last < due:

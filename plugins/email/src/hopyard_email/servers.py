@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from hopyard import PluginSettings
+from hopyard.errors import InvalidInput
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from hopyard_email.limits import Limit
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 _IMAP_PORTS: Final = {"starttls": 143, "tls": 993, "none": 143}
+
+_DNS_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
+#: Hosts of this machine, which a token's address may name without TLS.
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Security = Literal["starttls", "tls", "none"]
 
@@ -23,11 +30,35 @@ def _limit(value: Any) -> Any:
 def _address(value: str) -> str:
     from hopyard_email.addresses import parse_address
 
-    return parse_address(value, "sender").written
+    try:
+        return parse_address(value, "address").written
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("expected one line of text, without control characters")
+    return value
+
+
+def _file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError(f"there is no file {value}")
+    return value
+
+
+def _dns_name(value: str) -> str:
+    if not _DNS_NAME.fullmatch(value):
+        raise ValueError("expected a name as it is in the DNS: ASCII letters, digits, `-`, `_` and `.`")
+    return value
 
 
 Rate = Annotated[Limit, BeforeValidator(_limit)]
 Sender = Annotated[str, AfterValidator(_address)]
+Line = Annotated[str, AfterValidator(_one_line)]
+File = Annotated[Path, AfterValidator(_file)]
+DnsName = Annotated[str, AfterValidator(_dns_name)]
 
 
 class OAuth(PluginSettings):
@@ -46,6 +77,10 @@ class OAuth(PluginSettings):
     def _whole(self) -> OAuth:
         if self.token is None and not (self.token_url and self.client_id):
             raise ValueError("expected `token`, or `token_url` and `client_id`")
+        if self.token_url is not None:
+            place = urlsplit(self.token_url)
+            if place.scheme != "https" and not (place.scheme == "http" and place.hostname in _LOOPBACK):
+                raise ValueError("expected `token_url` to begin with https://: secrets are sent there")
         if self.token is not None and self.token_url:
             raise ValueError("expected either `token` or `token_url`, not both")
         return self
@@ -59,7 +94,7 @@ class Server(PluginSettings):
     security: Security = Field(
         "starttls", description="`starttls`, `tls` (from the first byte), or `none`, without a password."
     )
-    ca_file: Path | None = Field(
+    ca_file: File | None = Field(
         None, description="PEM file of the authorities that are trusted; the system's unless given."
     )
     user: str | None = Field(None, description="The name to log in with.")
@@ -83,6 +118,12 @@ class Mailbox(Server):
 
     security: Security = Field("tls", description="`tls` (from the first byte), `starttls`, or `none`.")
     folder: str = Field("INBOX", min_length=1, max_length=200, description="The folder that is read.")
+
+    @model_validator(mode="after")
+    def _owner(self) -> Mailbox:
+        if self.password is None and self.oauth is None:
+            raise ValueError("expected `user` and `password`, or `oauth`: a mailbox is read by who owns it")
+        return self
 
     @property
     def place(self) -> tuple[str, int]:
@@ -109,16 +150,16 @@ class Proof(Mailbox):
 class Dkim(PluginSettings):
     """Signing with DKIM, where mail goes straight to the recipients' servers."""
 
-    domain: str = Field(min_length=1, description="The domain that signs.")
-    selector: str = Field(min_length=1, description="The name of the key in the domain's DNS.")
-    key_file: Path = Field(description="PEM file with the private key.")
+    domain: DnsName = Field(description="The domain that signs.")
+    selector: DnsName = Field(description="The name of the key in the domain's DNS.")
+    key_file: File = Field(description="PEM file with the private RSA key.")
 
 
 class Account(Server):
     """A way out for mail: a server, whom it sends as, and how fast."""
 
     sender: Sender = Field(description="The address in From, as ada@example.org or Ada <ada@example.org>.")
-    senders: tuple[str, ...] = Field(
+    senders: tuple[Line, ...] = Field(
         (), description="Patterns of other From addresses that this account may send as: *@example.org."
     )
     bounces_to: Sender | None = Field(

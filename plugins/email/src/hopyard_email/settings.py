@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from hopyard import PluginSettings
-from pydantic import AfterValidator, Field, model_validator
+from hopyard.errors import InvalidInput
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from hopyard_email.addresses import parse_address
 from hopyard_email.limits import Limit
 from hopyard_email.servers import Account, Dkim, Mailbox, OAuth, Proof, Rate, Sender, Server
 
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _TIME: Final = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
+_UNSUBSCRIBE: Final = re.compile(r"https://[!-;=?-~]{1,900}")
 _LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -41,7 +44,16 @@ def _hours(value: str) -> str:
     begin, dash, end = value.partition("-")
     if not dash or not _TIME.fullmatch(begin) or not _TIME.fullmatch(end):
         raise ValueError("expected hours such as 22:00-07:00")
+    if begin.zfill(5) == end.zfill(5):
+        raise ValueError("expected hours such as 22:00-07:00, which do not end when they begin")
     return value
+
+
+def _domain(name: str) -> str:
+    try:
+        return parse_address(f"x@{name}", "domain").domain
+    except InvalidInput:
+        raise ValueError(f'found {name[:100]!r}, expected a domain such as example.org, or "*"') from None
 
 
 def _label(value: str) -> str:
@@ -109,7 +121,7 @@ class Incoming(Mailbox):
         500, ge=0, le=100_000, description="Of the mails that are there the first time, so many are read."
     )
     idle: float = Field(
-        0.0, ge=0, le=1500, description="Seconds that a job waits for new mail, where the server offers IDLE."
+        0.0, ge=0, le=1200, description="Seconds that a job waits for new mail, where the server offers IDLE."
     )
     max_bytes: int = Field(
         10_000_000, ge=10_000, le=100_000_000, description="Of a larger mail only the headers are read."
@@ -186,9 +198,24 @@ class EmailSettings(PluginSettings):
             )
         if name is None and len(self.accounts) > 1:
             raise ValueError("expected `default_account`, because there are several accounts")
-        if self.unsubscribe is not None and not self.unsubscribe.startswith("https://"):
-            raise ValueError("expected `unsubscribe` to begin with https://, as RFC 8058 wants")
+        if self.unsubscribe is not None and not _UNSUBSCRIBE.fullmatch(self.unsubscribe):
+            raise ValueError(
+                "expected `unsubscribe` to begin with https://, as RFC 8058 wants, in ASCII and without "
+                "spaces and <>"
+            )
         return self
+
+    @field_validator("domain_limits")
+    @classmethod
+    def _domains(cls, given: dict[str, Limit]) -> dict[str, Limit]:
+        """Return the limits by domains in the form in which letters have them."""
+        found: dict[str, Limit] = {}
+        for name, limit in given.items():
+            domain = name if name == "*" else _domain(name)
+            if domain in found:
+                raise ValueError(f"{name}: this domain has two limits")
+            found[domain] = limit
+        return found
 
     def limit_for(self, domain: str) -> Limit | None:
         """Return the limit of a recipient's domain; None for none."""

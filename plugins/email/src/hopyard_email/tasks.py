@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from hopyard import Job, RetryPolicy, Tool, task
+from hopyard import Job, RetryPolicy, Tool, people, task
+from hopyard.errors import InvalidInput
 
-from hopyard_email.models import Attachment, Categorized, Mail, Processed, Queued, Summarized
+from hopyard_email.models import Attachment, Categorized, Mail, Outgoing, Processed, Queued, State, Summarized
 
 _RETRY = RetryPolicy(max_retries=3, backoff=30)
 
@@ -49,6 +50,7 @@ async def send(
         headers=headers,
         attachments=attachments,
         bulk=bulk,
+        person=job.person,
     )
     return await send_mail(job, mail, key)
 
@@ -79,7 +81,8 @@ async def send_scheduled_email(
     """Send an email at a moment: `at` is in the recipient's time zone (`zone`, or the person's)."""
     from hopyard_email.sending import moments, send_mail
 
-    due, last = moments(at, not_after, zone, person or job.person)
+    whose = person or (job.person if job.person in people.known() else None)
+    due, last = moments(at, not_after, zone, whose)
     mail = Mail.given(
         to=to,
         subject=subject,
@@ -95,7 +98,7 @@ async def send_scheduled_email(
         headers=headers,
         attachments=attachments,
         bulk=bulk,
-        person=person,
+        person=job.person or person,
     )
     return await send_mail(job, mail, key, due=due, not_after=last)
 
@@ -131,3 +134,19 @@ async def suppress(address: str, reason: str = "unsubscribed") -> bool:
     from hopyard_email.outbox.suppression import suppress as suppress_address
 
     return await suppress_address(address, reason)
+
+
+@task("email.list_mail", retry=_RETRY, time_limit=60, tool=Tool(read_only=True, idempotent=True))
+async def list_mail(job: Job, state: State | None = None, limit: int = 20) -> list[Outgoing]:
+    """List the emails that this person had sent or were sent for them, with their states; the latest first.
+
+    A call that is for nobody sees none.
+    """
+    from hopyard_email.outbox.letters import listed
+
+    if not 1 <= limit <= 100:
+        raise InvalidInput(f"limit: found {limit}, expected 1 to 100")
+    if job.person is None:
+        return []
+    found = await listed(state=state, person=job.person, limit=limit)
+    return [Outgoing.of(one) for one in found]

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from hopyard.cli import emit, json_option, say, with_hopyard
 
+_TIMES = ("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -23,9 +24,18 @@ def _values(given: tuple[str, ...]) -> dict[str, Any]:
             raise click.UsageError(f"found {one!r}, expected NAME=VALUE")
         try:
             found[name] = json.loads(value)
+        except RecursionError:
+            raise click.UsageError(f"the value of {name} is nested too deep") from None
         except ValueError:
             found[name] = value
     return found
+
+
+def _html(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"--html: {file} is no text in UTF-8: {error}") from None
 
 
 @click.command("send")
@@ -40,7 +50,7 @@ def _values(given: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--from", "sender", help="The address in From.")
 @click.option("--account", help="The account that it goes out by.")
 @click.option("--attach", multiple=True, type=_FILE, help="A file to attach.")
-@click.option("--at", type=click.DateTime(), help="When, in --zone; now unless given.")
+@click.option("--at", type=click.DateTime(_TIMES), help="When, in --zone; now unless given.")
 @click.option("--zone", help="IANA time zone of --at; the installation's unless given.")
 @click.option("--key", help="The same key sends it once.")
 @json_option
@@ -75,7 +85,7 @@ def send(
         to=[*to],
         subject=subject,
         text=sys.stdin.read() if text == "-" else text,
-        html=html.read_text() if html else None,
+        html=_html(html) if html else None,
         template=template,
         values=_values(values),
         cc=[*cc],
@@ -113,8 +123,9 @@ def preview(template: str, values: tuple[str, ...], html_file: Path | None, as_j
     from hopyard_email.composing import templates
 
     async def work(hopyard: object) -> dict[str, str | None]:
-        made = templates.render(template, _values(values), Email.current().settings)
-        html, text = templates.finish(made.html, made.text)
+        settings = Email.current().settings
+        made = templates.render(template, _values(values), settings)
+        html, text = templates.finish(made.html, made.text, settings.max_bytes)
         return {"subject": made.subject, "text": text, "html": html}
 
     found = with_hopyard(work)

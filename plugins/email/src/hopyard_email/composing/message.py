@@ -13,6 +13,7 @@ from hopyard.errors import InvalidInput
 
 from hopyard_email.addresses import Address, check_header_name, check_text, parse_address
 from hopyard_email.composing import templates
+from hopyard_email.composing.address_headers import header
 from hopyard_email.composing.attachments import Loaded, load
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LONGEST_LINE: Final = 998
 #: Headers that follow from the mail itself.
 _OURS: Final = frozenset(
     [
+        "authentication-results",
         "auto-submitted",
         "bcc",
         "cc",
@@ -40,9 +42,9 @@ _OURS: Final = frozenset(
         "sender",
         "subject",
         "to",
-        "x-hopyard-letter",
     ]
 )
+_OURS_BEGIN: Final = ("arc-", "content-", "resent-", "x-hopyard-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +79,18 @@ def compose(
     subject, html, text = _content(mail, settings)
     reply_to = parse_address(mail.reply_to, "reply_to") if mail.reply_to else None
     utf8 = any(one.needs_utf8 for one in (sender, *to, *cc, *([reply_to] if reply_to else [])))
+    given = {"From": [sender], "To": to, "Cc": cc, "Reply-To": [reply_to] if reply_to else []}
     made = _empty(utf8)
-    made["From"] = _header([sender])
-    if to:
-        made["To"] = _header(to)
-    if cc:
-        made["Cc"] = _header(cc)
-    if reply_to is not None:
-        made["Reply-To"] = _header([reply_to])
     made["Subject"] = subject
     made["Date"] = date
     made["Message-ID"] = message_id
     made["Auto-Submitted"] = "auto-generated"
     _add_headers(made, mail.headers)
     _add_content(made, html, text, load(mail.attachments, settings))
-    raw = made.as_bytes()
+    named = {name: header(name, addresses) for name, addresses in given.items() if addresses}
+    raw = "".join(named.values()).encode() + made.as_bytes()
     check_wire(raw, settings.max_bytes)
-    _check_headers(raw, made)
+    _check_headers(raw, [*named, *made.keys()])
     return Composed(raw, sender, tuple(recipients), subject)
 
 
@@ -109,11 +106,11 @@ def check_wire(raw: bytes, most: int) -> None:
         raise InvalidInput(f"the mail has a line of more than {LONGEST_LINE} characters")
 
 
-def _check_headers(raw: bytes, made: EmailMessage) -> None:
+def _check_headers(raw: bytes, expected: Sequence[str]) -> None:
     """Raise `InvalidInput` unless the bytes have the headers that were set, and no other one."""
     lines = raw.partition(b"\r\n\r\n")[0].split(b"\r\n")
     names = [line.partition(b":")[0].decode("latin-1") for line in lines if line[:1] not in (b" ", b"\t")]
-    if names != [*made.keys()]:
+    if names != expected:
         raise InvalidInput("a header's text would add another header, or end them")
 
 
@@ -131,12 +128,6 @@ def _distinct(addresses: Sequence[Address]) -> list[Address]:
     return [*{one.key: one for one in reversed(addresses)}.values()][::-1]
 
 
-def _header(addresses: Sequence[Address]) -> list[object]:
-    from email.headerregistry import Address as Written
-
-    return [Written(one.name, one.local, one.domain) for one in addresses]
-
-
 def _content(mail: Mail, settings: EmailSettings) -> tuple[str, str | None, str]:
     """Return subject, HTML and text, of the template or as they were given."""
     subject, html, text = mail.subject, mail.html, mail.text
@@ -147,7 +138,7 @@ def _content(mail: Mail, settings: EmailSettings) -> tuple[str, str | None, str]
         subject, html, text = subject or made.subject, made.html, made.text
     elif mail.values:
         raise InvalidInput("values: expected a `template` that they are for")
-    html, text = templates.finish(html, text)
+    html, text = templates.finish(html, text, settings.max_bytes)
     if text is None:
         raise InvalidInput("text: found nothing, expected `text`, `html` or `template`")
     for name, part in (("text", text), ("html", html)):
@@ -164,7 +155,7 @@ def _add_headers(made: EmailMessage, headers: dict[str, str]) -> None:
         raise InvalidInput(f"headers: found {len(headers)}, expected at most 50")
     for name, value in headers.items():
         lower = check_header_name(name).lower()
-        if lower in _OURS or lower.startswith("content-"):
+        if lower in _OURS or lower.startswith(_OURS_BEGIN):
             raise InvalidInput(f"headers: {name} follows from the mail itself and cannot be given")
         try:
             made[name] = check_text(value, f"headers: {name}")

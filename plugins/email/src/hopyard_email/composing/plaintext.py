@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import Final
+
+from hopyard_email.composing.markup import Token, tokens
 
 _HIDDEN: Final = frozenset({"head", "script", "style", "template", "title"})
 _BLOCKS: Final = frozenset(
@@ -43,48 +44,58 @@ _BLOCKS: Final = frozenset(
 
 def to_text(html: str) -> str:
     """Return the text of an HTML document: paragraphs, lists, links with their addresses, pictures' names."""
-    parser = _Text()
-    parser.feed(html)
-    parser.close()
-    lines = [" ".join(line.split()) for line in "".join(parser.parts).split("\n")]
+    reader = _Text()
+    for token in tokens(html):
+        if token.text:
+            reader.text(token.text)
+        elif token.name:
+            reader.end(token) if token.is_end else reader.start(token)
+    lines = [" ".join(line.split()) for line in "".join(reader.parts).split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-class _Text(HTMLParser):
+class _Text:
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
         self._hidden = 0
-        self._links: list[tuple[str, int]] = []
+        self._link: tuple[str, int] | None = None
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag in _HIDDEN:
+    def start(self, token: Token) -> None:
+        name = token.name
+        if name in _HIDDEN:
             self._hidden += 1
-        elif tag == "br":
+        elif name == "br":
             self.parts.append("\n")
-        elif tag == "li":
+        elif name == "li":
             self.parts.append("\n- ")
-        elif tag in ("td", "th"):
+        elif name in ("td", "th"):
             self.parts.append(" ")
-        elif tag in _BLOCKS:
-            self.parts.append("\n\n" if tag != "tr" else "\n")
-        elif tag == "img" and given.get("alt"):
-            self.parts.append(f"[{given['alt']}]")
-        elif tag == "a":
-            self._links.append((given.get("href") or "", len(self.parts)))
+        elif name in _BLOCKS:
+            self.parts.append("\n\n" if name != "tr" else "\n")
+        elif name == "img":
+            alt = token.attribute("alt")
+            self.parts.append(f"[{alt}]" if alt else "")
+        elif name == "a":
+            self._end_link()  # there are no links in links
+            self._link = token.attribute("href"), len(self.parts)
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _HIDDEN:
+    def end(self, token: Token) -> None:
+        if token.name in _HIDDEN:
             self._hidden = max(0, self._hidden - 1)
-        elif tag in _BLOCKS:
-            self.parts.append("\n\n" if tag != "tr" else "\n")
-        elif tag == "a" and self._links:
-            href, start = self._links.pop()
-            shown = "".join(self.parts[start:]).strip()
-            if href and not href.startswith("#") and href.removeprefix("mailto:") != shown:
-                self.parts.append(f" ({href})")
+        elif token.name in _BLOCKS:
+            self.parts.append("\n\n" if token.name != "tr" else "\n")
+        elif token.name == "a":
+            self._end_link()
 
-    def handle_data(self, data: str) -> None:
+    def _end_link(self) -> None:
+        if self._link is None:
+            return
+        href, start = self._link
+        self._link = None
+        shown = "".join(self.parts[start:]).strip()
+        if href and not href.startswith("#") and href.removeprefix("mailto:") != shown:
+            self.parts.append(f" ({href})")
+
+    def text(self, text: str) -> None:
         if not self._hidden:
-            self.parts.append(re.sub(r"\s+", " ", data))
+            self.parts.append(re.sub(r"\s+", " ", text))

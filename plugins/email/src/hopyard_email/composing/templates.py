@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hopyard.errors import InvalidInput
 
 from hopyard_email.composing.files import read_below
+from hopyard_email.composing.markup import depth
 from hopyard_email.composing.plaintext import to_text
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 #: The largest template file, in bytes, and what one part may become, in characters.
 MAX_FILE: Final = 1_000_000
 MAX_RENDERED: Final = 2_000_000
+#: Elements within elements: the library that inlines styles calls itself for each, and its stack ends.
+MAX_DEPTH: Final = 1_000
+MAX_HTML: Final = 10_000_000
+MAX_TAGS: Final = 200_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _PARTS: Final = ("subject", "html", "text")
 _SUFFIX: Final = {"subject": "subject", "html": "html", "text": "txt"}
@@ -64,13 +69,23 @@ def render(name: str, values: Mapping[str, Any], settings: EmailSettings) -> Ren
     return Rendered(" ".join(found.get("subject", "").split()), found.get("html"), found.get("text"))
 
 
-def finish(html: str | None, text: str | None) -> tuple[str | None, str | None]:
+def finish(html: str | None, text: str | None, most: int = MAX_HTML) -> tuple[str | None, str | None]:
     """Return HTML with its styles inlined, and a text part, made from the HTML unless there is one.
 
-    Nothing is fetched: style sheets elsewhere are left alone. Raises `InvalidInput`.
+    Nothing is fetched: style sheets elsewhere are left alone. Raises `InvalidInput`, also for a part of more
+    than `most` characters, and for HTML that is nested too deep.
     """
+    for name, part in (("html", html), ("text", text)):
+        if part is not None and len(part) > most:
+            raise InvalidInput(
+                f"{name}: found {len(part):,} characters, expected at most {most:,} (`max_bytes`)"
+            )
     if html is None:
         return None, text
+    if html.count("<") > MAX_TAGS:
+        raise InvalidInput(f"html: found more than {MAX_TAGS:,} tags")
+    if depth(html) > MAX_DEPTH:
+        raise InvalidInput(f"html: its elements are nested deeper than {MAX_DEPTH:,}, or are not closed")
     import css_inline
 
     try:
@@ -78,6 +93,19 @@ def finish(html: str | None, text: str | None) -> tuple[str | None, str | None]:
     except (css_inline.InlineError, ValueError) as error:
         raise InvalidInput(f"html: its styles cannot be inlined: {error}") from None
     return inlined, text if text is not None else to_text(html)
+
+
+def faults(settings: EmailSettings) -> list[str]:
+    """Return what is wrong with the syntax of templates, one line each."""
+    environment, found = _environment(settings), []
+    for name in names(settings):
+        for suffix in _SUFFIX.values():
+            try:
+                source = _source(f"{name}.{suffix}", settings)
+                environment.parse(source or "", f"{name}.{suffix}")
+            except Exception as error:  # noqa: BLE001 - a file that cannot be read, or one that is no template
+                found.append(f"{_wrong(name, error)}")
+    return found
 
 
 def names(settings: EmailSettings) -> list[str]:
@@ -91,9 +119,10 @@ def names(settings: EmailSettings) -> list[str]:
 
 def _environment(settings: EmailSettings) -> ImmutableSandboxedEnvironment:
     from jinja2 import FunctionLoader, StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return ImmutableSandboxedEnvironment(
+    from hopyard_email.composing.guarded import GuardedEnvironment
+
+    return GuardedEnvironment(
         loader=FunctionLoader(lambda name: _source(name, settings)),
         autoescape=lambda name: name is not None and name.endswith(".html"),
         undefined=StrictUndefined,

@@ -5,21 +5,34 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from hopyard import Hopyard, Job
-from hopyard.errors import EgressRefused, HopyardError, InvalidInput, TaskError, UnknownTask
+from hopyard.errors import (
+    EgressRefused,
+    HopyardError,
+    InvalidInput,
+    LedgerUnavailable,
+    MigrationMissing,
+    ResultTimeout,
+    TaskError,
+    UnknownTask,
+)
 
 from hopyard_email import imap
 from hopyard_email.incoming import folders, reports
 from hopyard_email.incoming.folders import Read
 from hopyard_email.incoming.parsing import MAX_HEADERS, Parsed, parse
-from hopyard_email.incoming.rules import decide
+from hopyard_email.incoming.rules import Decision, decide
 from hopyard_email.models import Categorized
+from hopyard_email.texts import cleaned, one_line
+from hopyard_email.together import together
 
 if TYPE_CHECKING:
+    from hopyard_email.incoming.reports import Kind
     from hopyard_email.settings import Incoming
 
 log = logging.getLogger(__name__)
@@ -29,6 +42,9 @@ _PAGE: Final = 20
 _SHOWN: Final = 4_000
 _CLASSIFY_SECONDS: Final = 120.0
 _LONGEST: Final = 240.0
+#: Mailboxes that are read at once, and seconds that one run waits for new mail in all.
+_AT_ONCE: Final = 4
+_LONGEST_IDLE: Final = 1200.0
 
 
 async def categorize(job: Job, only: str | None) -> Categorized:
@@ -43,12 +59,18 @@ async def categorize(job: Job, only: str | None) -> Categorized:
         raise InvalidInput(f"mailbox: found {only!r}, expected one of: {', '.join(boxes) or 'none'}")
     chosen = {only: boxes[only]} if only else boxes
     report, failures = Categorized(), []
-    for name, box in chosen.items():
+    rounds = math.ceil(len(chosen) / _AT_ONCE)
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(name: str, box: Incoming) -> None:
         try:
-            await _Reader(job, name, box, report).run()
+            async with gate:
+                await _Reader(job, name, box, report, rounds).run()
         except (TaskError, EgressRefused) as error:
             failures.append(error)
-            report.notes.append(f"{name}: {error}")
+            report.notes.append(f"{name}: {one_line(error)}")
+
+    await together(*(read(name, box) for name, box in chosen.items()))
     if failures and len(failures) == len(chosen):
         raise failures[0]
     return report
@@ -57,16 +79,20 @@ async def categorize(job: Job, only: str | None) -> Categorized:
 class _Reader:
     """One run over one mailbox."""
 
-    def __init__(self, job: Job, name: str, box: Incoming, report: Categorized) -> None:
+    def __init__(self, job: Job, name: str, box: Incoming, report: Categorized, rounds: int) -> None:
         self._job = job
         self._name = name
         self._box = box
         self._report = report
-        self._labels: Counter[str] = Counter(report.labels)
+        self._gave_up = False
+        self._labels: Counter[str] = Counter()
+        # Where mailboxes take turns, each has its part of the time.
+        self._idle = min(box.idle, _LONGEST_IDLE / rounds)
+        self._longest = _LONGEST / rounds
 
     async def run(self) -> None:
         """Read what is new, do what is to be done, and wait for more where that is wanted."""
-        ends = time.monotonic() + max(self._box.idle, 0.0)
+        ends = time.monotonic() + self._idle
         async with imap.opened(self._box) as session:
             while True:
                 await self._read_new(session)
@@ -74,7 +100,7 @@ class _Reader:
                 if left < 1 or not session.can_idle:
                     break
                 await asyncio.to_thread(session.wait, min(left, self._box.timeout))
-        self._report.labels = dict(self._labels)
+        self._report.labels = dict(Counter(self._report.labels) + self._labels)
 
     async def _read_new(self, session: imap.Session) -> None:
         box = self._box
@@ -91,42 +117,50 @@ class _Reader:
             await folders.advance(self._name, box.folder, validity, last)
         if not uids:
             await folders.advance(self._name, box.folder, validity, last)
-        ends = time.monotonic() + _LONGEST
+        ends = time.monotonic() + self._longest
         for start in range(0, len(uids), _PAGE):
-            page = uids[start : start + _PAGE]
-            reads = await self._read_page(session, validity, page)
-            await folders.advance(self._name, box.folder, validity, page[-1], reads)
-            self._job.progress(start + len(page), len(uids), f"{self._name}: {box.folder}")
             if time.monotonic() > ends:
                 self._say("there is more new mail than one run reads: the next one goes on")
                 break
+            page = uids[start : start + _PAGE]
+            await self._read_page(session, validity, page)
+            self._job.progress(start + len(page), len(uids), f"{self._name}: {box.folder}")
         await self._act(session, validity)
 
-    async def _read_page(self, session: imap.Session, validity: int, uids: list[int]) -> list[Read]:
+    async def _read_page(self, session: imap.Session, validity: int, uids: list[int]) -> None:
+        """Read mails one by one; each is stored with the position that it moves the mailbox to."""
         sizes = await asyncio.to_thread(session.sizes, uids)
-        reads = []
         for uid in uids:
-            if uid not in sizes:
-                continue  # it was removed meanwhile
-            large = sizes[uid] > self._box.max_bytes
+            size = sizes.get(uid, 0)  # 0: it was removed meanwhile
+            large = size > self._box.max_bytes
             most = MAX_HEADERS if large else self._box.max_bytes
-            raw = await asyncio.to_thread(session.read, uid, most, headers_only=large)
-            if raw:
-                reads.append(await self._read(validity, uid, raw, sizes[uid], large))
-        return [one for one in reads if one is not None]
+            raw = await asyncio.to_thread(session.read, uid, most, headers_only=large) if size else b""
+            await self._take(validity, uid, raw, size)
 
-    async def _read(self, validity: int, uid: int, raw: bytes, size: int, large: bool) -> Read | None:
+    async def _take(self, validity: int, uid: int, raw: bytes, size: int) -> None:
+        """Store what a mail is. A fault that it causes is noted with it, and the mailbox goes on."""
+        place = (self._name, self._box.folder, validity, uid)
+        try:
+            read = await self._read(validity, uid, raw, size) if raw else None
+            await folders.advance(*place, [read] if read else [])
+        except (LedgerUnavailable, MigrationMissing):
+            raise
+        except Exception as error:
+            log.exception("mail %s of %s met a fault", uid, self._name)
+            problem = cleaned(f"it could not be read: {type(error).__name__}: {error}", 500)
+            self._say(f"mail {uid}: {problem}")
+            await folders.advance(*place, [_unread(uid, raw, size, problem)])
+
+    async def _read(self, validity: int, uid: int, raw: bytes, size: int) -> Read | None:
         """Return what a mail is; None where it was read before."""
-        parsed = await asyncio.to_thread(parse, raw)
-        if large:
+        parsed, kind, decision = await asyncio.to_thread(_look_at, raw, self._box)
+        if size > self._box.max_bytes:
             parsed.problems.append(f"it has {size:,} bytes: only its headers were read")
         digest = _digest(parsed, size)
         if await folders.found_again(self._name, self._box.folder, validity, uid, digest):
             return None
-        kind = reports.kind_of(parsed)
         if kind in ("bounce", "complaint"):
             await self._take_in(parsed)
-        decision = await asyncio.to_thread(decide, parsed, kind, self._box.rules)
         labels, chosen_by = decision.labels, "rules" if decision.labels else ""
         if not labels and self._box.labels and kind not in ("bounce", "complaint"):
             label = await self._classified(parsed)
@@ -149,13 +183,17 @@ class _Reader:
         )
 
     async def _take_in(self, parsed: Parsed) -> None:
-        suppressed, strangers = await reports.take_in(parsed)
+        from hopyard_email import Email
+
+        suppressed, strangers = await reports.take_in(parsed, Email.current().settings)
         self._report.suppressed += suppressed
         for who in strangers:
-            self._say(f"a report about {who} names no letter of ours, and was only labelled")
+            self._say(f"a report about {one_line(who, 200)} names no letter of ours, and was only labelled")
 
     async def _classified(self, parsed: Parsed) -> str | None:
         """Ask the classifier for one of the labels; None where it gives none, which is said."""
+        if self._gave_up:
+            return None
         try:
             task = Hopyard.current().task(self._box.classifier)
         except UnknownTask:
@@ -167,8 +205,15 @@ class _Reader:
         try:
             handle = await task.submit(text=shown, labels=[*self._box.labels])
             answer = await handle.result(timeout=_CLASSIFY_SECONDS)
+        except ResultTimeout:
+            self._gave_up = True  # each mail would wait as long
+            self._say(
+                f"{self._box.classifier} did not answer within {_CLASSIFY_SECONDS:g} s, and was asked no "
+                "more in this run: mails that no rule fits got no label"
+            )
+            return None
         except HopyardError as error:
-            self._say(f"{self._box.classifier} gave no label: {error}")
+            self._say(f"{self._box.classifier} gave no label: {one_line(error, 300)}")
             return None
         # What a model says of a stranger's text is a stranger's text.
         if answer not in self._box.labels:
@@ -197,7 +242,22 @@ class _Reader:
             self._report.notes.append(said)
 
 
+def _look_at(raw: bytes, box: Incoming) -> tuple[Parsed, Kind, Decision]:
+    """Return what a mail is, of which kind, and what the rules say; its text is made along with it."""
+    parsed = parse(raw)
+    kind = reports.kind_of(parsed)
+    if box.labels:
+        parsed.text  # noqa: B018 - for the classifier
+    return parsed, kind, decide(parsed, kind, box.rules)
+
+
+def _unread(uid: int, raw: bytes, size: int, problem: str) -> Read:
+    """Return the record of a mail that could not be read."""
+    digest = hashlib.sha256(raw).hexdigest()
+    return Read(uid, digest, "", "", "", "personal", [], "", problem, None, None, size)
+
+
 def _digest(parsed: Parsed, size: int) -> str:
     """Return what a mail is known by where its UID changes: Message-ID, date, sender and size."""
     named = [parsed.value(name) for name in ("Message-ID", "Date", "From", "Subject")]
-    return hashlib.sha256("\n".join([*named, str(size)]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*named, str(size)]).encode("utf-8", "replace")).hexdigest()

@@ -10,6 +10,8 @@ from typing import Any, Final
 from hopyard import storage
 from hopyard.storage import moment
 
+from hopyard_email.texts import cleaned
+
 _SHOWN: Final = (
     *(
         "mailbox",
@@ -59,8 +61,9 @@ async def advance(mailbox: str, folder: str, validity: int, last: int, reads: Se
     rows = [
         (
             storage.new_id(),
-            *(mailbox, folder, validity, one.uid, one.digest, one.message_id, one.sender, one.subject),
-            *(one.kind, json.dumps(list(one.labels)), one.chosen_by, one.problem),
+            *(mailbox, folder, validity, one.uid, one.digest, cleaned(one.message_id, 400)),
+            *(cleaned(one.sender), cleaned(one.subject), one.kind, json.dumps(list(one.labels))),
+            *(one.chosen_by, cleaned(one.problem, 2000) if one.problem else None),
             json.dumps({"flag": one.flag, "move": one.move}) if one.flag or one.move else None,
             not (one.flag or one.move),
             one.size,

@@ -7,18 +7,22 @@ and so deep at most, and only the headers of each are parsed by the library.
 from __future__ import annotations
 
 import base64
-import binascii
+import codecs
 import email.policy
 import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesHeaderParser
+from email.utils import collapse_rfc2231_value
+from functools import cached_property
 from typing import Final
 
 from hopyard_email.composing.plaintext import to_text
+from hopyard_email.texts import cleaned, one_line
 
 MAX_HEADERS: Final = 100_000
 MAX_PARTS: Final = 100
@@ -27,6 +31,11 @@ MAX_DEPTH: Final = 8
 MAX_TEXT: Final = 200_000
 _LONGEST_VALUE: Final = 4_000
 _MOST_WORDS: Final = 200
+#: Encodings of texts. Python knows others that read escapes or take time by the square of the length.
+_ENCODINGS: Final = re.compile(
+    r"ascii|utf-(7|8|8-sig|16.*|32.*)|iso8859-[0-9]+|cp[0-9]+|koi8-.*|mac-.*|gb.*|big5.*|shift_jis.*"
+    r"|euc_.*|iso2022_.*|johab|hz|tis-620|ptcp154|hp-roman8"
+)
 _ADDRESS: Final = re.compile(r"[^\s<>\"(),;:]{1,200}@[^\s<>\"(),;:]{1,255}")
 
 
@@ -39,7 +48,7 @@ class Part:
     body: bytes
 
 
-@dataclass(slots=True)
+@dataclass
 class Parsed:
     """A mail that came in, as far as it was read."""
 
@@ -61,9 +70,9 @@ class Parsed:
         text = ", ".join(
             str(value)[:_LONGEST_VALUE] for name in names for value in self.headers.get_all(name, [])
         )
-        return [found.lower() for found in _ADDRESS.findall(text)[:100]]
+        return [found.lower() for found in _ADDRESS.findall(cleaned(text, len(text)))[:100]]
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The text: of the first text parts, else made of the first HTML part; bounded."""
         for kind in ("text/plain", "text/html"):
@@ -108,15 +117,15 @@ def _headers(raw: bytes) -> Message:
 
 
 def _parts(headers: Message, body: bytes, depth: int, problems: list[str]) -> Iterator[Part]:
-    kind = headers.get_content_type()
-    boundary = headers.get_boundary() if kind.startswith("multipart/") else None
+    kind = media_type(headers)
+    boundary = parameter(headers, "boundary") if kind.startswith("multipart/") else ""
     if not boundary or len(boundary) > 200:
         yield Part("text/plain" if kind.startswith("multipart/") else kind, headers, body)
         return
     if depth == MAX_DEPTH:
         problems.append(f"its parts are nested deeper than {MAX_DEPTH}: the inner ones were not read")
         return
-    for piece in _pieces(body, boundary.encode("utf-8", "surrogateescape")):
+    for piece in _pieces(body, boundary.encode("utf-8", "replace")):
         inner, content, problem = _split(piece)
         if problem:
             problems.append(problem)
@@ -149,28 +158,52 @@ def decoded(value: object) -> str:
         return _plain(text)
     try:
         words = [
-            word.decode(charset or "ascii", "replace") if isinstance(word, bytes) else word
+            word.decode(_encoding(charset or "ascii"), "replace") if isinstance(word, bytes) else word
             for word, charset in decode_header(text)
         ]
-    except (ValueError, LookupError, binascii.Error):  # no such encoding, or none at all
+    except (ValueError, LookupError, MessageError):  # it is encoded wrongly
         return _plain(text)
     return _plain("".join(words))
 
 
 def _plain(text: str) -> str:
-    readable = text.encode("utf-8", "replace").decode("utf-8", "replace")
-    return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", readable).split())
+    return one_line(text, _LONGEST_VALUE)
 
 
 def text_of(part: Part) -> str:
     """Return a text part as text: decoded, its beginning only, whatever its encoding says."""
     body = content_of(part)
-    charset = part.headers.get_content_charset("utf-8")
     try:
-        text = body.decode(charset, "replace")
+        text = body.decode(_encoding(parameter(part.headers, "charset") or "utf-8"), "replace")
     except (LookupError, ValueError):
         text = body.decode("utf-8", "replace")
-    return text.replace("\0", " ")
+    return cleaned(text, len(text))
+
+
+def _encoding(charset: str) -> str:
+    """Return the name of an encoding that mail may be in; UTF-8 in the place of any other."""
+    try:
+        name = codecs.lookup(charset.strip()).name
+    except (LookupError, ValueError):
+        return "utf-8"
+    return name if _ENCODINGS.fullmatch(name) else "utf-8"
+
+
+def media_type(headers: Message) -> str:
+    """Return the media type that headers name."""
+    try:
+        return cleaned(headers.get_content_type(), 200)
+    except (ValueError, LookupError, TypeError, AttributeError, MessageError):
+        return "text/plain"
+
+
+def parameter(headers: Message, name: str) -> str:
+    """Return a parameter of Content-Type; empty where there is none, or none that can be read."""
+    try:
+        found = headers.get_param(name)
+        return cleaned(collapse_rfc2231_value(found), 300) if found else ""
+    except (ValueError, LookupError, TypeError, AttributeError, MessageError):
+        return ""
 
 
 def content_of(part: Part) -> bytes:

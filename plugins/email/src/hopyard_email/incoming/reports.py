@@ -1,22 +1,27 @@
 """Reports about our own mail: of non-delivery (RFC 3464) and of complaints (RFC 5965).
 
-Anybody can write such a report. It counts only where it names a letter of ours: by the Message-ID and the
-recipient, or by our own header in the copy that comes with it.
+Anybody can write such a report. It counts only where it quotes what nobody can guess, and only the recipient
+and the servers on the way have seen: the letter's own header in the copy that comes with it; or, of a mail to
+one recipient alone, its Message-ID. The Message-ID of a mail to several is known to all of them.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hopyard import storage
 
-from hopyard_email.incoming.parsing import Parsed, Part, content_of
+from hopyard_email.incoming.parsing import Parsed, Part, content_of, media_type, parameter
 from hopyard_email.outbox.letters import note
 from hopyard_email.outbox.outcomes import NO_SUCH_ADDRESS
 from hopyard_email.outbox.suppression import suppress_in
 from hopyard_email.smtp.wire import LETTER_HEADER
+from hopyard_email.texts import cleaned
+
+if TYPE_CHECKING:
+    from hopyard_email.settings import EmailSettings
 
 Kind = Literal["bounce", "complaint", "list", "automatic", "personal"]
 
@@ -38,8 +43,8 @@ class Report:
 
 def kind_of(parsed: Parsed) -> Kind:
     """Say what kind of mail it is."""
-    content = parsed.headers.get_content_type()
-    report = str(parsed.headers.get_param("report-type", "")).lower() if content == "multipart/report" else ""
+    content = media_type(parsed.headers)
+    report = parameter(parsed.headers, "report-type").lower() if content == "multipart/report" else ""
     if report == "delivery-status" or parsed.part("message/delivery-status"):
         return "bounce"
     if report == "feedback-report" or parsed.part("message/feedback-report"):
@@ -85,7 +90,7 @@ def _delivery(fields: dict[str, str]) -> Report | None:
 
 def _groups(part: Part) -> list[dict[str, str]]:
     """Return the groups of fields in a machine-readable part."""
-    text = content_of(part).decode("utf-8", "replace").replace("\r\n", "\n")
+    text = _text(part)
     groups = []
     for block in re.split(r"\n[ \t]*\n", text)[: _MOST + 1]:
         lines = re.sub(r"\n[ \t]+", " ", block).split("\n")[:_MOST]
@@ -98,11 +103,16 @@ def _groups(part: Part) -> list[dict[str, str]]:
     return groups
 
 
+def _text(part: Part) -> str:
+    text = content_of(part).decode("utf-8", "replace").replace("\r\n", "\n")
+    return cleaned(text, len(text))
+
+
 def _address(text: str) -> str:
     return text.strip().strip("<>").lower()[:400]
 
 
-async def take_in(parsed: Parsed) -> tuple[list[str], list[str]]:
+async def take_in(parsed: Parsed, settings: EmailSettings) -> tuple[list[str], list[str]]:
     """Write reports into the timelines of our letters; return whom they suppressed, and what was no letter's.
 
     A failed delivery makes its letter `failed`. Addresses that do not exist, and who complained, get no mail
@@ -115,7 +125,7 @@ async def take_in(parsed: Parsed) -> tuple[list[str], list[str]]:
         row = await _ours(report, letter[1] if letter else None, message[1] if message else None)
         if row is None:
             strangers.append(report.recipient or "somebody")
-        elif await _apply(report, str(row["id"]), row["recipient_key"]):
+        elif await _apply(report, str(row["id"]), row["recipient_key"], settings):
             suppressed.append(row["recipient_key"])
     return suppressed, strangers
 
@@ -125,8 +135,7 @@ def _copy(parsed: Parsed) -> str:
     for kind in ("message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"):
         part = parsed.part(kind)
         if part is not None:
-            head = content_of(part).decode("utf-8", "replace").replace("\r\n", "\n")
-            return head.lstrip("\n").partition("\n\n")[0]
+            return _text(part).lstrip("\n").partition("\n\n")[0]
     return ""
 
 
@@ -135,7 +144,8 @@ async def _ours(report: Report, letter: str | None, message: str | None) -> stor
     if message is None and letter is None:
         return None
     rows = await storage.fetch(
-        "SELECT id, recipient_key FROM email_letter WHERE message_id = $1 AND recipient_key = $2",
+        "SELECT id, recipient_key FROM email_letter l WHERE message_id = $1 AND recipient_key = $2 "
+        "AND NOT EXISTS (SELECT 1 FROM email_letter o WHERE o.content_id = l.content_id AND o.id <> l.id)",
         message or "",
         report.recipient,
     )
@@ -145,7 +155,7 @@ async def _ours(report: Report, letter: str | None, message: str | None) -> stor
     return rows[0] if rows else None
 
 
-async def _apply(report: Report, letter: str, recipient: str) -> bool:
+async def _apply(report: Report, letter: str, recipient: str, settings: EmailSettings) -> bool:
     """Note a report; say whether its address gets no mail from now on."""
     failed = report.action == "failed"
     what = {"failed": "bounced", "complaint": "complained"}.get(
@@ -159,6 +169,8 @@ async def _apply(report: Report, letter: str, recipient: str) -> bool:
                 f"updated = {tx.sql.now} WHERE id = $1 AND state IN ('sent', 'unknown')",
                 *(letter, report.status, report.detail[:1000] or None),
             )
+        if settings.sandbox is not None:
+            return False  # it is about the sandbox's address: the recipient never got anything
         if report.action == "complaint":
             return await suppress_in(tx, recipient, "complained", letter)
         if failed and report.status in NO_SUCH_ADDRESS:

@@ -8,6 +8,7 @@ dead sender had only claimed is queued again. What it was sending may have gone 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hopyard import storage
@@ -121,6 +122,7 @@ async def claim(
         skip = f"{tx.sql.for_update} SKIP LOCKED" if tx.sql.for_update else ""
         rows = await tx.fetch(
             f"SELECT id, account, domain FROM email_letter WHERE state = 'queued' AND due <= {tx.sql.now} "
+            f"AND expires > {tx.sql.now} "
             f"AND account {tx.sql.texts('$1')} AND NOT (domain {tx.sql.texts('$2')}) "
             f"ORDER BY due, id LIMIT {int(most)} {skip}",
             storage.listed(usable),
@@ -166,11 +168,26 @@ async def begin(sender: str, letter: str) -> bool:
         await storage.execute(
             f"UPDATE email_letter SET state = 'sending', began = {words.now}, attempts = attempts + 1, "
             f"updated = {words.now} WHERE id = $1 AND sender_id = $2 AND state = 'claimed' "
-            "AND NOT EXISTS (SELECT 1 FROM email_suppressed s WHERE s.address = recipient_key)",
+            f"AND expires > {words.now} AND NOT EXISTS "
+            "(SELECT 1 FROM email_suppressed s WHERE s.address = recipient_key)",
             letter,
             sender,
         )
     )
+
+
+async def next_death(sender: str, lease: float) -> datetime | None:
+    """Return when another sender that holds letters counts as dead, should it give no sign until then."""
+    words = storage.sql()
+    rows = await storage.fetch(
+        f"SELECT min(beat) AS beat, {words.clock} AS clock FROM email_sender s WHERE s.id <> $1 AND EXISTS "
+        "(SELECT 1 FROM email_letter l WHERE l.sender_id = s.id AND l.state IN ('claimed', 'sending'))",
+        sender,
+    )
+    beat, clock = moment(rows[0]["beat"]), moment(rows[0]["clock"])
+    if beat is None or clock is None:
+        return None
+    return storage.utcnow() + timedelta(seconds=lease + 1) - (clock - beat)
 
 
 async def next_due(accounts: Sequence[str]) -> datetime | None:

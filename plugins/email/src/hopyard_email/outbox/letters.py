@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from hopyard import storage
 from hopyard.errors import InvalidInput
-from hopyard.storage import Row, Transaction, derived_id, moment
+from hopyard.storage import Row, Transaction, moment
 
 from hopyard_email import accounts
+from hopyard_email.addresses import parse_address
 from hopyard_email.composing import Composed, compose
 from hopyard_email.models import Happened, Letter, Mail, Queued, State
+from hopyard_email.texts import cleaned
 
 if TYPE_CHECKING:
     from hopyard_email.settings import EmailSettings
@@ -47,11 +52,14 @@ async def enqueue(
     account, sender = accounts.choose(settings, mail.account, mail.sender)
     now = storage.utcnow()
     due = due or now
-    message_id = f"<{id_}@{sender.domain}>"
-    composed = compose(mail, sender, message_id=message_id, date=max(due, now), settings=settings)
+    # Whoever may report about a mail must quote its ids, so nobody can work them out: not even from the key.
+    message_id = f"<{uuid4()}@{sender.domain}>"
+    composed = await asyncio.to_thread(
+        compose, mail, sender, message_id=message_id, date=max(due, now), settings=settings
+    )
     digest = hashlib.sha256(mail.model_dump_json().encode()).hexdigest()
     expires = not_after or max(due, now) + timedelta(days=settings.give_up_after)
-    letters = _letters(id_, composed, mail, settings)
+    letters = _letters(composed, mail, settings)
     result = Queued(
         id=id_,
         letters=[id_ for id_, _, _ in letters],
@@ -60,27 +68,40 @@ async def enqueue(
         due=due,
         new=True,
     )
-    if tx is None:
-        async with storage.transaction() as own:
-            new = await _add_content(own, id_, digest, composed.raw, now)
-            if new:
-                await _add_letters(own, letters, composed, mail, (account, message_id, due, expires, now))
-    else:
-        new = await _add_content(tx, id_, digest, composed.raw, now)
-        if new:
-            await _add_letters(tx, letters, composed, mail, (account, message_id, due, expires, now))
-    return result.model_copy(update={"new": new})
+    common = (id_, account, message_id, due, expires, now)
+    async with contextlib.nullcontext(tx) if tx is not None else storage.transaction() as work:
+        if await _add_content(work, id_, digest, composed.raw, now):
+            await _add_letters(work, letters, composed, mail, common)
+            return result
+        rows = await work.fetch(
+            "SELECT id, recipient, due, subject FROM email_letter WHERE content_id = $1 ORDER BY id", id_
+        )
+    return _stored(result, rows)
 
 
-def _letters(
-    id_: str, composed: Composed, mail: Mail, settings: EmailSettings
-) -> list[tuple[str, str, str | None]]:
+def _stored(asked: Queued, rows: Sequence[Row]) -> Queued:
+    """Return what is in the outbox already, with its own moment, in the order that was asked for."""
+    place = {recipient: n for n, recipient in enumerate(asked.recipients)}
+    rows = sorted(rows, key=lambda row: place.get(row["recipient"], len(place)))
+    kept = moment(rows[0]["due"]) if rows else None
+    return Queued(
+        id=asked.id,
+        letters=[str(row["id"]) for row in rows],
+        recipients=[row["recipient"] for row in rows],
+        subject=asked.subject,
+        due=kept or asked.due,
+        new=False,
+        asked_for=asked.due,
+    )
+
+
+def _letters(composed: Composed, mail: Mail, settings: EmailSettings) -> list[tuple[str, str, str | None]]:
     """Return id, recipient's key and unsubscribe address of each letter."""
     from urllib.parse import quote
 
     found = []
     for one in composed.recipients:
-        letter = derived_id(id_, one.key)
+        letter = str(uuid4())
         url = None
         if mail.bulk and settings.unsubscribe:
             url = settings.unsubscribe.replace("{id}", letter).replace("{address}", quote(one.plain, safe=""))
@@ -108,15 +129,14 @@ async def _add_letters(
     letters: Sequence[tuple[str, str, str | None]],
     composed: Composed,
     mail: Mail,
-    common: tuple[str, str, datetime, datetime, datetime],
+    common: tuple[str, str, str, datetime, datetime, datetime],
 ) -> None:
-    account, message_id, due, expires, now = common
+    mail_id, account, message_id, due, expires, now = common
     keys = storage.listed(key for _, key, _ in letters)
     rows = await tx.fetch(
         f"SELECT address, reason FROM email_suppressed WHERE address {tx.sql.texts('$1')}", keys
     )
     reasons = {row["address"]: row["reason"] for row in rows}
-    mail_id = message_id[1:].partition("@")[0]
     values, events = [], []
     for (id_, key, url), recipient in zip(letters, composed.recipients, strict=True):
         state: State = "suppressed" if key in reasons else "queued"
@@ -136,7 +156,10 @@ async def note(tx: Transaction, events: Iterable[tuple[str, str, str]]) -> None:
     """Add lines to timelines: the letter's id, what happened, and details."""
     await tx.execute_many(
         f"INSERT INTO email_event (id, letter_id, at, what, detail) VALUES ($1, $2, {tx.sql.now}, $3, $4)",
-        [(storage.new_id(), letter, what, detail[:2000]) for letter, what, detail in events],
+        [
+            (storage.new_id(), letter, cleaned(what, 60), cleaned(detail, 2000))
+            for letter, what, detail in events
+        ],
     )
 
 
@@ -147,10 +170,17 @@ def letter_of(row: Row) -> Letter:
     return Letter(**{**values, **times}, id=str(row["id"]), mail=str(row["content_id"]))
 
 
-async def listed(*, state: str | None = None, recipient: str | None = None, limit: int = 50) -> list[Letter]:
+def _key(recipient: str) -> str:
+    return parse_address(recipient, "to").key
+
+
+async def listed(
+    *, state: str | None = None, recipient: str | None = None, person: str | None = None, limit: int = 50
+) -> list[Letter]:
     """Return letters, the latest change first."""
     conditions, values = [], []
-    for name, value in (("state", state), ("recipient_key", recipient.lower() if recipient else None)):
+    key = _key(recipient) if recipient else None
+    for name, value in (("state", state), ("recipient_key", key), ("person", person)):
         if value is not None:
             values.append(value)
             conditions.append(f"{name} = ${len(values)}")

@@ -11,6 +11,7 @@ from hopyard.storage import Transaction
 
 from hopyard_email.outbox import slots, suppression
 from hopyard_email.outbox.letters import note
+from hopyard_email.texts import cleaned
 
 if TYPE_CHECKING:
     from hopyard_email.outbox.claims import Claimed
@@ -20,20 +21,27 @@ LONGEST_PAUSE: Final = 4 * 3600.0
 #: Enhanced status codes (RFC 3463 §3.2) of addresses that do not exist: they never will take mail.
 NO_SUCH_ADDRESS: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 
-Kind = Literal["sent", "deferred", "failed", "unknown", "returned"]
+Kind = Literal["sent", "deferred", "failed", "unknown", "returned", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a server said to a letter, or what else happened to it.
 
-    `returned` counts as no attempt: the letter itself was not looked at by anybody.
+    `returned` counts as no attempt: the letter itself was not looked at by anybody. `broken` is a fault
+    that nobody foresaw: the letter is `unknown` if it was begun, else `failed`.
     """
 
     kind: Kind
     reply: str = ""
     status: str | None = None
     """The enhanced status code, such as 5.1.1."""
+    of_recipient: bool = False
+    """Whether it is the reply to RCPT TO: no other one says anything about the recipient's address."""
+
+    def __post_init__(self) -> None:
+        """Make the reply fit for the database, whatever the server wrote."""
+        object.__setattr__(self, "reply", cleaned(self.reply))
 
 
 async def record(sender: str, letter: Claimed, outcome: Outcome, settings: EmailSettings) -> str:
@@ -44,7 +52,9 @@ async def record(sender: str, letter: Claimed, outcome: Outcome, settings: Email
             await slots.answered(tx, [letter.id])
             detail = f"{outcome.status or ''} {outcome.reply}".strip()
             await note(tx, [(letter.id, _word(outcome, state), detail)])
-            if state == "failed" and outcome.status in NO_SUCH_ADDRESS:
+            # In the sandbox it was the sandbox's address that was refused.
+            judged = outcome.of_recipient and settings.sandbox is None
+            if state == "failed" and judged and outcome.status in NO_SUCH_ADDRESS:
                 reason = f"bounced: {outcome.reply}"
                 await suppression.suppress_in(tx, letter.recipient_key, reason, letter.id)
     return state
@@ -71,6 +81,9 @@ async def _record(
         )
     elif outcome.kind == "unknown":
         changes = f"state = 'unknown', look_at = {now}"
+    elif outcome.kind == "broken":
+        begun = "CASE WHEN state = 'claimed' THEN"
+        changes = f"state = {begun} 'failed' ELSE 'unknown' END, look_at = {begun} NULL ELSE {now} END"
     else:
         changes = f"state = '{outcome.kind}', sender_id = NULL, look_at = NULL"
     if outcome.kind != "returned":

@@ -9,6 +9,7 @@ from hopyard.storage import Transaction, moment
 
 from hopyard_email.addresses import parse_address
 from hopyard_email.outbox.letters import note
+from hopyard_email.texts import cleaned
 
 
 async def suppress(address: str, reason: str, *, letter: str | None = None) -> bool:
@@ -25,7 +26,7 @@ async def suppress_in(tx: Transaction, key: str, reason: str, letter: str | None
     new = await tx.execute(
         "INSERT INTO email_suppressed (address, reason, letter_id, created) "
         f"VALUES ($1, $2, $3, {tx.sql.now}) ON CONFLICT DO NOTHING",
-        *(key, reason[:500], letter),
+        *(cleaned(key), cleaned(reason, 500), letter),
     )
     rows = await tx.fetch(
         f"UPDATE email_letter SET state = 'suppressed', updated = {tx.sql.now} "

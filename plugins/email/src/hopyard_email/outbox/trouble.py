@@ -12,6 +12,7 @@ from hopyard import storage
 from hopyard.storage import moment
 
 from hopyard_email.outbox.outcomes import pause
+from hopyard_email.texts import cleaned
 
 _FIRST: Final = 15.0
 _MOST_FAILURES: Final = 6  # 16 minutes, from which on it waits no longer
@@ -27,7 +28,7 @@ async def note_trouble(account: str, problem: str) -> None:
         "INSERT INTO email_account (name, failures, problem, retry_at) "
         f"VALUES ($1, $2, $3, {later}) ON CONFLICT (name) DO UPDATE SET failures = excluded.failures, "
         "problem = excluded.problem, retry_at = excluded.retry_at",
-        *(account, failures + 1, problem[:1000], pause(min(failures, _MOST_FAILURES), _FIRST)),
+        *(account, failures + 1, cleaned(problem), pause(min(failures, _MOST_FAILURES), _FIRST)),
     )
 
 

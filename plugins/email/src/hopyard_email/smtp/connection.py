@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from hopyard.errors import AuthenticationError, InvalidInput, TransientError
 from hopyard_email.oauth import access_token
 from hopyard_email.outbox.outcomes import Outcome
 from hopyard_email.smtp.replies import is_about_the_connection, outcome_of
+from hopyard_email.texts import one_line
 from hopyard_email.tls import context_for
 
 if TYPE_CHECKING:
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 
     from hopyard_email.settings import Account
 
-#: Seconds that a server may take for its answer to the content: it may look at it, RFC 5321 §4.5.3.2.6.
-DATA_TIMEOUT: Final = 600.0
+#: Seconds that a server may take for its answer to the content. RFC 5321 §4.5.3.2.6 speaks of ten
+#: minutes, but the sender's job must end before its time limit, so that what became of a mail is written.
+DATA_TIMEOUT: Final = 100.0
 #: Letters over one connection; some servers take no more.
 MOST_LETTERS: Final = 100
 
@@ -75,7 +78,9 @@ class Connection:
                 return Outcome("returned", "the sender stood still before it handed the mail over")
         except (aiosmtplib.SMTPException, OSError) as error:
             self._client.close()
-            raise TransientError(f"{self._account.host}: {type(error).__name__}: {error}") from error
+            raise TransientError(
+                f"{self._account.host}: {type(error).__name__}: {one_line(error, 300)}"
+            ) from error
         return await self._content(raw)
 
     async def _envelope(self, sender: str, recipient: str, raw: bytes) -> Outcome | None:
@@ -92,7 +97,8 @@ class Connection:
             line = " ".join([f"{command}:<{address}>", *more])
             code, text = await self._client.execute_command(line.encode(), timeout=self._account.timeout)
             if not 200 <= code < 300:
-                return self._judged(code, text)
+                outcome = self._judged(code, text)
+                return dataclasses.replace(outcome, of_recipient=command == "RCPT TO")
         return None
 
     async def _content(self, raw: bytes) -> Outcome:
@@ -121,7 +127,7 @@ class Connection:
         if is_about_the_connection(code):
             self._client.close()
             kind = TransientError if code in (421, 454) else AuthenticationError
-            raise kind(f"{self._account.host} answered {code} {' '.join(text.split())[:300]}")
+            raise kind(f"{self._account.host} answered {code} {one_line(text, 300)}")
         return outcome_of(code, text)
 
     async def close(self) -> None:
@@ -206,10 +212,10 @@ def _refused(error: Exception, account: Account) -> Exception:
         cause = cause.__cause__  # type: ignore[assignment]
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         kind = AuthenticationError if error.code >= 500 else TransientError
-        return kind(f"{place} refused the login: {error.code} {' '.join(error.message.split())[:300]}")
+        return kind(f"{place} refused the login: {error.code} {one_line(error.message, 300)}")
     if isinstance(error, aiosmtplib.SMTPNotSupported | ValueError):
-        return InvalidInput(f"{place}: {error}")
-    return TransientError(f"{place}: {type(error).__name__}: {error}")
+        return InvalidInput(f"{place}: {one_line(error, 300)}")
+    return TransientError(f"{place}: {type(error).__name__}: {one_line(error, 300)}")
 
 
 def _local_name() -> str:

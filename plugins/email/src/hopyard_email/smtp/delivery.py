@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from hopyard.errors import EgressRefused, InvalidInput, TaskError
+from hopyard.errors import EgressRefused, InvalidInput, LedgerUnavailable, MigrationMissing, TaskError
 
 from hopyard_email.outbox import claims, letters, outcomes, trouble
 from hopyard_email.outbox.outcomes import Outcome
 from hopyard_email.smtp import sandbox
 from hopyard_email.smtp.connection import Connection, boot_time, opened
 from hopyard_email.smtp.wire import as_sent
+from hopyard_email.texts import cleaned
 from hopyard_email.together import together
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Delivery:
         self._account: Account = settings.accounts[name]
         self._report = report
         self._idle: list[Connection] = []
+        self._made: list[Connection] = []
         self._contents: dict[str, bytes | None] = {}
         self.problem: str | None = None
 
@@ -63,16 +65,32 @@ class Delivery:
                     connection = await self._deliver(letter, connection, living)
                 except (TaskError, EgressRefused) as error:
                     await self._stop(letter, error)
+                except (LedgerUnavailable, MigrationMissing):
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever it is, the other letters go on
+                    await self._set_aside(letter, connection, error)
+                    connection = None
         finally:
             if connection is not None and connection.usable:
                 self._idle.append(connection)
 
+    async def _set_aside(self, letter: Claimed, connection: Connection | None, error: Exception) -> None:
+        """Note a fault that nobody foresaw as this letter's own; the others go on over new connections."""
+        log.exception("letter %s met a fault", letter.id)
+        if connection is not None:
+            await connection.close()
+        await self._record(letter, Outcome("broken", f"{type(error).__name__}: {error}"))
+
     async def _stop(self, letter: Claimed, error: Exception) -> None:
         """Note what is wrong with the account; the letter was not judged."""
-        self.problem = f"{self.name}: {error}"
-        log.warning("account %s: %s", self.name, error)
-        await trouble.note_trouble(self.name, str(error))
+        await self._rest(str(error))
         await self._record(letter, Outcome("returned", str(error)))
+
+    async def _rest(self, problem: str) -> None:
+        """Leave the account alone for a while."""
+        self.problem = cleaned(f"{self.name}: {problem}")
+        log.warning("account %s", self.problem)
+        await trouble.note_trouble(self.name, problem)
 
     async def _deliver(
         self, letter: Claimed, connection: Connection | None, living: Callable[[], bool]
@@ -113,8 +131,12 @@ class Delivery:
             return now + lease / 2 if allowed else None
 
         outcome = await connection.send(self._envelope_sender(letter), recipient, raw, begin)
-        if outcome is not None:
-            await self._record(letter, outcome)
+        if outcome is None:
+            return
+        await self._record(letter, outcome)
+        if outcome.kind == "unknown":
+            # The next letters would end like this one.
+            await self._rest(f"{self._account.host}: {outcome.reply}")
 
     async def _file(self, letter: Claimed, raw: bytes) -> None:
         """Write a letter into the sandbox's folder; the same file again does no harm."""
@@ -148,6 +170,7 @@ class Delivery:
                 return idle
             await idle.close()
         made = await opened(self._account)
+        self._made.append(made)
         await trouble.note_well(self.name)
         return made
 
@@ -166,6 +189,6 @@ class Delivery:
 
     async def close(self) -> None:
         """Close the connections."""
-        for connection in self._idle:
+        for connection in self._made:
             await connection.close()
         self._idle.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from hopyard import Job, storage
 from hopyard_email import reconciling
 from hopyard_email.models import Processed
 from hopyard_email.outbox import claims, cleaning, outcomes, trouble
-from hopyard_email.outbox.claims import Claimed
+from hopyard_email.outbox.claims import Claimed, Taken
 from hopyard_email.smtp.delivery import Delivery
 from hopyard_email.together import together
 from hopyard_email.waking import wake
@@ -32,6 +31,8 @@ _BATCH: Final = 20
 _LONGEST: Final = 240.0
 #: A run waits for a limit that is free again so soon; for more it leaves the place to others.
 _PATIENCE: Final = 15.0
+#: Seconds between looks for new letters while another account still sends.
+_LOOK_AGAIN: Final = 1.0
 
 
 class Sender:
@@ -44,6 +45,8 @@ class Sender:
         self._report = Processed()
         self._deliveries: dict[str, Delivery] = {}
         self._full: dict[str, datetime] = {}
+        self._busy: set[str] = set()
+        self._ends = 0.0
         self._lives = True
         self._seen = time.monotonic()
 
@@ -61,51 +64,64 @@ class Sender:
             for delivery in self._deliveries.values():
                 await delivery.close()
             await claims.sign_off(self._id)
+        await outcomes.expire()
         if self._job.schedule is not None:
             await cleaning.remove_old(self._settings)
         await self._wake_later()
         return self._report
 
     async def _send_all(self) -> None:
-        ends = time.monotonic() + _LONGEST
-        while self._living() and time.monotonic() < ends:
-            resting = await trouble.resting([*self._settings.accounts])
-            now = storage.utcnow()
-            self._full = {name: until for name, until in self._full.items() if until > now}
-            usable = [name for name in self._settings.accounts if name not in resting]
-            taken = await claims.claim(
-                self._id, self._settings, accounts=usable, full=[*self._full], most=_BATCH
-            )
-            self._full |= taken.full
+        self._ends = time.monotonic() + _LONGEST
+        await together(*(self._send_account(name) for name in self._settings.accounts))
+
+    async def _send_account(self, name: str) -> None:
+        """Send one account's letters. No account waits for another one's server.
+
+        While others still send, new letters are looked for: the next run waits for the end of this one.
+        """
+        while self._living() and time.monotonic() < self._ends:
+            taken = await self._claim(name)
             if taken.letters:
-                await self._send(taken.letters)
-            elif not taken.full and not await self._waited():
+                await self._send(name, taken.letters)
+            elif taken.full or await self._waited(name):
+                continue
+            elif self._busy:
+                await asyncio.sleep(_LOOK_AGAIN)
+            else:
                 return
 
-    async def _waited(self) -> bool:
+    async def _claim(self, name: str) -> Taken:
+        if await trouble.resting([name]):
+            return Taken([], {})
+        now = storage.utcnow()
+        self._full = {limit: until for limit, until in self._full.items() if until > now}
+        taken = await claims.claim(self._id, self._settings, accounts=[name], full=[*self._full], most=_BATCH)
+        self._full |= taken.full
+        return taken
+
+    async def _waited(self, name: str) -> bool:
         """Wait until a limit is free again, if that is soon and letters wait for it."""
-        if not self._full:
+        if not self._full or await trouble.resting([name]):
             return False
         seconds = (min(self._full.values()) - storage.utcnow()).total_seconds()
-        due = await claims.next_due([*self._settings.accounts])
+        due = await claims.next_due([name])
         if due is None or due > storage.utcnow() or seconds > _PATIENCE:
             return False
         await asyncio.sleep(max(0.05, seconds))
         return True
 
-    async def _send(self, batch: list[Claimed]) -> None:
-        by_account: dict[str, list[Claimed]] = defaultdict(list)
-        for letter in batch:
-            by_account[letter.account].append(letter)
-        for name in by_account:
-            if name not in self._deliveries:
-                self._deliveries[name] = Delivery(self._id, name, self._settings, self._report)
-            self._deliveries[name].problem = None
-        await together(
-            *(self._deliveries[name].send(theirs, self._living) for name, theirs in by_account.items())
-        )
-        problems = [one.problem for one in self._deliveries.values() if one.problem]
-        self._report.problems += [one for one in problems if one not in self._report.problems]
+    async def _send(self, name: str, batch: list[Claimed]) -> None:
+        if name not in self._deliveries:
+            self._deliveries[name] = Delivery(self._id, name, self._settings, self._report)
+        delivery = self._deliveries[name]
+        delivery.problem = None
+        self._busy.add(name)
+        try:
+            await delivery.send(batch, self._living)
+        finally:
+            self._busy.discard(name)
+        if delivery.problem and delivery.problem not in self._report.problems:
+            self._report.problems.append(delivery.problem)
         self._job.progress(self._report.sent, message=f"{self._report.sent} sent")
 
     def _living(self) -> bool:
@@ -145,5 +161,8 @@ class Sender:
         look = await reconciling.next_look()
         if look is not None:
             moments.append(look)
+        death = await claims.next_death(self._id, self._settings.sender_lease)
+        if death is not None:  # if it is dead, its letters are to be taken back then
+            moments.append(death)
         if moments:
             await wake(max(min(moments), storage.utcnow() + timedelta(seconds=1)))

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from hopyard_email.outbox.outcomes import Outcome
+from hopyard_email.texts import one_line
 
 _ENHANCED: Final = re.compile(r"\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})\b[ \t]*")
 
@@ -16,7 +17,7 @@ def outcome_of(code: int, message: str) -> Outcome:
     The enhanced status code (RFC 3463) is taken from the text, where the server has put it, and only if it
     says the same as the reply's code.
     """
-    text = " ".join(message.split())
+    text = one_line(message)
     found = _ENHANCED.match(text)
     status = found[1] if found and found[1][0] == str(code)[0] else None
     shown = f"{code} {text}"[:1000]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hopyard.errors import InvalidInput
+from hopyard.errors import InvalidInput, ResourceError
 
 from hopyard_email.composing.message import check_wire
 from hopyard_email.smtp import sandbox
@@ -23,7 +23,10 @@ _SIGNED: Final = (
 
 
 def as_sent(raw: bytes, letter: Claimed, account: Account, settings: EmailSettings) -> bytes:
-    """Return the bytes for the server. Raises `InvalidInput` where they cannot be made or signed."""
+    """Return the bytes for the server.
+
+    Raises `InvalidInput` where they cannot be made, `ResourceError` where they cannot be signed.
+    """
     lines = [f"{LETTER_HEADER}: {letter.id}"]
     if letter.unsubscribe:
         lines += [
@@ -41,12 +44,20 @@ def as_sent(raw: bytes, letter: Claimed, account: Account, settings: EmailSettin
     return made
 
 
+def check_signing(dkim_settings: Dkim) -> None:
+    """Sign something. Raises `ResourceError` where that cannot be done."""
+    _signature(b"From: a@example.org\r\nSubject: x\r\n\r\nx\r\n", dkim_settings)
+
+
 def _signature(raw: bytes, dkim_settings: Dkim) -> bytes:
-    """Return the DKIM-Signature header (RFC 6376). Raises `InvalidInput` where it cannot be made."""
+    """Return the DKIM-Signature header (RFC 6376), by an RSA key.
+
+    Raises `ResourceError` where it cannot be made: that is the account's fault and not the letter's.
+    """
     try:
         import dkim
     except ImportError as error:
-        raise InvalidInput("dkim: signing needs hopyard-email[dkim]") from error
+        raise ResourceError("dkim: signing needs hopyard-email[dkim]") from error
     present = {
         line.partition(b":")[0].strip().lower() for line in raw.partition(b"\r\n\r\n")[0].split(b"\r\n")
     }
@@ -61,5 +72,8 @@ def _signature(raw: bytes, dkim_settings: Dkim) -> bytes:
             include_headers=[name for name in _SIGNED if name in present],
         )
     except (dkim.DKIMException, OSError, ValueError) as error:
-        raise InvalidInput(f"dkim: the mail cannot be signed: {type(error).__name__}: {error}") from error
+        raise ResourceError(
+            f"dkim: nothing can be signed with {dkim_settings.key_file}, expected an RSA key as PEM: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     return made
