@@ -97,6 +97,8 @@ def _check_tail(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choi
         if corrects or bounds or behind:
             raise left_over(text, tokens, max(one.first - 1, 0), one.end)
     for index in range(end, len(tokens)):
+        if choice.spec.repeat is not None and _ends_with(tokens, index):
+            raise left_over(text, tokens, index, index + 2)  # `until I feel better`
         three = tuple(tokens.word(place) for place in range(index, index + 3))
         corrected = three[0] == "make" and three[1] in ("that", "it") and number(tokens, index + 2)
         stops = three[0] in _STOPS and three[1] in ("after", "on", "at", "in") and number(tokens, index + 2)
@@ -108,6 +110,14 @@ def _check_tail(text: str, tokens: Tokens, found: Sequence[Phrase], choice: Choi
             raise left_over(text, tokens, index, index + 3)
 
 
+def _ends_with(tokens: Tokens, index: int) -> bool:
+    """Whether an end is said that nobody can know, other than that of `wait until he comes`."""
+    until = tokens.word(index) in ("until", "till", "til") and tokens.word(index + 1) in _SOMEBODY
+    return until and tokens.word(index - 1) not in _WAITS
+
+
+_SOMEBODY = words("i we he she they it you i'm it's he's she's they're we're")
+_WAITS = words("wait waits stay stays hold keep sit rest cook bake")
 _STOPS = words("stop stops stopping end ends")
 _CORRECTIONS = words("sorry actually instead rather correction no make")
 # `e` and `f` are those of `w.e.f.`.

@@ -247,9 +247,22 @@ def clause_of(tokens: Tokens, index: int) -> str:
         word = tokens.word(place)
         if word in STOPS:
             return ""
-        if word in _CLAUSES:
+        if word in _CLAUSES or _somebody_does(tokens, place):
             return word
     return ""
+
+
+def _somebody_does(tokens: Tokens, index: int) -> bool:
+    """Whether a clause without `that` begins: `tell Ann I will be there at 6`."""
+    if index <= opening(tokens):
+        return False
+    word = tokens.word(index)
+    return word in _CONTRACTED or (word in _SOMEBODY and tokens.word(index + 1) in _AUXILIARIES)
+
+
+_SOMEBODY = words("i we he she they it")
+_AUXILIARIES = words("will shall would can could may might must am is are was were have has had")
+_CONTRACTED = words("i'll we'll he'll she'll they'll i'm we're they're he's she's i'd we'd i've we've")
 
 
 def _counted_noun(tokens: Tokens, first: int) -> int:
