@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hopyard.engine.observers import Observer
+from hopyard.engine.observers import EndedRun, Observer
 from hopyard.errors import LedgerUnavailable
 from hopyard.ledger import resources, workers
 from hopyard.ledger.resources import Wanted
@@ -55,10 +55,19 @@ class Resources(Observer):
             log.info("%d jobs wait for resources", len(left))
         return [claim for claim in claims if claim.id not in left]
 
+    def ended(self, runs: Sequence[EndedRun]) -> None:
+        """As `Observer`: what was handed back holds nothing any more."""
+        back = {run.running.claim.id for run in runs if run.outcome is None} if self._holding else set()
+        self._freed(self._holding & back)
+
     def recorded(self, outcomes: Sequence[Done | Again], refused: Sequence[str]) -> None:
         """As `Observer`: what ends frees what it held."""
-        if self._holding and (over := self._holding.intersection(outcome.id for outcome in outcomes)):
-            self._holding -= over
+        if self._holding:
+            self._freed(self._holding.intersection(outcome.id for outcome in outcomes))
+
+    def _freed(self, jobs: set[str]) -> None:
+        if jobs:
+            self._holding -= jobs
             self._spawn(self._call_soon())
 
     def lost(self, jobs: Sequence[LostJob]) -> None:
