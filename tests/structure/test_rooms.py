@@ -25,6 +25,7 @@ FLOORS = (
         "errors",
         "checks",
         "files",
+        "trees",
         "ending",
         "entrypoints",
         "rules",

@@ -148,6 +148,7 @@ PUBLIC_MODULES = (
     "hopyard.schedules",
     "hopyard.storage",
     "hopyard.testing",
+    "hopyard.trees",
 )
 
 

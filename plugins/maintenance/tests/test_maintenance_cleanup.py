@@ -156,7 +156,7 @@ def test_files_that_cannot_be_deleted_are_told(hop: Any, logs: Path, monkeypatch
     def fails(*args: Any, **kwargs: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("hopyard_maintenance.trees.os.unlink", fails)
+    monkeypatch.setattr("hopyard.trees.os.unlink", fails)
     report = hop(logs=[place(logs)]).run(LOGS).result()
     assert report.places[0].failed == 3
     assert "3 files that are due could not be deleted: " in report.summary

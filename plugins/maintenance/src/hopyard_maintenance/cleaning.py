@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
+from hopyard import trees
 from hopyard.errors import InvalidInput
+from hopyard.trees import Directory, File, Identity, Troubles
 
-from hopyard_maintenance import trees
 from hopyard_maintenance.models import PlaceCleanup
 from hopyard_maintenance.settings import FilePlace
-from hopyard_maintenance.trees import Directory, File, Identity, Troubles
 
 _EXAMPLES: Final = 10
 _DAY_NS: Final = 86_400 * 10**9

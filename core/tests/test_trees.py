@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hopyard import trees
 from hopyard.errors import InvalidInput
-from hopyard_maintenance import trees
-from hopyard_maintenance.trees import Directory, File, Troubles
+from hopyard.trees import Directory, File, Troubles
 
 
 def names(root: Path, troubles: Troubles | None = None) -> list[str]:
@@ -275,3 +275,50 @@ def test_a_files_hard_links_are_counted(tmp_path: Path) -> None:
     for directory in Race(tmp_path).steps():
         found += directory.files()
     assert [file.links for file in found] == [2, 2]
+
+
+def test_a_file_is_opened_below_its_root_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "deep" / "a").write_text("inside")
+    (tmp_path / "out").write_text("outside")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "out")
+    (tmp_path / "in" / "way").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "in" / "pipe")
+    root = str(tmp_path / "in")
+    with open(trees.open_file(root, "deep/a")) as file:
+        assert file.read() == "inside"
+    for wrong in (
+        "",
+        "link",
+        "way/out",
+        "../out",
+        "deep/../../out",
+        "/etc/passwd",
+        "deep//a",
+        "./a",
+        "pipe",
+        "deep",
+        "a\0",
+    ):
+        with pytest.raises(InvalidInput):
+            trees.open_file(root, wrong)
+    with pytest.raises(FileNotFoundError):
+        trees.open_file(root, "deep/b")
+
+
+def test_a_file_that_was_swapped_since_it_was_seen_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("seen")
+    (tmp_path / "secret").write_text("hidden")
+    with closing(trees.walk(str(tmp_path), Troubles())) as directories:
+        directory = next(directories)
+        [seen] = [file for file in directory.files() if file.name == "a"]
+        descriptor = directory.open(seen)
+        assert descriptor is not None
+        os.close(descriptor)
+        (tmp_path / "a").unlink()
+        assert directory.open(seen) is None
+        (tmp_path / "a").symlink_to("secret")
+        assert directory.open(seen) is None
+        (tmp_path / "a").unlink()
+        os.mkfifo(tmp_path / "a")
+        assert directory.open(seen) is None

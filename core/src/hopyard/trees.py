@@ -20,10 +20,24 @@ from typing import Final, NamedTuple
 
 from hopyard.errors import InvalidInput
 
+__all__ = [
+    "Directory",
+    "File",
+    "Identity",
+    "Troubles",
+    "open_directory",
+    "open_file",
+    "open_files",
+    "shown",
+    "walk",
+]
+
 #: (device, inode): what a name stands for, whatever it is called.
 Identity = tuple[int, int]
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Opening a named pipe waits for somebody who writes, unless one says not to.
+_REGULAR: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 #: What was seen a moment ago may be gone, or be something else by now: no fault of anybody's.
 _SWAPPED: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR})
 _MOST_SHOWN: Final = 200
@@ -90,6 +104,23 @@ class Directory:
                     continue
                 if stat.S_ISREG(status.st_mode):
                     yield _file(entry.name, status)
+
+    def open(self, file: File) -> int | None:
+        """Return a descriptor of a file for reading; None if the name stands for another one by now.
+
+        Raises `OSError`.
+        """
+        try:
+            descriptor = os.open(file.name, _REGULAR, dir_fd=self.descriptor)
+        except OSError as error:
+            if error.errno in _SWAPPED or error.errno == errno.ENXIO:
+                return None
+            raise
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or (status.st_dev, status.st_ino) != file.identity:
+            os.close(descriptor)
+            return None
+        return descriptor
 
     def remove(self, file: File) -> bool:
         """Remove a file if the name still stands for it, unchanged; say whether it was removed.
@@ -161,6 +192,33 @@ def open_directory(path: str) -> int:
         finally:
             os.close(descriptor)
         descriptor = below
+    return descriptor
+
+
+def open_file(root: str, way: str) -> int:
+    """Return a descriptor of the regular file at `way` below the directory `root`, for reading.
+
+    Raises `InvalidInput` where a part of root or way is a link, where way leaves the root, or where it leads
+    to what is no regular file; `OSError` for all else.
+    """
+    parts = way.split("/")
+    if not way or {"", ".", ".."}.intersection(parts) or "\0" in way:
+        raise InvalidInput(f"{shown(way)!r} is no way below {shown(root)}: give names, with / between them")
+    *folders, name = parts
+    directory = open_directory("/".join([root, *folders]))
+    try:
+        descriptor = os.open(name, _REGULAR, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InvalidInput(f"{shown(way)} is a link: give the file itself") from None
+        if error.errno == errno.ENXIO:
+            raise InvalidInput(f"{shown(way)} is no regular file") from None
+        raise
+    finally:
+        os.close(directory)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InvalidInput(f"{shown(way)} is no regular file")
     return descriptor
 
 
