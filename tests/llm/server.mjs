@@ -41,9 +41,24 @@ function act(request) {
   return { toolCalls: calls.map(([, name, args]) => ({ name, arguments: JSON.stringify(args(text)) })) };
 }
 
+// Embeddings are the server's own, made of each text; texts are read by their first sentence.
+const reads = (request) => JSON.stringify(request.response_format ?? {}).includes("key_points");
+
+function read(request) {
+  const text = /<text>\n([^]*?)\n<\/text>/.exec(prompt(request))?.[1] ?? "";
+  const summary = /^[^.]*\./.exec(text)?.[0] ?? text;
+  const found = { summary, entities: [], categories: [], key_points: [summary], language: "en" };
+  return { content: JSON.stringify(found) };
+}
+
+function respond(request) {
+  if (reads(request)) return read(request);
+  return decides(request) ? decide(request) : act(request);
+}
+
 const chaos = { rateLimitRate: Number(process.env.RATE_LIMITED ?? "0") };
 const server = new LLMock({ host: "127.0.0.1", port: 0, chaos, journalMaxEntries: 0 });
-server.on({ predicate: () => true }, (request) => (decides(request) ? decide(request) : act(request)));
+server.on({ predicate: (request) => !request.embeddingInput }, respond);
 await server.start();
 console.log(JSON.stringify({ url: server.url }));
 process.stdin.on("end", () => server.stop().then(() => process.exit(0)));

@@ -323,3 +323,37 @@ def test_tasks_shows_what_tools_do(folder: Path) -> None:
     }
     assert rows["ai.act"]["annotations"] is None
     assert "only reads" in run("tasks").stdout
+
+
+def test_templates_are_kept_shown_and_withdrawn(folder: Path) -> None:
+    (folder / "prompt").write_text("Report on $topic.")
+    assert ai("templates", "put", "weekly", "prompt", "--about", "the week").strip() == "weekly@1"
+    assert json.loads(ai("templates", "list", "--json"))[0]["variables"] == ["topic"]
+    assert ai("templates", "show", "weekly@1").strip() == "Report on $topic."
+    ai("templates", "withdraw", "weekly")
+    assert run("ai", "templates", "show", "weekly").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("process", "binary"), "is no text in UTF-8"),
+        (("process", "prompt", "--var", "topic"), "expected NAME=VALUE"),
+        (("categories", "--forget", "none"), "there is no taxonomy none"),
+        (("collections", "--forget", "none"), "there is no collection none"),
+        (("templates", "put", "Weekly", "prompt"), "expected a name"),
+    ],
+)
+def test_what_cannot_be_done_with_texts_says_why(
+    folder: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    (folder / "prompt").write_text("Report.")
+    (folder / "binary").write_bytes(b"\xff\xfe\x00")
+    result = run("ai", *arguments)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+
+
+def test_nothing_was_spent_kept_or_embedded_yet() -> None:
+    for name in ("usage", "categories", "collections"):
+        assert json.loads(ai(name, "--json")) == []

@@ -36,7 +36,8 @@ def test_the_example_loads_and_adds_its_tools(tmp_path: Path) -> None:
 
 
 def test_every_setting_and_every_task_is_in_its_table() -> None:
-    rows = set(re.findall(r"^\| `([a-z_.]+)` \|", README, re.MULTILINE))
+    cells = re.findall(r"^\| ((?:`[a-z_.]+`(?:, )?)+) \|", README, re.MULTILINE)
+    rows = {name for cell in cells for name in re.findall(r"`([a-z_.]+)`", cell)}
     assert set(AISettings.model_fields) - {"model_config"} <= rows
     from hopyard_ai import AI
 

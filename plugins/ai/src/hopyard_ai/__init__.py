@@ -34,10 +34,15 @@ class AI(Plugin[AISettings]):
     def register_tasks(self) -> Iterable[Task[..., Any]]:
         return [
             tasks.act,
+            tasks.analyze_content,
             tasks.check_ai_connection,
             tasks.classify,
             tasks.create_ai_reminder,
+            tasks.generate_embeddings_batch,
             tasks.process_due_ai_tasks,
+            tasks.process_with_llm,
+            tasks.search,
+            tasks.smart_categorization,
         ]
 
     @hookimpl
@@ -54,9 +59,10 @@ class AI(Plugin[AISettings]):
 
     @hookimpl
     def register_commands(self) -> Iterable[click.Command]:
-        from hopyard_ai.commands import COMMANDS
+        from hopyard_ai import commands
+        from hopyard_ai.content import commands as texts
 
-        return COMMANDS
+        return [*commands.COMMANDS, *texts.COMMANDS]
 
     @hookimpl
     def classify_error(self, task: str, error: BaseException) -> Verdict | None:

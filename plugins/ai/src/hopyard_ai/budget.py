@@ -57,6 +57,20 @@ async def used_up(person: str, zone: str) -> str | None:
     runs, tokens, cost = await store.spent(person, _midnight(zone))
     if own.runs_a_day is not None and runs >= own.runs_a_day:
         return f"{own.runs_a_day} runs a day"
+    return _spent_up(tokens, cost)
+
+
+async def spending_used_up(person: str, zone: str) -> str | None:
+    """Return which part of a person's day is used up by what was spent, as `used_up`; runs do not count."""
+    own = settings()
+    if own.daily_tokens is None and own.daily_cost is None:
+        return None
+    _, tokens, cost = await store.spent(person, _midnight(zone))
+    return _spent_up(tokens, cost)
+
+
+def _spent_up(tokens: int, cost: float) -> str | None:
+    own = settings()
     if own.daily_tokens is not None and tokens >= own.daily_tokens:
         return f"{own.daily_tokens:,} tokens a day"
     if own.daily_cost is not None and cost >= float(own.daily_cost):

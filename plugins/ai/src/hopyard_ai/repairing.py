@@ -10,6 +10,8 @@ from hopyard.storage import Row, derived_id, utcnow
 
 from hopyard_ai import approving, confirming, store
 from hopyard_ai.acting import expire
+from hopyard_ai.content import asking
+from hopyard_ai.health import settings
 from hopyard_ai.manager import schedule
 from hopyard_ai.models import Due
 from hopyard_ai.tasks import act
@@ -22,6 +24,7 @@ _FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 async def repair(limit: int) -> Due:
     """Look at up to `limit` requests without a schedule, as many runs without an end, and at what expires."""
+    await asking.forget(settings().content.keep_days)
     missing = await _missing_schedules(limit)
     submitted = 0
     for row in missing:

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from hopyard import PluginSettings
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from hopyard_ai.content.settings import ContentSettings, EmbeddingSettings, Fallback, Price
+
 #: What a person may use where the settings do not say and a model costs money.
 _YEAR: Final = 366 * 86_400.0
 _LEAST_INTERVAL: Final = 60.0
@@ -32,6 +34,22 @@ class AISettings(PluginSettings):
     )
     api_version: str | None = Field(None, description="Azure only.")
     timeout: float = Field(60.0, gt=0, le=3600, description="Seconds for one request to the model.")
+    fallbacks: tuple[Fallback, ...] = Field(
+        (), max_length=8, description="Models that are asked in turn where `model` does not answer."
+    )
+    requests_per_minute: float | None = Field(
+        None, gt=0, description="Requests to each model, of all workers together."
+    )
+    tokens_per_minute: float | None = Field(
+        None, gt=0, description="Tokens of each model, of all workers together."
+    )
+    prices: dict[str, Price] = Field(
+        default_factory=dict, description="By model, where they are not known or are others."
+    )
+    content: ContentSettings = Field(ContentSettings(), description="How texts are read.")
+    embeddings: EmbeddingSettings = Field(
+        EmbeddingSettings(), description="Which model makes vectors of texts."
+    )
     max_steps: int = Field(10, gt=0, description="Answers of the model in one run.")
     max_tool_calls: int = Field(20, gt=0, description="Calls of tools in one run.")
     max_tokens: int = Field(50_000, gt=0, description="Tokens of one run.")

@@ -182,15 +182,25 @@ async def count_open(person: str) -> int:
 
 
 async def spent(person: str, since: datetime) -> tuple[int, int, float]:
-    """Return how many runs of a person's requests asked a model since then, their tokens, and their cost."""
-    rows = await storage.fetch(
+    """Return how many runs of a person's requests asked a model since then, and tokens and cost in all.
+
+    What jobs for the person spent on texts counts as well.
+    """
+    runs = await storage.fetch(
         "SELECT count(*) AS runs, coalesce(sum(r.tokens), 0) AS tokens, coalesce(sum(r.cost), 0) AS cost "
         "FROM ai_run r JOIN ai_request q ON q.id = r.request_id "
         "WHERE q.person = $1 AND r.started >= $2 AND r.tokens IS NOT NULL",
         person,
         since,
     )
-    return int(rows[0]["runs"]), int(rows[0]["tokens"]), float(rows[0]["cost"])
+    texts = await storage.fetch(
+        "SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(cost), 0) AS cost FROM ai_usage "
+        "WHERE person = $1 AND at >= $2",
+        person,
+        since,
+    )
+    tokens, cost = (sum(rows[0][name] for rows in (runs, texts)) for name in ("tokens", "cost"))
+    return int(runs[0]["runs"]), int(tokens), float(cost)
 
 
 async def dependents(request: Request) -> list[Request]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hopyard import Job, RetryPolicy, task
+from hopyard import Job, RetryPolicy, Tool, task
 
+from hopyard_ai.content.values import Analysis, Embedded, Hits, Item, Operation, Processed, Sorting
 from hopyard_ai.models import Connection, Due, Reminder, Run
 
 _RETRY = RetryPolicy(max_retries=3, backoff=60)
+#: What was answered is kept, so that another try costs only what is missing.
+_TEXTS = RetryPolicy(max_retries=10, backoff=30, max_backoff=1800)
 
 
 @task("ai.act", retry=_RETRY, time_limit=600)
@@ -62,3 +65,65 @@ async def classify(text: str, labels: list[str]) -> str | None:
     from hopyard_ai.classifying import label_of
 
     return await label_of(text, labels)
+
+
+@task("ai.analyze_content", retry=_TEXTS, time_limit=3600)
+async def analyze_content(
+    job: Job, content: str, categories: list[str] | None = None, fresh: bool = False
+) -> Analysis:
+    """Say what is in a text: summary, entities, categories (of the given ones, if any), key points.
+
+    `fresh`: the model is asked although an equal question was answered before.
+    """
+    from hopyard_ai.content.analyzing import analysis_of
+
+    return await analysis_of(job, content, categories or [], fresh)
+
+
+@task("ai.process_with_llm", retry=_TEXTS, time_limit=3600)
+async def process_with_llm(
+    job: Job,
+    content: str,
+    operation: Operation = "summarize",
+    template: str | None = None,
+    variables: dict[str, str] | None = None,
+    categories: list[str] | None = None,
+    fresh: bool = False,
+) -> Processed:
+    """Answer about a text: summarize, analyze, categorize, extract insights, or as a template says."""
+    from hopyard_ai.content.processing import answer_about
+
+    return await answer_about(job, content, operation, template, variables or {}, categories or [], fresh)
+
+
+@task("ai.smart_categorization", retry=_TEXTS, time_limit=3600)
+async def smart_categorization(
+    job: Job,
+    items: list[str | Item],
+    categories: list[str] | None = None,
+    taxonomy: str = "default",
+    suggestions: int = 3,
+    fresh: bool = False,
+) -> Sorting:
+    """Suggest categories for many items at once, and keep them; without categories they are learned once."""
+    from hopyard_ai.content.sorting import sorting_of
+
+    return await sorting_of(job, items, categories or [], taxonomy, suggestions, fresh)
+
+
+@task("ai.generate_embeddings_batch", retry=_TEXTS, time_limit=3600)
+async def generate_embeddings_batch(
+    job: Job, items: list[str | Item], collection: str = "default"
+) -> Embedded:
+    """Give texts vectors, each once, and keep them in a collection that can be searched."""
+    from hopyard_ai.content.embedding import embed_all
+
+    return await embed_all(job, items, collection)
+
+
+@task("ai.search", retry=_RETRY, time_limit=120, tool=Tool(read_only=True, idempotent=True))
+async def search(job: Job, query: str, collection: str = "default", limit: int = 5) -> Hits:
+    """Find the stored texts that are nearest to a query."""
+    from hopyard_ai.content.embedding import search as nearest
+
+    return await nearest(job, query, collection, limit)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
 
 from hopyard.errors import RateLimited, TaskError, TimeLimitExceeded, TransientError
 from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -13,9 +15,14 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
 from hopyard_ai.agent.answers import made_fit
+from hopyard_ai.agent.gate import Gate
 from hopyard_ai.agent.providers import classify
 
 log = logging.getLogger("hopyard.task.ai")
+
+T = TypeVar("T")
+#: The names of the models that answered, in order, for who wants to know which ones of a chain did.
+answered: ContextVar[list[str] | None] = ContextVar("hopyard_ai_answered", default=None)
 
 _TRIES: Final = 5
 #: A longer wait than this is not worth holding a running job for.
@@ -50,14 +57,14 @@ def fit(model: Model) -> Model:
 
 
 class Patient(Fit):
-    """Raises the task errors of `classify`, after up to five tries for what passes by itself.
+    """Asks as `patiently` does. One request takes at most `seconds`, however slowly its answer drips in."""
 
-    One request takes at most `seconds`, however slowly its answer drips in.
-    """
-
-    def __init__(self, wrapped: Model, *, key: str = "", seconds: float = 60.0) -> None:
+    def __init__(
+        self, wrapped: Model, *, key: str = "", seconds: float = 60.0, gate: Gate | None = None
+    ) -> None:
         super().__init__(wrapped, key)
         self._seconds = seconds
+        self._gate = gate
 
     async def request(
         self,
@@ -67,29 +74,52 @@ class Patient(Fit):
         **options: Any,
     ) -> ModelResponse:
         """One request to the model, tried again where that helps."""
-        for attempt in range(1, _TRIES + 1):
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await super().request(
-                        messages, model_settings, model_request_parameters, **options
-                    )
-            except Exception as error:
-                known = self._known(error)
-                if known is None:
-                    raise
-                wait = max(0.2 * 2**attempt, getattr(known, "retry_after", None) or 0.0)
-                passing = isinstance(known, RateLimited | TransientError)
-                if not passing or attempt == _TRIES or wait > _LONGEST:
-                    raise known from error
-                log.info("%s; again in %.1f s", known, wait)
-            await asyncio.sleep(wait)
-        raise TransientError("the model was not asked")
+        once = super().request
+        answer: ModelResponse = await patiently(
+            lambda: once(messages, model_settings, model_request_parameters, **options),
+            seconds=self._seconds,
+            gate=self._gate,
+        )
+        if self._gate is not None:
+            if (names := answered.get()) is not None:
+                names.append(self._gate.name)
+            await self._gate.used(answer.usage.total_tokens)
+        return answer
 
-    def _known(self, error: Exception) -> TaskError | None:
-        if isinstance(error, TaskError):
-            return error
-        if isinstance(error, TimeoutError):
-            return TimeLimitExceeded(f"the model did not answer within {self._seconds:g} s")
-        if isinstance(error, _UNREADABLE):
-            return TransientError(f"the model's answer cannot be read: {type(error).__name__}")
-        return classify(error)
+
+async def patiently(once: Callable[[], Awaitable[T]], *, seconds: float, gate: Gate | None = None) -> T:
+    """Return what a request to a model's server comes to, after up to five tries for what passes by itself.
+
+    Each try takes at most `seconds`, and waits for its turn at the gate; all who come to the gate wait as
+    long as the server asks one to. Raises the task errors of `classify`.
+    """
+    for attempt in range(1, _TRIES + 1):
+        if gate is not None:
+            await gate.enter()
+        try:
+            async with asyncio.timeout(seconds):
+                return await once()
+        except Exception as error:
+            known = _known(error, seconds)
+            if known is None:
+                raise
+            after = getattr(known, "retry_after", None)
+            if gate is not None and after:
+                await gate.close(after)
+            wait = max(0.2 * 2**attempt, after or 0.0)
+            passing = isinstance(known, RateLimited | TransientError)
+            if not passing or attempt == _TRIES or wait > _LONGEST:
+                raise known from error
+            log.info("%s; again in %.1f s", known, wait)
+        await asyncio.sleep(wait)
+    raise TransientError("the model was not asked")
+
+
+def _known(error: Exception, seconds: float) -> TaskError | None:
+    if isinstance(error, TaskError):
+        return error
+    if isinstance(error, TimeoutError):
+        return TimeLimitExceeded(f"the model did not answer within {seconds:g} s")
+    if isinstance(error, _UNREADABLE):
+        return TransientError(f"the model's answer cannot be read: {type(error).__name__}")
+    return classify(error)

@@ -27,6 +27,8 @@ from hopyard_ai.agent.answers import DECLINED
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
+    from hopyard_ai.agent.gate import Gate
+
 #: Servers may ask for any time; in seconds, more is not waited for.
 _LONGEST_WAIT: Final = 3600.0
 _DECLINED: Final = re.compile(r"content[_ ](?:filter|management policy)|responsible ?ai", re.IGNORECASE)
@@ -109,9 +111,10 @@ def needs(name: str) -> tuple[str, ...]:
     return _NEEDS[name.partition(":")[0]]
 
 
-def resolve_model(name: str, endpoint: Endpoint) -> Model:
+def resolve_model(name: str, endpoint: Endpoint, gate: Gate | None = None) -> Model:
     """Return a model, with its SDK's own retries off and short waits for rate limits built in.
 
+    Each request waits for its turn at `gate`.
     Raises `AuthenticationError` if the provider needs a key or an address that is not set.
     """
     provider, _, model = check_name(name).partition(":")
@@ -127,17 +130,33 @@ def resolve_model(name: str, endpoint: Endpoint) -> Model:
     from hopyard_ai.agent.patience import Patient
 
     key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-    return Patient(_remote(provider, model, endpoint), key=key, seconds=endpoint.timeout)
+    return Patient(_remote(provider, model, endpoint), key=key, seconds=endpoint.timeout, gate=gate)
+
+
+def chain(models: Sequence[Model]) -> Model:
+    """Return a model that asks the next one where one cannot be reached, is too busy, or refuses its key."""
+    if len(models) == 1:
+        return models[0]
+    from pydantic_ai.models.fallback import FallbackModel
+
+    passes_on = (RateLimited, TransientError, TimeLimitExceeded, AuthenticationError)
+    return FallbackModel(*models, fallback_on=passes_on)
 
 
 def _remote(provider: str, model: str, endpoint: Endpoint) -> Model:
-    key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
     if provider == "anthropic":
-        return _anthropic(model, key, endpoint)
-    from openai import AsyncAzureOpenAI, AsyncOpenAI
+        return _anthropic(model, endpoint)
     from pydantic_ai.models.openai import OpenAIChatModel
+
+    return OpenAIChatModel(model, provider=openai_provider(provider, endpoint))
+
+
+def openai_provider(provider: str, endpoint: Endpoint) -> Any:
+    """Return pydantic-ai's provider for OpenAI, Azure, or a compatible server."""
+    from openai import AsyncAzureOpenAI, AsyncOpenAI
     from pydantic_ai.providers.openai import OpenAIProvider
 
+    key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
     options: dict[str, Any] = {"api_key": key, "max_retries": 0, "timeout": endpoint.timeout}
     if provider == "azure":
         from pydantic_ai.providers.azure import AzureProvider
@@ -147,12 +166,12 @@ def _remote(provider: str, model: str, endpoint: Endpoint) -> Model:
             api_version=endpoint.api_version or "2025-04-01-preview",
             **options,
         )
-        return OpenAIChatModel(model, provider=AzureProvider(openai_client=azure))
-    client = AsyncOpenAI(base_url=endpoint.base_url, **options)
-    return OpenAIChatModel(model, provider=OpenAIProvider(openai_client=client))
+        return AzureProvider(openai_client=azure)
+    return OpenAIProvider(openai_client=AsyncOpenAI(base_url=endpoint.base_url, **options))
 
 
-def _anthropic(model: str, key: str, endpoint: Endpoint) -> Model:
+def _anthropic(model: str, endpoint: Endpoint) -> Model:
+    key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
     try:
         from anthropic import AsyncAnthropic
     except ImportError:
@@ -170,6 +189,8 @@ def classify(error: BaseException) -> TaskError | None:
     """Return a model's failure as the task error that it is; None for what is no model's failure."""
     from pydantic_ai import exceptions
 
+    if isinstance(error, exceptions.FallbackExceptionGroup):
+        return _of_chain(error)
     if isinstance(error, exceptions.ModelHTTPError):
         return _http(error)
     if isinstance(error, exceptions.UsageLimitExceeded):
@@ -181,6 +202,14 @@ def classify(error: BaseException) -> TaskError | None:
     if isinstance(error, exceptions.ModelAPIError):
         return _unreached(error)
     return None
+
+
+def _of_chain(error: BaseExceptionGroup[Any]) -> TaskError | None:
+    """Return what is to be done when no model of a chain answered: wait, if one of them may answer later."""
+    known = [one if isinstance(one, TaskError) else classify(one) for one in error.exceptions]
+    found = [one for one in known if one is not None]
+    later = [one for one in found if isinstance(one, RateLimited | TransientError | TimeLimitExceeded)]
+    return next(iter([*later, *found]), None)
 
 
 def _unreached(error: Any) -> TaskError:

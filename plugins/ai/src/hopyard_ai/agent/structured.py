@@ -38,10 +38,9 @@ async def structured(
     """
     from pydantic_ai import NativeOutput, PromptedOutput
     from pydantic_ai.exceptions import UnexpectedModelBehavior, UsageLimitExceeded
-    from pydantic_ai.models.openai import OpenAIChatModel
 
     asked: tuple[Any, ...] = (form,)
-    if isinstance(getattr(model, "wrapped", model), OpenAIChatModel):
+    if _takes_schemas(model):
         asked = (NativeOutput(form), PromptedOutput(form))
     for n, output in enumerate(asked):
         try:
@@ -55,6 +54,17 @@ async def structured(
                 raise
             break
     return None
+
+
+def _takes_schemas(model: Model) -> bool:
+    """Whether answers can be bound to a schema: of a chain, those of each of its models."""
+    from pydantic_ai.models.fallback import FallbackModel
+    from pydantic_ai.models.openai import OpenAIChatModel
+
+    bare = getattr(model, "wrapped", model)
+    if isinstance(bare, FallbackModel):
+        return all(_takes_schemas(one) for one in bare.models)
+    return isinstance(bare, OpenAIChatModel)
 
 
 async def _answer(

@@ -1,0 +1,1 @@
+"""Texts analysed, answered about, sorted and embedded by models."""

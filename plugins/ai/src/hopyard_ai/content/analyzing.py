@@ -1,0 +1,111 @@
+"""What is in a text: summary, entities, categories, key points."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, Field
+
+from hopyard_ai.content import extracting
+from hopyard_ai.content.asking import Asker, each, offline_spent, standing_in_line
+from hopyard_ai.content.combining import NO_ORDER, Answer, combined
+from hopyard_ai.content.labels import check_labels
+from hopyard_ai.content.texts import checked, framed, pieces
+from hopyard_ai.content.values import Analysis, Entity
+from hopyard_ai.health import settings
+
+if TYPE_CHECKING:
+    from hopyard import Job
+
+_MOST_ENTITIES: Final = 100
+_MOST_POINTS: Final = 20
+_MOST_CATEGORIES: Final = 10
+_READ: Final = (
+    "Read the text and say what is in it. The summary has at most five sentences. Name persons, "
+    "organizations, places, dates, amounts and products that matter, with how often they occur. "
+    "{categories} Write in the "
+    f"text's own language. {NO_ORDER}"
+)
+_COMBINE: Final = (
+    "Summaries and key points of the parts of one text follow, in order. Make of them one summary of "
+    "the whole, the text, in at most five sentences, and its most important key points."
+)
+
+
+class Read(BaseModel):
+    """What a model finds in a text, or in a part of one."""
+
+    summary: str
+    entities: list[Entity] = []
+    categories: list[str] = []
+    key_points: list[str] = []
+    language: str | None = Field(None, description="ISO 639-1 code, such as en.")
+
+
+async def analysis_of(job: Job, content: str, categories: Sequence[str], fresh: bool) -> Analysis:
+    """Return what is in a text. Raises `InvalidInput` for one that is empty or too long; as `Asker.ask`."""
+    own = settings()
+    text = checked(content, own.content.max_tokens)
+    if categories:
+        check_labels(categories)
+    if own.offline:
+        return _offline(text, categories)
+    asker, parts = Asker(job, fresh=fresh), pieces(text, own.content.part_tokens)
+
+    async def read(part: str) -> Read:
+        return await asker.ask(
+            Read, framed(part), instructions=_told(categories), check=lambda found: _wrong(found, categories)
+        )
+
+    async with standing_in_line(job):
+        found = await each(read, parts, job, "parts read:")
+        told = [Answer(text=one.summary, points=one.key_points) for one in found]
+        whole = await combined(asker, told, _COMBINE)
+    return Analysis(
+        summary=whole.text,
+        entities=_merged(found),
+        categories=_commonest(found),
+        key_points=whole.points[:_MOST_POINTS],
+        language=Counter(one.language for one in found).most_common(1)[0][0],
+        parts=len(parts),
+        spent=await asker.spent(),
+    )
+
+
+def _told(categories: Sequence[str]) -> str:
+    given = ", ".join(f"`{one}`" for one in categories)
+    wanted = f"Categories: those that fit out of {given}." if given else "Categories: at most five, short."
+    return _READ.format(categories=wanted)
+
+
+def _wrong(found: Read, categories: Sequence[str]) -> str | None:
+    others = [one for one in found.categories if categories and one not in categories]
+    return f"{others[0][:60]!r} is none of the categories: {', '.join(categories)}" if others else None
+
+
+def _merged(found: Sequence[Read]) -> list[Entity]:
+    """Return the parts' entities, each once, with its mentions in all parts."""
+    known: dict[str, Entity] = {}
+    for entity in (entity for one in found for entity in one.entities):
+        earlier = known.setdefault(entity.name.casefold(), entity.model_copy(update={"mentions": 0}))
+        earlier.mentions += entity.mentions
+    return sorted(known.values(), key=lambda one: -one.mentions)[:_MOST_ENTITIES]
+
+
+def _commonest(found: Sequence[Read]) -> list[str]:
+    counted = Counter(category for one in found for category in dict.fromkeys(one.categories))
+    return [category for category, _ in counted.most_common(_MOST_CATEGORIES)]
+
+
+def _offline(text: str, categories: Sequence[str]) -> Analysis:
+    fitting = [label for label, _ in extracting.fitting(text, categories, _MOST_CATEGORIES)]
+    return Analysis(
+        summary=" ".join(extracting.telling(text, 3)),
+        entities=extracting.entities(text),
+        categories=fitting if categories else extracting.keywords(text, 3),
+        key_points=extracting.telling(text, 5),
+        language=None,
+        spent=offline_spent(),
+    )

@@ -1,0 +1,207 @@
+"""One job's questions to the model: equal ones are asked once, and what they cost is kept.
+
+The answers that are kept are the job's checkpoint as well: an attempt that goes on after a crash finds those
+of the attempt before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from hopyard import storage
+from hopyard.errors import InvalidInput, TransientError
+from pydantic import BaseModel, ValidationError
+
+from hopyard_ai.content import spending
+from hopyard_ai.content.values import Spent
+from hopyard_ai.health import model, settings
+
+if TYPE_CHECKING:
+    from hopyard import Job
+    from pydantic_ai.usage import RunUsage
+
+Form = TypeVar("Form", bound=BaseModel)
+A = TypeVar("A")
+B = TypeVar("B")
+
+HOW_TO = (
+    "a model is needed for this, and none is set up: give `model` in [plugins.ai.settings], "
+    "such as openai:gpt-5-mini, with its key"
+)
+
+
+def models() -> str:
+    """Return the names of the configured model and its fallbacks: equal questions to others are others."""
+    own = settings()
+    return ", ".join([own.model, *(one.model for one in own.fallbacks)])
+
+
+class Asker:
+    """Asks for one job. `fresh`: answers of other jobs are not used, and this job's are not for others."""
+
+    def __init__(self, job: Job, *, fresh: bool = False) -> None:
+        self._job = job
+        self._own = job.id if fresh else ""
+        self._cached = 0
+
+    async def ask(
+        self,
+        form: type[Form],
+        prompt: str,
+        *,
+        instructions: str,
+        check: Callable[[Form], str | None] | None = None,
+    ) -> Form:
+        """Return the model's answer as a `form` (see `structured`), or an earlier one to the same question.
+
+        Raises `TransientError` where the model gives no answer that can be used, `InvalidInput` where the
+        person's day is used up, and as `structured`.
+        """
+        key = self._key(form, prompt, instructions)
+        known = await _kept(form, key)
+        if known is not None and (check is None or check(known) is None):
+            self._cached += 1
+            return known
+        await _within_budget(self._job)
+        answer = await self._asked(form, prompt, instructions, check)
+        if answer is None:
+            raise TransientError("the model's answer cannot be used: it does not have the form asked for")
+        await _keep(key, answer)
+        return answer
+
+    async def _asked(
+        self,
+        form: type[Form],
+        prompt: str,
+        instructions: str,
+        check: Callable[[Form], str | None] | None,
+    ) -> Form | None:
+        from pydantic_ai.usage import RunUsage
+
+        from hopyard_ai.agent.patience import answered
+        from hopyard_ai.agent.structured import structured
+
+        usage, names = RunUsage(), list[str]()
+        token = answered.set(names)
+        try:
+            return await structured(
+                model(), form, prompt, instructions=instructions, usage=usage, check=check
+            )
+        finally:
+            answered.reset(token)
+            await self._spent(usage, names[-1] if names else settings().model)
+
+    def _key(self, form: type[BaseModel], prompt: str, instructions: str) -> str:
+        parts = [models(), form.model_json_schema(), instructions, prompt, self._own]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    async def _spent(self, usage: RunUsage, name: str) -> None:
+        if not usage.requests:
+            return
+        cost = spending.cost_of(settings().prices, name, usage.input_tokens, usage.output_tokens, usage.cost)
+        async with storage.transaction() as tx:
+            await spending.add(
+                tx, self._job, name, requests=usage.requests, tokens=usage.total_tokens, cost=cost
+            )
+
+    async def spent(self) -> Spent:
+        """Return what the job has spent until now, over all its attempts."""
+        requests, tokens, cost = await spending.of_job(self._job.id)
+        return Spent(model=models(), requests=requests, cached=self._cached, tokens=tokens, cost=cost)
+
+
+def offline_spent() -> Spent:
+    """Return what an answer without a model takes."""
+    return Spent(model=settings().model, offline=True, cost=0.0)
+
+
+async def each(work: Callable[[A], Awaitable[B]], inputs: Iterable[A], job: Job, what: str) -> list[B]:
+    """Return what `work` makes of each input, some at a time; what is done is the job's progress.
+
+    The first error ends the others and is raised.
+    """
+    todo = [*inputs]
+    room, done = asyncio.Semaphore(settings().content.concurrency), 0
+
+    async def one(value: A) -> B:
+        nonlocal done
+        async with room:
+            result = await work(value)
+        done += 1
+        job.progress(done, len(todo), f"{what} {done} of {len(todo)}")
+        return result
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(value)) for value in todo]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+@asynccontextmanager
+async def standing_in_line(job: Job) -> AsyncIterator[None]:
+    """Inside, requests of a job wait for their turn without a slot, and keep it for a next attempt."""
+    from hopyard_ai.agent.gate import Visitor, visitor
+
+    async def keep(moment: datetime) -> None:
+        await job.save(turn=moment.isoformat())
+
+    kept = job.checkpoint.get("turn")
+    token = visitor.set(Visitor(job.release_slot, keep, datetime.fromisoformat(kept) if kept else None))
+    try:
+        yield
+    finally:
+        visitor.reset(token)
+
+
+async def _within_budget(job: Job) -> None:
+    own = settings()
+    if job.person is None or (own.daily_tokens is None and own.daily_cost is None):
+        return
+    from hopyard import people
+
+    from hopyard_ai.budget import spending_used_up
+
+    used = await spending_used_up(job.person, people.person(job.person).zone)
+    if used is not None:
+        raise InvalidInput(f"{job.person} has used up {used}: it goes on tomorrow, in their zone")
+
+
+async def _kept(form: type[Form], key: str) -> Form | None:
+    rows = await storage.fetch("SELECT answer FROM ai_answer WHERE key = $1", key)
+    try:
+        return form.model_validate_json(rows[0]["answer"]) if rows else None
+    except ValidationError:  # the form has changed with a release: asked anew
+        return None
+
+
+async def _keep(key: str, answer: BaseModel) -> None:
+    await storage.execute(
+        f"INSERT INTO ai_answer (key, model, answer, created) VALUES ($1, $2, $3, {storage.sql().now}) "
+        "ON CONFLICT (key) DO UPDATE SET answer = excluded.answer, created = excluded.created",
+        key,
+        models(),
+        answer.model_dump_json(),
+    )
+
+
+async def forget(days: float, most: int = 1000) -> int:
+    """Remove answers that are older than so many days, at most so many; return how many went."""
+    words = storage.sql()
+    old = words.minus(words.now, str(days * 86_400))
+    return await storage.execute(
+        "DELETE FROM ai_answer WHERE key IN "
+        f"(SELECT key FROM ai_answer WHERE created < {old} LIMIT {int(most)})"
+    )
+
+
+def joined(texts: Sequence[str]) -> str:
+    """Return texts as one, an empty line between them."""
+    return "\n\n".join(text.strip() for text in texts if text.strip())
