@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hopyard import portal
 from hopyard.testing import Hop
 from hopyard_ai import AI
+from hopyard_ai.content import templates
 from hopyard_ai.content.texts import framed, pieces, tokens
 from hopyard_ai.tasks import analyze_content, process_with_llm
 from hypothesis import given
@@ -104,6 +106,26 @@ def test_an_attempt_goes_on_with_the_parts_that_are_missing(made: Maker) -> None
     assert sum("ANNA wrote" in shown and "BERT wrote" not in shown for shown in model.shown) == 2
 
 
+def test_a_model_that_cannot_give_the_form_is_not_asked_for_ever(made: Maker) -> None:
+    hop, _ = made(lambda told, shown: "once upon a time")
+    outcome = hop.run(analyze_content, "ANNA met BERT.")
+    assert (outcome.state, outcome.attempt) == ("dead", 3)
+    assert "a larger model may do it" in str(outcome.error)
+
+
+def test_a_template_of_the_operators_is_answered_in_words(made: Maker) -> None:
+    hop, model = made()
+
+    portal.run(templates.put("plain", "Answer plainly about $topic."))
+    found = hop.run(
+        process_with_llm, "ANNA met BERT.", template="plain", variables={"topic": "hops"}
+    ).result()
+    assert (found.template, found.text) == ("plain@1", "ANNA met BERT.")
+    assert "Answer plainly about hops." in str(model.requests[0]["messages"])
+    outcome = hop.run(process_with_llm, "ANNA met BERT.", template="plain")
+    assert "missing topic" in str(outcome.error)
+
+
 @pytest.mark.parametrize("refused", [401, 429, 402])
 def test_the_next_model_is_asked_where_one_does_not_answer(made: Maker, refused: int) -> None:
     spare = ReadingModel(read)
@@ -182,7 +204,7 @@ def test_each_operation_has_its_own_instructions(made: Maker, operation: Any, wo
     hop, model = made()
     found = hop.run(process_with_llm, "ANNA met BERT.", operation).result()
     assert found.operation == operation
-    assert found.points == ["ANNA", "BERT"]
+    assert found.points == ([] if operation == "summarize" else ["ANNA", "BERT"])
     assert words in str(model.requests[0]["messages"])
 
 

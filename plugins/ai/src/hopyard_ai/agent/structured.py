@@ -1,4 +1,4 @@
-"""Answers of a model that have a given form."""
+"""Answers of a model that have a given form, or are text."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hopyard_ai.agent.answers import DECLINED
 from hopyard_ai.agent.providers import UNUSABLE_ANSWER, classify
 
 if TYPE_CHECKING:
+    from pydantic_ai import Agent
     from pydantic_ai.models import Model
     from pydantic_ai.usage import RunUsage
 
@@ -77,8 +78,6 @@ async def _answer(
     check: Callable[[Form], str | None] | None,
 ) -> Form:
     from pydantic_ai import Agent, ModelRetry
-    from pydantic_ai.exceptions import ContentFilterError, UnexpectedModelBehavior, UsageLimitExceeded
-    from pydantic_ai.usage import UsageLimits
 
     from hopyard_ai.agent.patience import fit
 
@@ -91,9 +90,38 @@ async def _answer(
             raise ModelRetry(wrong)
         return answer
 
+    found: Form = await _run(agent, prompt, steps, usage)
+    return found
+
+
+async def written(
+    model: Model, prompt: str, *, instructions: str, steps: int = 3, usage: RunUsage | None = None
+) -> str:
+    """Return what a model answers as text, which any model can. What it costs is added to `usage`.
+
+    Raises the task errors of `providers.classify`.
+    """
+    from pydantic_ai import Agent
+
+    from hopyard_ai.agent.patience import fit
+
+    agent = Agent(fit(model), instructions=instructions, retries=steps)
+    try:
+        return str(await _run(agent, prompt, steps, usage)).strip()
+    except Exception as error:
+        known = classify(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+async def _run(agent: Agent[None, Any], prompt: str, steps: int, usage: RunUsage | None) -> Any:
+    from pydantic_ai.exceptions import ContentFilterError, UnexpectedModelBehavior, UsageLimitExceeded
+    from pydantic_ai.usage import UsageLimits
+
     limits = UsageLimits(request_limit=(usage.requests if usage else 0) + steps)
     try:
-        run = await agent.run(prompt, usage_limits=limits, usage=usage)
+        return (await agent.run(prompt, usage_limits=limits, usage=usage)).output
     except Exception as error:
         unusable = isinstance(error, UnexpectedModelBehavior | UsageLimitExceeded)
         if unusable and not isinstance(error, ContentFilterError):
@@ -102,5 +130,3 @@ async def _answer(
         if known is None:
             raise
         raise known from error
-    found: Form = run.output
-    return found

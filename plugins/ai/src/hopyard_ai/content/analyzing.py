@@ -62,7 +62,7 @@ async def analysis_of(job: Job, content: str, categories: Sequence[str], fresh: 
     async with standing_in_line(job):
         found = await each(read, parts, job, "parts read:")
         told = [Answer(text=one.summary, points=one.key_points) for one in found]
-        whole = await combined(asker, told, _COMBINE)
+        whole = await combined(asker, told, _COMBINE, points=True)
     return Analysis(
         summary=whole.text,
         entities=_merged(found),

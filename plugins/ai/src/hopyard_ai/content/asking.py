@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hopyard import storage
 from hopyard.errors import InvalidInput, TransientError
@@ -30,7 +30,9 @@ Form = TypeVar("Form", bound=BaseModel)
 A = TypeVar("A")
 B = TypeVar("B")
 
-HOW_TO = (
+#: A model that gives no answer of a form so often will not give one.
+_ATTEMPTS: Final = 3
+HOW_TO: Final = (
     "a model is needed for this, and none is set up: give `model` in [plugins.ai.settings], "
     "such as openai:gpt-5-mini, with its key"
 )
@@ -40,6 +42,10 @@ def models() -> str:
     """Return the names of the configured model and its fallbacks: equal questions to others are others."""
     own = settings()
     return ", ".join([own.model, *(one.model for one in own.fallbacks)])
+
+
+class _Text(BaseModel):
+    text: str
 
 
 class Asker:
@@ -60,45 +66,65 @@ class Asker:
     ) -> Form:
         """Return the model's answer as a `form` (see `structured`), or an earlier one to the same question.
 
-        Raises `TransientError` where the model gives no answer that can be used, `InvalidInput` where the
-        person's day is used up, and as `structured`.
+        Raises `TransientError`, at the third attempt `InvalidInput`, where the model gives no answer that has
+        the form; `InvalidInput` where the person's day is used up; and as `structured`.
         """
-        key = self._key(form, prompt, instructions)
+
+        async def answered(usage: RunUsage) -> Form:
+            found = await structured(
+                model(), form, prompt, instructions=instructions, usage=usage, check=check
+            )
+            if found is not None:
+                return found
+            unable = "the model's answer cannot be used: it does not have the form asked for"
+            if self._job.attempt >= _ATTEMPTS:
+                raise InvalidInput(f"{unable}, in {_ATTEMPTS} attempts; a larger model may do it")
+            raise TransientError(unable)
+
+        from hopyard_ai.agent.structured import structured
+
+        key = self._key(form.model_json_schema(), prompt, instructions)
+        return await self._once(form, key, answered, check)
+
+    async def write(self, prompt: str, *, instructions: str) -> str:
+        """Return the model's answer as text, or an earlier one to the same question. Raises as `written`."""
+
+        async def answered(usage: RunUsage) -> _Text:
+            text = await written(model(), prompt, instructions=instructions, usage=usage)
+            return _Text(text=text)
+
+        from hopyard_ai.agent.structured import written
+
+        return (await self._once(_Text, self._key("text", prompt, instructions), answered)).text
+
+    async def _once(
+        self,
+        form: type[Form],
+        key: str,
+        answered: Callable[[RunUsage], Awaitable[Form]],
+        check: Callable[[Form], str | None] | None = None,
+    ) -> Form:
         known = await _kept(form, key)
         if known is not None and (check is None or check(known) is None):
             self._cached += 1
             return known
         await _within_budget(self._job)
-        answer = await self._asked(form, prompt, instructions, check)
-        if answer is None:
-            raise TransientError("the model's answer cannot be used: it does not have the form asked for")
+        from pydantic_ai.usage import RunUsage
+
+        from hopyard_ai.agent import patience
+
+        usage, names = RunUsage(), list[str]()
+        token = patience.answered.set(names)
+        try:
+            answer = await answered(usage)
+        finally:
+            patience.answered.reset(token)
+            await self._spent(usage, names[-1] if names else settings().model)
         await _keep(key, answer)
         return answer
 
-    async def _asked(
-        self,
-        form: type[Form],
-        prompt: str,
-        instructions: str,
-        check: Callable[[Form], str | None] | None,
-    ) -> Form | None:
-        from pydantic_ai.usage import RunUsage
-
-        from hopyard_ai.agent.patience import answered
-        from hopyard_ai.agent.structured import structured
-
-        usage, names = RunUsage(), list[str]()
-        token = answered.set(names)
-        try:
-            return await structured(
-                model(), form, prompt, instructions=instructions, usage=usage, check=check
-            )
-        finally:
-            answered.reset(token)
-            await self._spent(usage, names[-1] if names else settings().model)
-
-    def _key(self, form: type[BaseModel], prompt: str, instructions: str) -> str:
-        parts = [models(), form.model_json_schema(), instructions, prompt, self._own]
+    def _key(self, form: Any, prompt: str, instructions: str) -> str:
+        parts = [models(), form, instructions, prompt, self._own]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     async def _spent(self, usage: RunUsage, name: str) -> None:

@@ -27,18 +27,23 @@ class Answer(BaseModel):
     points: list[str] = []
 
 
-async def combined(asker: Asker, parts: Sequence[Answer], instructions: str) -> Answer:
+async def answer(asker: Asker, prompt: str, instructions: str, *, points: bool) -> Answer:
+    """Return the model's answer: with points, or as plain text, of which any model is capable."""
+    told = f"{instructions} {NO_ORDER}"
+    if points:
+        return await asker.ask(Answer, prompt, instructions=told)
+    return Answer(text=await asker.write(prompt, instructions=told))
+
+
+async def combined(asker: Asker, parts: Sequence[Answer], instructions: str, *, points: bool) -> Answer:
     """Return one answer for the whole text: groups of parts first, while they are too many at once."""
     told = [*parts]
     while len(told) > 1:
-        told = [await _one(asker, group, instructions) for group in _groups(told)]
+        told = [
+            group[0] if len(group) == 1 else await answer(asker, _shown(group), instructions, points=points)
+            for group in _groups(told)
+        ]
     return told[0]
-
-
-async def _one(asker: Asker, group: Sequence[Answer], instructions: str) -> Answer:
-    if len(group) == 1:
-        return group[0]
-    return await asker.ask(Answer, _shown(group), instructions=f"{instructions} {NO_ORDER}")
 
 
 def _shown(parts: Sequence[Answer]) -> str:

@@ -10,7 +10,7 @@ from hopyard.errors import InvalidInput
 
 from hopyard_ai.content import extracting, templates
 from hopyard_ai.content.asking import HOW_TO, Asker, each, offline_spent, standing_in_line
-from hopyard_ai.content.combining import NO_ORDER, Answer, combined
+from hopyard_ai.content.combining import Answer, answer, combined
 from hopyard_ai.content.labels import check_labels
 from hopyard_ai.content.texts import checked, framed, pieces
 from hopyard_ai.content.values import Operation, Processed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hopyard import Job
 
 _TASKS: Final[dict[Operation, str]] = {
-    "summarize": "Summarize the text in at most seven sentences. No points.",
+    "summarize": "Summarize the text in at most seven sentences. Answer with the summary alone.",
     "analyze": (
         "Say what kind of text this is, what it is about, for whom, with which intention and in which tone; "
         "the points are what follows from it."
@@ -42,6 +42,7 @@ _COMBINE: Final = (
 class _Task:
     instructions: str
     operation: str
+    points: bool
     template: str | None = None
 
 
@@ -65,13 +66,11 @@ async def answer_about(
     async def read(numbered: tuple[int, str]) -> Answer:
         n, part = numbered
         where = _PART.format(n=n, all=len(parts)) if len(parts) > 1 else ""
-        return await asker.ask(
-            Answer, framed(part), instructions=" ".join(filter(None, [task.instructions, where, NO_ORDER]))
-        )
+        return await answer(asker, framed(part), f"{task.instructions} {where}", points=task.points)
 
     async with standing_in_line(job):
         found = await each(read, enumerate(parts, 1), job, "parts read:")
-        whole = await combined(asker, found, _COMBINE.format(task=task.instructions))
+        whole = await combined(asker, found, _COMBINE.format(task=task.instructions), points=task.points)
     return Processed(
         text=whole.text,
         points=whole.points,
@@ -87,14 +86,14 @@ async def _task(
 ) -> _Task:
     if template is not None:
         kept = await templates.get(template)
-        return _Task(templates.filled(kept, variables), "template", f"{kept.name}@{kept.version}")
+        return _Task(templates.filled(kept, variables), "template", False, f"{kept.name}@{kept.version}")
     if variables:
         raise InvalidInput("variables are for a template: give `template` as well")
     if categories:
         check_labels(categories)
     given = ", ".join(f"`{one}`" for one in categories)
     wanted = f"They are out of these, as they stand here: {given}." if given else "At most five, short."
-    return _Task(_TASKS[operation].format(categories=wanted), operation)
+    return _Task(_TASKS[operation].format(categories=wanted), operation, operation != "summarize")
 
 
 def _offline(text: str, task: _Task, categories: Sequence[str]) -> Processed:

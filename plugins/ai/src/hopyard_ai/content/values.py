@@ -45,7 +45,7 @@ class Analysis(BaseModel):
 
 
 class Processed(BaseModel):
-    """The answer about a text: in words, and in points where the operation asks for several things.
+    """The answer about a text: in words, and in points where the operation is for several things.
 
     `template` names the template and its version, as `weekly@3`; None for the operations that are built in.
     """
