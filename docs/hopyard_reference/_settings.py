@@ -121,8 +121,10 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return "table"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table"
     if origin is not None and arguments:
-        return " or ".join(map(_type, arguments))
+        return " or ".join(dict.fromkeys(map(_type, arguments)))
     raise TypeError(f"nobody said how the type {annotation} is called in the reference")
 
 

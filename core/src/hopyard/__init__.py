@@ -145,6 +145,8 @@ PUBLIC_MODULES = (
     "hopyard.health",
     "hopyard.jobs",
     "hopyard.people",
+    "hopyard.roots",
+    "hopyard.sandbox",
     "hopyard.schedules",
     "hopyard.storage",
     "hopyard.testing",

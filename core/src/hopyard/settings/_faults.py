@@ -43,6 +43,11 @@ _EXPECTED = {
     "greater_than_equal": "a number of at least {ge}",
     "less_than": "a number less than {lt}",
     "less_than_equal": "a number of at most {le}",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_pattern_mismatch": "text that fits {pattern}",
+    "too_short": "at least {min_length} items",
+    "too_long": "at most {max_length} items",
     "literal_error": "{expected}",
     "enum": "{expected}",
 }
@@ -131,6 +136,8 @@ def _found(detail: Any, secret: bool) -> str:
         return "an unknown key"
     if detail["type"] == "missing":
         return "nothing"
+    if detail["type"] == "union_tag_invalid":
+        return f"{detail['ctx']['discriminator']} {detail['ctx']['tag'][:60]!r}"
     value = detail["input"]
     if isinstance(value, SecretStr | SecretBytes):
         value, secret = value.get_secret_value(), True
@@ -152,6 +159,13 @@ def _expectation(detail: Any, model: type[BaseModel], key: Key) -> tuple[str, st
         words = _EXPECTED[kind].format(**context)
         choices = re.findall(r"'([^']+)'", words)
         return words, nearest(str(detail["input"]), choices) if choices else None
+    if kind == "union_tag_invalid":
+        choices = re.findall(r"'([^']+)'", context["expected_tags"])
+        return f"one of {context['expected_tags']} as {context['discriminator']}", nearest(
+            context["tag"], choices
+        )
+    if kind == "union_tag_not_found":
+        return f"a table with {context['discriminator']}", None
     if kind == "value_error":
         return f"a value that passes the check: {context.get('error', detail['msg'])}", None
     message = detail["msg"]

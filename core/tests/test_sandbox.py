@@ -1,0 +1,145 @@
+"""A child for hostile input: whatever it does costs the input, and is told."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hopyard import sandbox
+from hopyard.errors import InvalidInput, ResourceError
+from hopyard.sandbox import Limits
+
+CHILD = """
+import os, signal, socket, sys, time
+from confinement import Missing, Refused, seal
+
+def read(order):
+    return {"text": os.pread(order["file"], 100, 0).decode(), "order": sorted(order)}
+
+def refuses(order):
+    raise Refused("it is no picture")
+
+def misses(order):
+    raise Missing("pip install something")
+
+def eats(order):
+    return len(bytearray(1 << 32))
+
+def spins(order):
+    while True:
+        pass
+
+def sleeps(order):
+    time.sleep(1000)
+
+def crashes(order):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def raises(order):
+    raise KeyError("what")
+
+def talks(order):
+    print("hello from a library")
+    sys.stdout.flush()
+    return "x" * order["size"]
+
+def deep(order):
+    return deep(order)
+
+def writes(order):
+    seal(1000)
+    with open(order["place"], "wb") as file:
+        file.write(b"x" * 10_000)
+
+def knows(order):
+    return {"env": dict(os.environ), "modules": [m for m in sys.modules if m.startswith("hopyard")]}
+
+def calls(order):
+    try:
+        socket.create_connection(("127.0.0.1", order["port"]), 5)
+    except OSError:
+        return "cut off"
+    return "connected"
+
+OPERATIONS = {f.__name__: f for f in (
+    read, refuses, misses, eats, spins, sleeps, crashes, raises, talks, deep, writes, knows, calls)}
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    folder = tmp_path / "odd_parsing"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "child.py").write_text(CHILD)
+    return folder
+
+
+async def do(package: Path, operation: str, limits: Limits | None = None, **order: Any) -> Any:
+    return await sandbox.run(package, operation, order, {}, limits or Limits())
+
+
+async def test_it_is_given_open_files_and_answers(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("inside")
+    descriptor = os.open(tmp_path / "input", os.O_RDONLY)
+    try:
+        found = await sandbox.run(package, "read", {"a": 1}, {"file": descriptor}, Limits())
+    finally:
+        os.close(descriptor)
+    assert found == {"text": "inside", "order": ["a", "file"]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "limits", "match"),
+    [
+        ("refuses", Limits(), "it is no picture"),
+        ("misses", Limits(), "pip install something"),
+        ("eats", Limits(memory=1 << 29), "more than 512 MB of memory"),
+        ("spins", Limits(cpu=1), "more than 1 s of CPU time"),
+        ("sleeps", Limits(seconds=1), "longer than 1 s"),
+        ("crashes", Limits(), "crashes the program that reads it"),
+        ("raises", Limits(), "breaks the program that reads it: KeyError"),
+        ("deep", Limits(), "nested too deeply"),
+    ],
+)
+async def test_whatever_it_does_the_input_is_refused(
+    package: Path, operation: str, limits: Limits, match: str
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(InvalidInput, match=match):
+        await do(package, operation, limits)
+    assert time.monotonic() - began < 30  # it ended, and was not waited for
+
+
+async def test_an_answer_is_bounded_and_what_libraries_print_is_none(package: Path) -> None:
+    assert await do(package, "talks", size=10) == "x" * 10
+    with pytest.raises(InvalidInput, match="larger than 1,000 bytes"):
+        await do(package, "talks", Limits(answer=1000), size=10_000)
+
+
+async def test_no_file_grows_beyond_what_it_may(package: Path, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="could not be read now"):
+        await do(package, "writes", place=str(tmp_path / "out"))
+
+
+async def test_it_knows_no_secrets_and_nothing_of_hopyard(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOPYARD_AI__API_KEY", "sesame")
+    found = await do(package, "knows")
+    assert "sesame" not in str(found)
+    assert found["modules"] == []
+
+
+async def test_it_is_cut_off_from_the_network(package: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        told = await sandbox.run_told(package, "calls", {"port": port}, {}, Limits())
+    if not told["isolated"]:
+        pytest.skip("this kernel gives no network of its own")
+    assert told["answer"] == "cut off"
