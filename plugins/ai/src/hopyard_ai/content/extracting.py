@@ -32,6 +32,7 @@ _COMMON: Final = frozenset(
     """.split()  # noqa: SIM905 - a list of a hundred words is read more easily so
 )
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?]+(?!\s)[^.!?\n]*)*[.!?]*")
+_NO_PROSE: Final = re.compile(r"^```.*?(?:^```|\Z)|^[|#<][^\n]*$", re.DOTALL | re.MULTILINE)
 _WORD: Final = re.compile(r"[^\W\d_][\w'’-]*")
 _NAMED: Final[tuple[tuple[EntityKind, re.Pattern[str]], ...]] = (
     ("contact", re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}|https?://[^\s<>\"')]{3,200}")),
@@ -43,9 +44,9 @@ _NAMED: Final[tuple[tuple[EntityKind, re.Pattern[str]], ...]] = (
 
 
 def sentences(text: str) -> list[str]:
-    """Return the first sentences of a text, each on one line."""
+    """Return the first sentences of a text, each on one line; programs and tables of Markdown have none."""
     found: list[str] = []
-    for match in _SENTENCE.finditer(text[:_LOOKED_AT]):
+    for match in _SENTENCE.finditer(_NO_PROSE.sub("\n", text[:_LOOKED_AT])):
         one = " ".join(match.group().split())
         if _WORD.search(one):
             found.append(one[:_LONGEST_SENTENCE])
