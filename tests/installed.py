@@ -48,6 +48,7 @@ TASKS: dict[str, tuple[list[str], Any]] = {
     "hopyard": (["site.double", "--n", "21"], 42),
     "hopyard-ai": (["ai.process_due_ai_tasks"], {}),
     "hopyard-email": (["email.process_email_queue"], {"sent": int, "problems": list}),
+    "hopyard-file": (["file.list_documents"], []),
     "hopyard-maintenance": (["maintenance.monitor_resource_usage"], {"warnings": list, "memory_total": int}),
     "hopyard-sync": (["sync.list_events"], {"events": list}),
 }

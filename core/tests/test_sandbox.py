@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hopyard import sandbox
 from hopyard.errors import InvalidInput, ResourceError
@@ -14,7 +17,7 @@ from hopyard.sandbox import Limits
 
 CHILD = """
 import os, signal, socket, sys, time
-from confinement import Missing, Refused, seal
+from hopyard.sandbox.confinement import Missing, Refused, seal
 
 def read(order):
     return {"text": os.pread(order["file"], 100, 0).decode(), "order": sorted(order)}
@@ -55,7 +58,7 @@ def writes(order):
         file.write(b"x" * 10_000)
 
 def knows(order):
-    return {"env": dict(os.environ), "modules": [m for m in sys.modules if m.startswith("hopyard")]}
+    return {"env": dict(os.environ), "modules": sorted(m for m in sys.modules if m.startswith("hopyard"))}
 
 def calls(order):
     try:
@@ -131,7 +134,7 @@ async def test_it_knows_no_secrets_and_nothing_of_hopyard(
     monkeypatch.setenv("HOPYARD_AI__API_KEY", "sesame")
     found = await do(package, "knows")
     assert "sesame" not in str(found)
-    assert found["modules"] == []
+    assert found["modules"] == ["hopyard", "hopyard.sandbox", "hopyard.sandbox.confinement"]
 
 
 async def test_it_is_cut_off_from_the_network(package: Path) -> None:
@@ -143,3 +146,23 @@ async def test_it_is_cut_off_from_the_network(package: Path) -> None:
     if not told["isolated"]:
         pytest.skip("this kernel gives no network of its own")
     assert told["answer"] == "cut off"
+
+
+def test_a_child_dies_with_the_process_that_started_it(package: Path) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from hopyard import sandbox\n"
+        "asyncio.run(sandbox.run(Path(sys.argv[1]), 'spins', {}, {}, sandbox.Limits(cpu=600, seconds=600)))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(package)])
+    try:
+        while not (below := psutil.Process(parent.pid).children()):
+            assert parent.poll() is None
+        while below[0].cpu_times().user < 0.5:  # by then it has limited itself, and spins
+            assert below[0].is_running()
+    finally:
+        parent.kill()
+        parent.wait()
+    psutil.wait_procs(below, timeout=30)
+    assert not below[0].is_running()

@@ -147,6 +147,7 @@ PUBLIC_MODULES = (
     "hopyard.people",
     "hopyard.roots",
     "hopyard.sandbox",
+    "hopyard.sandbox.confinement",
     "hopyard.schedules",
     "hopyard.storage",
     "hopyard.testing",

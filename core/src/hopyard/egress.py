@@ -152,7 +152,8 @@ class Egress:
         url: str,
         *,
         json: Any = None,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str | Sequence[str]] | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
         headers: Mapping[str, str] | None = None,
         max_bytes: int = MAX_BYTES,
         timeout: float = TIMEOUT,
@@ -160,7 +161,8 @@ class Egress:
     ) -> httpx2.Response:
         """Return the answer, its body read; `timeout` is in seconds for all of it.
 
-        The body is `json`, or the fields of a `form` as web pages send them, which OAuth2 wants.
+        The body is `json`, or the fields of a `form` as web pages send them, which OAuth2 wants; with
+        `files`, each its name, content and media type, both are sent as multipart.
 
         Raises RateLimited (429), TransientError (408, 5xx, no connection), TimeLimitExceeded,
         AuthenticationError (401, 403), InvalidInput (other 4xx, redirects that are not followed, bodies
@@ -174,7 +176,12 @@ class Egress:
             async with asyncio.timeout(timeout), opened as client:
                 fields = None if form is None else dict(form)
                 response = await client.request(
-                    method, url, json=json, data=fields, headers=dict(headers or {})
+                    method,
+                    url,
+                    json=json,
+                    data=fields,
+                    files=None if files is None else dict(files),
+                    headers=dict(headers or {}),
                 )
         _raise_for_status(response, place)
         return response

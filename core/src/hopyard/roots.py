@@ -13,7 +13,7 @@ from hopyard import trees
 from hopyard.errors import InvalidInput
 from hopyard.plugin import PluginSettings
 
-__all__ = ["Root", "Roots", "chosen", "open_file", "way_below", "writable"]
+__all__ = ["Root", "Roots", "chosen", "open_file", "place", "way_below", "writable"]
 
 #: What belongs to the system as a whole, or is no real file at all.
 _SYSTEM: Final = frozenset(
@@ -27,7 +27,7 @@ _KERNEL: Final = ("/dev/", "/proc/", "/sys/")
 _LONGEST: Final = 4_000
 
 
-def _place(text: str) -> str:
+def place(text: str) -> str:
     """Return an absolute path as it is written shortest. Raises `ValueError` for the system's own places."""
     path = PurePosixPath(text)
     if not path.is_absolute() or ".." in path.parts or "\0" in text:
@@ -41,9 +41,7 @@ def _place(text: str) -> str:
 class Root(PluginSettings):
     """A directory that tasks may work in."""
 
-    path: Annotated[str, AfterValidator(_place)] = Field(
-        description="The directory; absolute, no link in it."
-    )
+    path: Annotated[str, AfterValidator(place)] = Field(description="The directory; absolute, no link in it.")
     writable: bool = Field(False, description="Whether tasks may make files below it.")
 
 

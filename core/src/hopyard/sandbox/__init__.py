@@ -7,8 +7,9 @@ answers JSON.
     answer = await sandbox.run(PARSING, "read", {"pages": 3}, {"file": descriptor}, Limits(memory=1 << 30))
 
 `PARSING` is the directory of a package whose module `child` has `OPERATIONS`: functions by name that take
-the order and return what becomes JSON. It is loaded by its path: it imports the standard library, what is
-installed, its own modules (`from PACKAGE import …`), and from `confinement` `Refused`, `Missing`, `seal`.
+the order and return what becomes JSON. It imports the standard library, what is installed, its own modules,
+and of Hopyard `hopyard.sandbox.confinement` alone, with `Refused`, `Missing` and `seal`; the `__init__` of
+the packages that it lies in does not run.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ from hopyard.redaction import redact
 __all__ = ["Limits", "Missing", "Refusal", "run"]
 
 _START: Final = (
-    "import importlib.util as u, sys; "
-    "s = u.spec_from_file_location('confinement', sys.argv[1]); "
-    "m = u.module_from_spec(s); sys.modules['confinement'] = m; s.loader.exec_module(m); m.main()"
+    "import sys, types\n"
+    "for name, path in (('hopyard', []), ('hopyard.sandbox', [sys.argv[1]])):\n"
+    "    sys.modules[name] = types.ModuleType(name); sys.modules[name].__path__ = path\n"
+    "from hopyard.sandbox.confinement import main; main()"
 )
-_CONFINEMENT: Final = str(Path(__file__).with_name("confinement.py"))
+_PLACE: Final = str(Path(__file__).parent)
 _LONGEST_ERROR: Final = 4_000
 _PIECE: Final = 1 << 16
 
@@ -76,7 +78,7 @@ async def run_told(
     own = {"memory": limits.memory, "cpu": limits.cpu, "parent": os.getpid()}
     whole = {"package": str(package), "do": operation, "order": {**order, **files}, "limits": own}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-X", "utf8", "-c", _START, _CONFINEMENT),
+        *(sys.executable, "-I", "-X", "utf8", "-c", _START, _PLACE),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

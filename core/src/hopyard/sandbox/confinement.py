@@ -1,8 +1,8 @@
 """The child's side of a sandbox: it limits itself, does what it is told, and says what came of it.
 
-This module is loaded by its path and imports nothing but the standard library, so that a child has neither
-Hopyard nor its settings in it. Descriptor 0 has the order as JSON; descriptor 1 takes the answer; what
-libraries print goes to descriptor 2.
+This module imports nothing but the standard library, so that a child has neither the rest of Hopyard nor
+its settings in it. Descriptor 0 has the order as JSON; descriptor 1 takes the answer; what libraries print
+goes to descriptor 2.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
-import importlib.util
 import json
 import os
 import resource
@@ -19,6 +18,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+__all__ = ["Missing", "Refused", "main", "seal"]
 
 _KILL_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _NO_NEW_PRIVILEGES = 38  # PR_SET_NO_NEW_PRIVS
@@ -91,12 +92,16 @@ def _answered(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _loaded(place: Path) -> ModuleType:
-    """Load a package by its path under its own name, without what it lies in."""
-    spec = importlib.util.spec_from_file_location(
-        place.name, place / "__init__.py", submodule_search_locations=[str(place)]
-    )
-    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a file has both
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[place.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """Load a package under its whole name; of what it lies in nothing is run: empty packages stand there."""
+    names = [place.name]
+    above = place.parent
+    while (above / "__init__.py").is_file():
+        names.insert(0, above.name)
+        above = above.parent
+    for n in range(1, len(names)):
+        stand_in = ModuleType(".".join(names[:n]))
+        stand_in.__path__ = [str(above.joinpath(*names[:n]))]
+        sys.modules[stand_in.__name__] = stand_in
+    if len(names) == 1:
+        sys.path.insert(0, str(above))
+    return importlib.import_module(".".join(names))

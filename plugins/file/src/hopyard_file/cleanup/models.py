@@ -1,0 +1,63 @@
+"""What a cleanup returns."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, computed_field
+
+
+class TempCleanup(BaseModel):
+    """A place: how many files were looked at, match, are due, and went; sizes in bytes."""
+
+    place: str
+    seen: int = 0
+    matching: int = 0
+    matching_bytes: int = 0
+    due: int = 0
+    due_bytes: int = 0
+    deleted: int = 0
+    freed_bytes: int = 0
+    open: int = 0
+    """Due, but open in a process, and left alone."""
+    changed: int = 0
+    """Due, but changed or gone when it was their turn, and left alone."""
+    failed: int = 0
+    """Due, and could not be deleted."""
+    directories: int = 0
+    """Empty directories that went, or would go."""
+    more: bool = False
+    """Whether more may be due than one run deletes: the next one goes on."""
+    refused: str | None = None
+    problem: str | None = None
+    """Why it could not be cleaned up, or not wholly."""
+    troubles: list[str] = []
+    examples: list[str] = []
+    """Some of the files that are due."""
+
+
+class TempCleanupReport(BaseModel):
+    """What was deleted, or would be."""
+
+    host: str
+    dry_run: bool
+    places: list[TempCleanup] = []
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def due(self) -> int:
+        """Files that are due: the number to confirm where a place is refused."""
+        return sum(one.due for one in self.places)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def summary(self) -> str:
+        """The report in a sentence or two."""
+        if not self.places:
+            return "No place is declared in the settings, so there is nothing to clean up."
+        verb = "would be deleted" if self.dry_run else "were deleted"
+        files = sum(one.due if self.dry_run else one.deleted for one in self.places)
+        size = sum(one.due_bytes if self.dry_run else one.freed_bytes for one in self.places)
+        told = f"{files:,} temporary files ({size / 1e6:,.1f} MB) {verb}."
+        refused = [one.refused for one in self.places if one.refused]
+        told += f" Refused: {'; '.join(refused)}." if refused else ""
+        problems = [one.problem for one in self.places if one.problem]
+        return told + (f" Not cleaned up: {'; '.join(problems)}." if problems else "")
