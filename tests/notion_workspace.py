@@ -21,6 +21,8 @@ class Workspace:
         self.refuse = 0
         self.token = "ntn-secret-token"
         self.listed = True
+        #: By path: the status that it is answered with.
+        self.faults: dict[str, int] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -85,6 +87,8 @@ class Workspace:
         parts = urlsplit(path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         way = parts.path.strip("/").split("/")
+        if parts.path in self.faults:
+            return self.faults[parts.path], _error(self.faults[parts.path], "scripted")
         if headers.get("authorization") != f"Bearer {self.token}":
             return 401, _error(401, "unauthorized")
         if headers.get("notion-version") != "2025-09-03":
@@ -101,6 +105,8 @@ class Workspace:
                 if one["parent"].get("data_source_id") == way[2] and one["last_edited_time"] >= since[:16]
             ]
             return 200, _part(_latest(rows), body)
+        if way[:2] == ["v1", "pages"] and way[2] in self.objects:
+            return 200, self.objects[way[2]]
         if way[:2] == ["v1", "blocks"] and way[-1] == "children":
             if way[2] not in self.objects and way[2] not in {
                 b["id"] for bs in self.children.values() for b in bs

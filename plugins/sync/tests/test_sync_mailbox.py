@@ -118,7 +118,7 @@ async def test_a_killed_run_goes_on_behind_its_last_batch(tmp_path: Path, doveco
             there.create(f'"{name}"')
             add(there, name, *range(120))
         job = new_id()
-        assert site.child("post", job, kill_at=2) is None  # behind the commit of the first batch
+        assert site.child("post", job, kill_at=6) is None  # behind the commit of the first batch
         assert len(await stored()) == 50
         last = site.child("post", job)
         assert last is not None

@@ -193,7 +193,6 @@ async def test_a_withdrawn_consent_needs_a_person(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"id": None},
         {"start": {}},
         {"start": {"dateTime": "soon"}},
         {"start": {"dateTime": "2026-01-01T10:00:00", "timeZone": "Mars/Olympus"}},
@@ -203,7 +202,7 @@ async def test_a_withdrawn_consent_needs_a_person(tmp_path: Path) -> None:
 )
 def test_odd_events_of_google_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
-        google.row({**HOLIDAY, **change})
+        google.row("holiday", {**HOLIDAY, **change})
 
 
 def graph_event(id_: str, start: datetime, **more: Any) -> dict[str, Any]:
@@ -319,4 +318,4 @@ async def test_links_of_microsoft_lead_nowhere_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"start": None}, {"start": {"dateTime": "soon"}}, {"end": {}}])
 def test_odd_events_of_microsoft_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
-        microsoft.row({**VIEW[3], **change})
+        microsoft.row("single", {**VIEW[3], **change})

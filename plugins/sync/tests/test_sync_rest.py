@@ -290,8 +290,8 @@ async def test_columns_and_rows_that_do_not_fit(tmp_path: Path, postgres_url: st
             aside = await storage.fetch("SELECT what, reason FROM sync_set_aside")
             reasons = {row["what"]: row["reason"] for row in aside}
             assert len(aside) == 6  # each is kept once, however often it was set aside
-            assert "expected the key" in reasons["row 1"]
-            assert "expected an object" in reasons["row 2"]
+            assert "expected the key" in reasons["page 1, row 1"]
+            assert "expected an object" in reasons["page 1, row 2"]
             assert "expected a value" in reasons["5"]
 
 

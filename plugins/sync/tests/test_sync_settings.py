@@ -29,7 +29,7 @@ STREAMS = {"things": {"path": "/things"}}
         ({"calendars": {"x": {"url": "https://x"}}, "notion": {"x": {"token": "t"}}}, "two connections"),
         ({"mailboxes": {"post": {"host": "h", "user": "u"}}}, "either `password` or `oauth`"),
         ({"mailboxes": {"post": {"host": "h", "user": "u", "password": "p", "security": "none"}}}, "tls"),
-        ({"apis": {"shop": {"url": "https://x", "streams": {}}}}, "at least 1"),
+        ({"apis": {"shop": {"url": "https://x", "streams": {}}}}, "one stream at least"),
         ({"apis": {"shop": {"url": "https://x", "streams": {"t": {"path": "things"}}}}}, "begins with one /"),
         ({"apis": {"shop": {"url": "https://x", "streams": STREAMS, "auth": {"kind": "magic"}}}}, "magic"),
         (

@@ -38,7 +38,7 @@ class DavSide:
     async def all(self) -> dict[str, tuple[str, str]]:
         """Return names and texts by UID."""
         found = self.calendar.texts()
-        return {lines.uid_of(text): (name, text) for name, text in found.items()}
+        return {lines.look(text).uid: (name, text) for name, text in found.items()}
 
     async def put(self, uid: str, text: str, name: str | None) -> None:
         self.calendar.put(name or f"made-elsewhere-{uid}.ics", text)
@@ -108,7 +108,7 @@ class World:
 
     async def marks(self, side: str) -> dict[str, str]:
         """Return what a side says, by UID."""
-        return {uid: lines.fingerprint(text) for uid, (_, text) in (await self.sides[side].all()).items()}
+        return {uid: lines.look(text).mark for uid, (_, text) in (await self.sides[side].all()).items()}
 
 
 def expected(
@@ -121,7 +121,7 @@ def expected(
         text = winner(policy, a[uid], b[uid]) if clash else {**a, **b}[uid]
         after.pop(uid, None)
         if text is not None:
-            after[uid] = lines.fingerprint(text)
+            after[uid] = lines.look(text).mark
     return after
 
 
@@ -130,7 +130,7 @@ def winner(policy: str, a: str | None, b: str | None) -> str | None:
         return a if policy == "a" else b
     if a is None or b is None:
         return a or b
-    if policy == "newest" and lines.modified(b) > lines.modified(a):
+    if policy == "newest" and lines.look(b).modified > lines.look(a).modified:
         return b
     return a
 
@@ -171,7 +171,7 @@ def _fork(uid: str, text: str | None) -> str:
     from hopyard_sync.calendars.merge import forked
 
     assert text is not None
-    return forked(uid, text)
+    return forked(uid, lines.look(text).mark)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -51,7 +51,7 @@ class Sync(Plugin[SyncSettings]):
 
     @hookimpl
     def register_queues(self) -> Iterable[Queue]:
-        return [Queue("sync", slots=4, priority=7)]
+        return [Queue("sync", slots=16, priority=7)]
 
     @hookimpl
     def register_tasks(self) -> Iterable[Task[..., Any]]:

@@ -133,9 +133,9 @@ def problems(name: str, limit: int, as_json: bool) -> None:
 @json_option
 def events(user: str | None, start: str, end: str, as_json: bool) -> None:
     """List the events on calendars."""
-    from hopyard_sync.calendars.agenda import agenda
+    from hopyard_sync.calendars.agenda import agenda_of
 
-    found = _do(lambda: agenda(user, "today", start, end))
+    found = _do(lambda: agenda_of(user, start, end))
     emit(found.model_dump(mode="json"), as_json, lambda _: _render_events(found))
 
 

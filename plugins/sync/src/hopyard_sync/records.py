@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hopyard_sync.engine.run import Run
     from hopyard_sync.engine.stream import StreamState
 
-__all__ = ["Record", "count", "sweep", "upsert"]
+__all__ = ["Record", "count", "count_unseen", "sweep", "touch", "upsert"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,21 @@ async def upsert(run: Run, tx: Transaction, stream: StreamState, rows: Sequence[
     )
     same = [one.key for one in written if known.get(one.key) == one.digest]
     if same:
-        await tx.execute(
-            "UPDATE sync_record SET pass_number = $3 WHERE connection = $1 AND stream = $2 "
-            f"AND key {tx.sql.texts('$4')}",
-            stream.connection,
-            stream.name,
-            stream.pass_number,
-            storage.listed(same),
-        )
+        await touch(tx, stream, same)
     _count(run, fresh, known)
+    await run.taken(tx, stream.name, [one.key for one in written])
+
+
+async def touch(tx: Transaction, stream: StreamState, keys: Sequence[str]) -> None:
+    """Say that a pass has seen rows that could not be taken over: their stored copies stay."""
+    await tx.execute(
+        "UPDATE sync_record SET pass_number = $3 WHERE connection = $1 AND stream = $2 "
+        f"AND key {tx.sql.texts('$4')}",
+        stream.connection,
+        stream.name,
+        stream.pass_number,
+        storage.listed(keys),
+    )
 
 
 async def count(run: Run, stream: StreamState, rows: Sequence[Record]) -> None:
@@ -85,6 +91,23 @@ async def sweep(run: Run, tx: Transaction, stream: StreamState, share: float) ->
     await tx.execute(
         f"DELETE {where} AND pass_number < $3", stream.connection, stream.name, stream.pass_number
     )
+    run.counts.removed += gone
+
+
+async def count_unseen(run: Run, stream: StreamState, seen: Collection[str], share: float) -> None:
+    """Count what `sweep` would remove, where a dry run has seen these keys."""
+    gone = there = 0
+    after = ""
+    while rows := await storage.fetch(
+        "SELECT key FROM sync_record WHERE connection = $1 AND stream = $2 AND key > $3 "
+        "ORDER BY key LIMIT 1000",
+        stream.connection,
+        stream.name,
+        after,
+    ):
+        there, after = there + len(rows), rows[-1]["key"]
+        gone += sum(row["key"] not in seen for row in rows)
+    run.check_deletions(f"from the stream {stream.name}", gone, there, share)
     run.counts.removed += gone
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from hopyard_sync.caldav.collection import Collection
+from hopyard_sync.calendars import merge
 from hopyard_sync.calendars.sides import Side
 from hopyard_sync.calendars.table import TableSide
 from hopyard_sync.calendars.two_way import TwoWay
+from hopyard_sync.engine import stream
 from hopyard_sync.engine.run import Run
 from hopyard_sync.http.auth import Auth, Fixed, basic
 from hopyard_sync.http.oauth import OAuth2
@@ -23,12 +25,13 @@ async def sync(run: Run) -> None:
         a = await stack.enter_async_context(open_session(run.name, settings.side_a()))
         stack.callback(run.count_requests, a)
         b: Side = TableSide(run)
+        sources: dict[merge.Side, str] = {"a": _source(settings.side_a()), "b": "the table"}
         if settings.other is not None:
             other = await stack.enter_async_context(open_session(f"{run.name} (b)", settings.other))
             stack.callback(run.count_requests, other)
             b = Collection(other)
-        two_way = TwoWay(run, Collection(a), b, settings.conflicts, settings.most_deletions)
-        await two_way.sync()
+            sources["b"] = _source(settings.other)
+        await TwoWay(run, Collection(a), b, sources).sync()
 
 
 async def check(run: Run) -> None:
@@ -42,6 +45,11 @@ async def check(run: Run) -> None:
 def open_session(name: str, side: calendars.Collection) -> Session:
     """Return a session with the credentials of a side."""
     return Session(name, side.url, _auth(name, side), max_bytes=50_000_000)
+
+
+def _source(side: calendars.Collection) -> str:
+    """Return what stands for a calendar and whoever is logged in; another password changes nothing."""
+    return stream.mark(side.url, side.user, side.oauth.client_id if side.oauth is not None else None)
 
 
 def _auth(name: str, side: calendars.Collection) -> Auth:

@@ -67,6 +67,7 @@ class _Builder:
     def __init__(self) -> None:
         self.root: Element | None = None
         self._open: list[Element] = []
+        self._texts: list[list[str]] = []
         self._count = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -79,12 +80,13 @@ class _Builder:
         else:
             self.root = made
         self._open.append(made)
+        self._texts.append([])
 
     def end(self, name: str) -> None:
-        self._open.pop()
+        self._open.pop().text = "".join(self._texts.pop())
 
     def data(self, text: str) -> None:
-        self._open[-1].text += text
+        self._texts[-1].append(text)
 
     def doctype(self, name: str, *_: object) -> None:
         raise InvalidInput("found XML with a document type, which may hide entities: it is refused")
@@ -105,7 +107,10 @@ class Found:
 
 
 def multistatus(content: bytes) -> tuple[list[Found], str | None]:
-    """Return the responses and the sync token of a multistatus. Raises `InvalidInput`."""
+    """Return the responses and the sync token of a multistatus. Raises `InvalidInput`.
+
+    A large one takes a second: to be called in a thread.
+    """
     root = parse(content)
     if root.name != dav("multistatus"):
         raise InvalidInput(f"found the XML element {root.name[:60]!r}, expected a multistatus")
@@ -118,11 +123,12 @@ def _responses(root: Element) -> Iterator[Found]:
         href, status = response.find(dav("href")), response.find(dav("status"))
         if href is None:
             raise InvalidInput("found a response without an href")
-        good = None
+        good: Element | None = None
         for propstat in response.all(dav("propstat")):
-            said = propstat.find(dav("status"))
-            if said is None or _code(said.text) == 200:
-                good = propstat.find(dav("prop"))
+            said, given = propstat.find(dav("status")), propstat.find(dav("prop"))
+            if given is not None and (said is None or _code(said.text) == 200):
+                good = good or Element(given.name)
+                good.children += given.children
         yield Found(href.text.strip(), _code(status.text) if status is not None else 200, good)
 
 

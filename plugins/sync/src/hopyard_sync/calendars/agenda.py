@@ -25,6 +25,9 @@ LONGEST: Final = timedelta(days=366)
 _MOST_ROWS: Final = 5000
 _MOST_TOLD: Final = 2000
 _SECONDS: Final = 5.0
+#: Years whose days can be counted with, some days before and a year behind them.
+_FIRST_YEAR: Final = 1000
+_LAST_YEAR: Final = 9000
 _DAYS: Final = {"yesterday": -1, "today": 0, "tomorrow": 1}
 
 
@@ -48,6 +51,16 @@ async def agenda(person: str | None, day: str, start: str, end: str) -> Agenda:
     return await asyncio.to_thread(_told, rows, asked)
 
 
+async def agenda_of(user: str | None, start: str, end: str) -> Agenda:
+    """Return what `agenda` does. Raises `InvalidInput` for somebody who is nobody here, too."""
+    known = {*people.known(), *(one.person for one in settings().calendars.values() if one.person)}
+    if user is not None and user not in known:
+        raise InvalidInput(
+            f"user: found {user[:60]!r}, expected one of: {', '.join(sorted(known)) or '(nobody)'}"
+        )
+    return await agenda(user, "today", start, end)
+
+
 def zone_of(person: str | None) -> ZoneInfo:
     """Return a person's zone; the installation's for nobody in particular."""
     return ZoneInfo(people.person(person or "").zone)
@@ -68,6 +81,8 @@ def period(person: str | None, day: str, start: str, end: str) -> Period:
         if not begins < ends <= begins + LONGEST:
             raise InvalidInput(f"end: found {end}, expected a time behind {start}, at most a year")
         return Period(begins, ends, zone)
+    if end:
+        raise InvalidInput(f"start: found nothing, expected the start of the period that ends {end[:60]}")
     today = datetime.now(zone).date()
     if day == "week":
         return Period(
@@ -81,9 +96,12 @@ def moment(text: str, zone: ZoneInfo, what: str) -> datetime:
     """Return a time in a zone; a date is its first moment. Raises `InvalidInput`."""
     try:
         found = datetime.fromisoformat(text.strip())
-        return found.replace(tzinfo=zone) if found.tzinfo is None else found.astimezone(zone)
+        found = found.replace(tzinfo=zone) if found.tzinfo is None else found.astimezone(zone)
     except (ValueError, OverflowError):
         raise InvalidInput(f"{what}: found {text[:60]!r}, expected a time such as 2026-12-24T18:00") from None
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise InvalidInput(f"{what}: found {text[:60]!r}, expected a year from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return found
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hopyard.errors import InvalidInput
 
-from hopyard_sync.calendars.lines import folded, property_name
-
-#: A content line with the lines that go on with it, and its end.
-_LOGICAL: Final = re.compile(r"[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*(?:\r?\n|$)")
+from hopyard_sync.calendars.lines import LOGICAL, folded, property_name
 
 
 def stamp(moment: datetime) -> str:
-    """Return a moment as iCalendar writes it in UTC."""
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    """Return a moment as iCalendar writes it in UTC. Raises `InvalidInput` where that is in no year."""
+    try:
+        return f"{_local(moment.astimezone(UTC))}Z"
+    except OverflowError:
+        raise InvalidInput(f"found the time {moment}, expected one within the years 1 to 9999") from None
+
+
+def _local(moment: datetime) -> str:
+    return f"{moment.year:04}{moment:%m%dT%H%M%S}"  # strftime does not fill years up to four digits
 
 
 def timed(name: str, value: datetime | date) -> str:
     """Return a property of a time in UTC, or of a date."""
     if isinstance(value, datetime):
         return f"{name}:{stamp(value)}"
-    return f"{name};VALUE=DATE:{value:%Y%m%d}"
+    return f"{name};VALUE=DATE:{value.year:04}{value:%m%d}"
 
 
 def calendar(properties: Sequence[str]) -> str:
@@ -41,7 +43,7 @@ def changed(text: str, values: Mapping[str, str | None]) -> str:
     Of a series it is the master. All else stays as it is, byte for byte. Raises `InvalidInput` where there is
     no such event.
     """
-    parts = [part for part in _LOGICAL.findall(text) if part]
+    parts = [part for part in LOGICAL.findall(text) if part]
     first, last = _master(parts)
     ending = "\r\n" if "\r\n" in text else "\n"
     left = dict(values)
@@ -88,8 +90,13 @@ def zoned(name: str, moment: datetime, zone: str | None) -> str:
             place = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise InvalidInput(f"{name}: found the zone {zone[:60]!r}, expected an IANA time zone") from None
-        local = moment.replace(tzinfo=place) if moment.tzinfo is None else moment.astimezone(place)
-        return f"{name};TZID={place.key}:{local:%Y%m%dT%H%M%S}"
+        try:
+            local = moment.replace(tzinfo=place) if moment.tzinfo is None else moment.astimezone(place)
+        except OverflowError:
+            raise InvalidInput(
+                f"{name}: found {moment}, expected a time within the years 1 to 9999"
+            ) from None
+        return f"{name};TZID={place.key}:{_local(local)}"
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return f"{name}:{stamp(moment)}"

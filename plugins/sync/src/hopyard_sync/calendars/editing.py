@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,7 +52,9 @@ async def change(
 ) -> EventChange:
     """Change what is given of an event. Raises `InvalidInput`."""
     row = await _row(job.person, event)
-    before = expansion.events_of(row["ics"])
+    before = await asyncio.to_thread(expansion.events_of, row["ics"])
+    if not before:
+        raise InvalidInput(f"event: found {event}, which is a task or a note, expected an event")
     given = {"title": title, "location": location, "notes": notes}
     values: dict[str, str | None] = {
         _TEXTS[what]: _text(what, value)
@@ -66,7 +69,7 @@ async def change(
     now = compose.stamp(utcnow())
     values |= {"DTSTAMP": f"DTSTAMP:{now}", "LAST-MODIFIED": f"LAST-MODIFIED:{now}"}
     values["SEQUENCE"] = f"SEQUENCE:{_number(before[0].get('SEQUENCE')) + 1}"
-    text = compose.changed(row["ics"], values)
+    text = await asyncio.to_thread(compose.changed, row["ics"], values)
     rows = await table.prepared(row["connection"], [table.EventRow(row["name"], row["uid"], text)])
     async with storage.transaction() as tx:
         now_there = await tx.fetch(f"SELECT etag FROM sync_event WHERE id = $1 {tx.sql.for_update}", event)
@@ -83,7 +86,8 @@ async def delete(job: Job, event: str) -> EventChange:
         done = EventChange.model_validate(job.checkpoint["deleted"])
     else:
         row = await _row(job.person, event)
-        done = EventChange(id=event, calendar=row["connection"], title=_title(row["ics"]), done="deleted")
+        title = await asyncio.to_thread(_title, row["ics"])
+        done = EventChange(id=event, calendar=row["connection"], title=title, done="deleted")
         await job.save(deleted=done.model_dump(exclude={"summary"}))
     async with storage.transaction() as tx:
         await tx.execute("DELETE FROM sync_event WHERE id = $1", event)
@@ -151,7 +155,11 @@ def _times(person: str | None, start: str, end: str) -> tuple[datetime | date, d
 
 
 def _kind(text: str) -> Kind:
-    return "date" if len(text.strip()) == 10 else "time"
+    try:
+        date.fromisoformat(text.strip())
+    except ValueError:
+        return "time"
+    return "date"
 
 
 def _new_times(person: str | None, events: list[Any], start: str, end: str) -> dict[str, str | None]:

@@ -43,29 +43,28 @@ def events_of(text: str) -> list[Event]:
 
     try:
         return [one for one in Calendar.from_ical(text).walk("VEVENT") if isinstance(one, Event)]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidInput(f"found what is no iCalendar: {error}") from None
+    except Exception as error:  # noqa: BLE001 - of foreign text a library may raise anything
+        raise InvalidInput(f"found what is no iCalendar: {type(error).__name__}: {error}") from None
 
 
 def extent(text: str) -> tuple[datetime | None, datetime | None]:
     """Return when a resource's events begin first and end last, with a day to spare for their zones.
 
-    None for an end that is open or for what cannot be read; the beginning of 1970 for both without events.
+    None for an end that is open; the beginning of 1970 for both without events. Raises `InvalidInput` for
+    what cannot be read, whatever is wrong with it.
     """
     try:
         events = events_of(text)
         if not events:
             return _EPOCH, _EPOCH
-        starts = [_utc(moment, UTC) for one in events for moment in (_start(one), *_dates(one, "RDATE"))]
-        ends = [
-            _utc(moment, UTC) + _length(one)
-            for one in events
-            for moment in (_start(one), *_dates(one, "RDATE"))
-        ]
-        open_ = any("RRULE" in one for one in events)
-        return min(starts) - _DAY, None if open_ else max(ends) + _DAY
-    except (InvalidInput, OverflowError):
-        return None, None
+        begins = [(one, [_utc(at, UTC) for at in (_start(one), *_dates(one, "RDATE"))]) for one in events]
+        first = min(moment for _, moments in begins for moment in moments) - _DAY
+        last = max(max(moments) + _length(one) for one, moments in begins) + _DAY
+        return first, None if any("RRULE" in one for one in events) else last
+    except InvalidInput:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        raise InvalidInput(f"its times cannot be read: {type(error).__name__}: {error}") from None
 
 
 def occurrences(texts: Sequence[str], start: datetime, end: datetime, zone: tzinfo) -> list[Occurrence]:
@@ -77,10 +76,10 @@ def occurrences(texts: Sequence[str], start: datetime, end: datetime, zone: tzin
     try:
         series = _Series(events, start, end, zone)
         found = [one for event in events for one in series.of(event)]
-    except (OverflowError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise InvalidInput(f"found times that cannot be read: {error}") from None
     except HopyardError as error:
         raise InvalidInput(f"its rule cannot be counted: {error}") from None
+    except Exception as error:  # noqa: BLE001 - as above
+        raise InvalidInput(f"its times cannot be read: {type(error).__name__}: {error}") from None
     if len(found) > MOST:
         raise InvalidInput(f"found more than {MOST} occurrences in this period")
     return found

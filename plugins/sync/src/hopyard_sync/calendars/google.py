@@ -14,13 +14,12 @@ from urllib.parse import quote
 from hopyard.errors import InvalidInput
 
 from hopyard_sync.calendars import compose, table
-from hopyard_sync.calendars.incoming import Incoming, Page
+from hopyard_sync.calendars.incoming import Incoming, Page, source
 from hopyard_sync.calendars.lines import escaped
 from hopyard_sync.engine.run import Run
 from hopyard_sync.http.oauth import OAuth2
 from hopyard_sync.http.session import Session
 from hopyard_sync.settings.calendars import CalendarConnection
-from hopyard_sync.texts import storable
 
 _URL: Final = "https://www.googleapis.com/calendar/v3"
 
@@ -29,7 +28,7 @@ async def sync(run: Run) -> None:
     """Read what changed."""
     async with open_session(run) as session:
         try:
-            await Incoming(run, _Events(session, run.options)).sync()
+            await Incoming(run, _Events(session, run.options), source(_path(run.options), run.options)).sync()
         finally:
             run.count_requests(session)
 
@@ -71,32 +70,16 @@ class _Events:
         answer = self._session.decoded(response)
         if not isinstance(answer, Mapping) or not isinstance(answer.get("items", []), list):
             raise InvalidInput("Google: found an answer without items, expected a list of events")
-        page = Page(following=answer.get("nextPageToken"), cursor=answer.get("nextSyncToken"))
-        for item in answer.get("items", []):
-            self._take(page, item)
-        return page
+        return Page(answer.get("items", []), answer.get("nextPageToken"), answer.get("nextSyncToken"))
 
-    def _take(self, page: Page, item: Any) -> None:
-        try:
-            name = _id(item)
-            if item.get("status") == "cancelled" and "recurringEventId" not in item:
-                page.removed.append(name)
-            else:
-                page.rows.append(row(item))
-        except InvalidInput as error:
-            page.refused.append((str(item)[:100], str(error), str(item)[:2000]))
+    def read(self, name: str, item: Mapping[str, Any]) -> table.EventRow | None:
+        """Return an event; of a cancelled one of a series the exception that takes it out."""
+        gone = item.get("status") == "cancelled" and "recurringEventId" not in item
+        return None if gone else row(name, item)
 
 
-def _id(item: Any) -> str:
-    name = item.get("id") if isinstance(item, Mapping) else None
-    if not isinstance(name, str) or not 0 < len(name) <= 1100 or name != storable(name):
-        raise InvalidInput("found an event without an id")
-    return name
-
-
-def row(item: Mapping[str, Any]) -> table.EventRow:
+def row(name: str, item: Mapping[str, Any]) -> table.EventRow:
     """Return an event as iCalendar. An exception has the UID of its series. Raises `InvalidInput`."""
-    name = _id(item)
     series = item.get("recurringEventId")
     # Events of a series share Google's id of the series; not all cancelled ones come with their iCalUID.
     uid = str(series or name)
@@ -108,8 +91,11 @@ def row(item: Mapping[str, Any]) -> table.EventRow:
     else:
         lines += [_time("DTSTART", item.get("start")), _time("DTEND", item.get("end"))]
     texts = {"SUMMARY": "summary", "LOCATION": "location", "DESCRIPTION": "description"}
-    lines += [f"{key}:{escaped(str(item[name]))}" for key, name in texts.items() if item.get(name)]
-    lines += [_rule(one) for one in item.get("recurrence") or ()]
+    lines += [f"{key}:{escaped(str(item[part]))}" for key, part in texts.items() if item.get(part)]
+    rules = item.get("recurrence") or []
+    if not isinstance(rules, list):
+        raise InvalidInput(f"recurrence: found {str(rules)[:60]}, expected a list")
+    lines += [_rule(one) for one in rules]
     return table.EventRow(name, uid, compose.calendar(lines))
 
 
@@ -131,4 +117,7 @@ def _time(name: str, value: Any) -> str:
         moment = datetime.fromisoformat(value["dateTime"])
     except (KeyError, TypeError, ValueError):
         raise InvalidInput(f"{name}: found {str(value)[:100]}, expected a date or a dateTime") from None
-    return compose.zoned(name, moment, value.get("timeZone"))
+    zone = value.get("timeZone")
+    if zone is not None and not isinstance(zone, str):
+        raise InvalidInput(f"{name}: found the zone {str(zone)[:60]}, expected a text")
+    return compose.zoned(name, moment, zone)

@@ -18,12 +18,38 @@ MAX_BYTES: Final = 2_000_000
 MAX_LINES: Final = 50_000
 MAX_DEPTH: Final = 8
 _FOLD: Final = re.compile(r"\r?\n[ \t]")
+#: A content line with the lines that go on with it, and its end.
+LOGICAL: Final = re.compile(r"[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*(?:\r?\n|$)")
+_NAME: Final = re.compile("[^:;]*")
+#: A name, its parameters, and the colon behind them; nothing in it is looked at twice.
+_HEAD: Final = re.compile(r'(?:[^:"]++|"[^"]*+(?:"|$))*+:')
 #: What servers and clients rewrite without a change of the event.
 _VOLATILE: Final = frozenset(
-    ("PRODID", "VERSION", "CALSCALE", "METHOD", "DTSTAMP", "X-RADICALE-NAME", "X-WR-CALNAME")
+    (
+        *("PRODID", "VERSION", "CALSCALE", "METHOD", "DTSTAMP", "CREATED", "LAST-MODIFIED"),
+        *("X-RADICALE-NAME", "X-WR-CALNAME"),
+    )
 )
 _RULES: Final = ("RRULE", "EXRULE")
 _OBJECTS: Final = ("VEVENT", "VTODO", "VJOURNAL")
+#: Where they are: within the VCALENDAR.
+_OBJECT_DEPTH: Final = 2
+
+
+#: The longest UID and the longest name of a resource, in octets: an index of a database has to hold them.
+MAX_NAME: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What merging needs of a resource: `mark` is shared by versions that say the same, in whatever order.
+
+    `modified` is when it was last changed, as it says itself; the earliest moment if it does not.
+    """
+
+    uid: str
+    mark: str
+    modified: datetime
 
 
 @dataclass(slots=True)
@@ -44,18 +70,16 @@ class Component:
 
 def property_name(line: str) -> str:
     """Return the name at the beginning of a content line, in capitals."""
-    return re.split("[:;]", line, maxsplit=1)[0].upper()
+    match = _NAME.match(line)
+    return match[0].upper() if match else ""
 
 
 def _value(line: str) -> str:
     """Return what is behind the first colon that is not within quotes."""
-    quoted = False
-    for n, letter in enumerate(line):
-        if letter == '"':
-            quoted = not quoted
-        elif letter == ":" and not quoted:
-            return line[n + 1 :]
-    return ""
+    if '"' not in line:
+        return line.partition(":")[2]
+    match = _HEAD.match(line)
+    return line[match.end() :] if match else ""
 
 
 def parse(text: str) -> Component:
@@ -95,22 +119,27 @@ def objects(calendar: Component) -> list[Component]:
     return [one for one in calendar.children if one.name in _OBJECTS]
 
 
-def uid_of(text: str) -> str:
+def look(text: str) -> Content:
+    """Return what merging needs of a resource. Raises `InvalidInput` for what is none, or without one UID.
+
+    Large resources take a second: to be called in a thread.
+    """
+    calendar = parse(text)
+    mark = hashlib.sha256(_canonical(calendar).encode(errors="backslashreplace")).hexdigest()
+    return Content(_uid(calendar), mark, _modified(calendar))
+
+
+def _uid(calendar: Component) -> str:
     """Return the UID that all objects of a resource share. Raises `InvalidInput` where they do not."""
-    found = {(one.value("UID") or "").strip() for one in objects(parse(text))}
+    found = {(one.value("UID") or "").strip() for one in objects(calendar)}
     if len(found) != 1 or "" in found:
         raise InvalidInput(
             f"found {len(found - {''})} UIDs in a resource, expected one that all its events have"
         )
     uid = found.pop()
-    if len(uid) > 1000 or "\0" in uid:
-        raise InvalidInput("found a UID that is longer than 1,000 characters or has a NUL in it")
+    if "\0" in uid or len(uid.encode(errors="replace")) > MAX_NAME:
+        raise InvalidInput(f"found a UID that is longer than {MAX_NAME:,} octets or has a NUL in it")
     return uid
-
-
-def fingerprint(text: str) -> str:
-    """Return what two versions of a resource share if they say the same, in whatever order."""
-    return hashlib.sha256(_canonical(parse(text)).encode(errors="backslashreplace")).hexdigest()
 
 
 def _canonical(component: Component) -> str:
@@ -132,6 +161,8 @@ def _line(line: str) -> str:
 
 def _parameters(head: str) -> list[str]:
     """Split at semicolons that are not within quotes."""
+    if ";" not in head:
+        return [head]
     return re.findall(r'(?:[^;"]|"[^"]*"?)+', head) or [""]
 
 
@@ -140,11 +171,10 @@ def _parameter(text: str) -> str:
     return f"{name.strip().upper()}={value.strip().strip(chr(34))}"
 
 
-def modified(text: str) -> datetime:
-    """Return when a resource was last changed, as it says itself; the earliest moment if it does not."""
+def _modified(calendar: Component) -> datetime:
     stamps = [
         stamp
-        for one in objects(parse(text))
+        for one in objects(calendar)
         for name in ("LAST-MODIFIED", "DTSTAMP")
         if (stamp := _utc(one.value(name))) is not None
     ]
@@ -159,8 +189,16 @@ def _utc(value: str | None) -> datetime | None:
 
 
 def with_uid(text: str, uid: str) -> str:
-    """Return a resource with another UID and nothing else changed."""
-    return re.sub(r"(?mi)^UID[;:][^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", lambda _: folded(f"UID:{uid}"), text)
+    """Return a resource whose events have another UID; nothing else is changed, nor the UIDs of alarms."""
+    made: list[str] = []
+    depth = 0
+    for part in LOGICAL.findall(text):
+        name = property_name(part.strip())
+        depth += {"BEGIN": 1, "END": -1}.get(name, 0)
+        if name == "UID" and depth == _OBJECT_DEPTH:
+            part = folded(f"UID:{uid}") + part[len(part.rstrip("\r\n")) :]
+        made.append(part)
+    return "".join(made)
 
 
 def folded(line: str) -> str:

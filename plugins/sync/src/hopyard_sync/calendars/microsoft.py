@@ -15,13 +15,12 @@ from hopyard.errors import InvalidInput
 from hopyard.storage import utcnow
 
 from hopyard_sync.calendars import compose, table
-from hopyard_sync.calendars.incoming import Incoming, Page
+from hopyard_sync.calendars.incoming import Incoming, Page, source
 from hopyard_sync.calendars.lines import escaped
 from hopyard_sync.engine.run import Run
 from hopyard_sync.http.oauth import OAuth2
 from hopyard_sync.http.session import Session
 from hopyard_sync.settings.calendars import CalendarConnection
-from hopyard_sync.texts import storable
 
 _URL: Final = "https://graph.microsoft.com/v1.0"
 _PREFER: Final = {"Prefer": 'odata.maxpagesize=200, outlook.timezone="UTC"'}
@@ -31,7 +30,7 @@ async def sync(run: Run) -> None:
     """Read what changed."""
     async with open_session(run) as session:
         try:
-            await Incoming(run, _View(session, run.options)).sync()
+            await Incoming(run, _View(session, run.options), source(_base(run.options), run.options)).sync()
         finally:
             run.count_requests(session)
 
@@ -94,30 +93,22 @@ class _View:
         following, link = answer.get("@odata.nextLink"), answer.get("@odata.deltaLink")
         if following is None and link is None:
             raise InvalidInput("Microsoft: found neither a nextLink nor a deltaLink")
-        page = Page(
+        return Page(
+            answer["value"],
             following=None if following is None else {"link": following, "until": until},
             cursor={"link": link, "until": until},
         )
-        for item in answer["value"]:
-            try:
-                name = item.get("id") if isinstance(item, Mapping) else None
-                if not isinstance(name, str) or name != storable(name):
-                    raise InvalidInput("found an event without an id")
-                if "@removed" in item:
-                    page.removed.append(item["id"])
-                else:
-                    page.rows.append(row(item))
-            except InvalidInput as error:
-                page.refused.append((str(item)[:100], str(error), str(item)[:2000]))
-        return page
+
+    def read(self, name: str, item: Mapping[str, Any]) -> table.EventRow | None:
+        """Return an event, None for one that is removed."""
+        return None if "@removed" in item else row(name, item)
 
 
-def row(item: Mapping[str, Any]) -> table.EventRow:
+def row(name: str, item: Mapping[str, Any]) -> table.EventRow:
     """Return an event as iCalendar; occurrences have only their times, and the id of their series.
 
     The master of a series is no event of the view: it is kept for its title. Raises `InvalidInput`.
     """
-    name = item["id"]
     lines = [f"UID:{escaped(name)}"]
     texts = {
         "SUMMARY": item.get("subject"),

@@ -11,6 +11,8 @@ from hopyard.errors import RateLimited
 
 #: The longest that a job holds its slot for a free moment, in seconds; then it is tried again later.
 PATIENCE: Final = 20.0
+#: The longest pause that is kept, in seconds. A free moment further away is from before a clock was set back.
+_LONGEST_PAUSE: Final = 3600.0
 
 
 class Limiter:
@@ -41,8 +43,9 @@ class Limiter:
                 self._name,
             )
             free, now = _moment(rows[0]["free_at"]), _moment(rows[0]["now"])
-            slot = max(free, now)
-            ahead = (slot - now).total_seconds()
+            ahead = max(0.0, (free - now).total_seconds())
+            if ahead > _LONGEST_PAUSE + PATIENCE + self._distance:
+                ahead = 0.0
             if ahead > PATIENCE:
                 raise RateLimited(f"{self._name}: the limit is used up for {ahead:.0f} s", retry_after=ahead)
             seconds = str(ahead + self._distance)
@@ -54,7 +57,7 @@ class Limiter:
 
     async def pause(self, seconds: float) -> None:
         """Have nobody make a request for so long, because the other side said so."""
-        until = storage.sql().plus(storage.sql().now, str(float(seconds)))
+        until = storage.sql().plus(storage.sql().now, str(min(float(seconds), _LONGEST_PAUSE)))
         await storage.execute(
             f"UPDATE sync_limit SET free_at = {until} WHERE name = $1 AND free_at < {until}", self._name
         )

@@ -17,17 +17,22 @@ from hopyard_sync.errors import LockLost
 LEASE: Final = 300
 
 
-async def take(name: str, holder: str, job: str) -> bool:
-    """Have the connection for `holder`, a run of `job`; False while another job has it."""
+async def take(name: str, holder: str, job: str, *, dry_run: bool = False) -> bool:
+    """Have the connection for `holder`, a run of `job`; False while another job has it.
+
+    A lease that ends later than any can is from before a clock was set back. A dry run is no run that began.
+    """
     async with storage.transaction() as tx:
         await tx.execute(
             "INSERT INTO sync_connection (name, state) VALUES ($1, 'never') ON CONFLICT (name) DO NOTHING",
             name,
         )
         now, until = tx.sql.now, tx.sql.plus(tx.sql.now, str(LEASE))
+        never = tx.sql.plus(tx.sql.now, str(2 * LEASE))
+        began = "" if dry_run else f", started = {now}"
         taken = await tx.execute(
-            f"UPDATE sync_connection SET holder = $2, job = $3, held_until = {until}, started = {now} "
-            f"WHERE name = $1 AND (holder IS NULL OR job = $3 OR held_until < {now})",
+            f"UPDATE sync_connection SET holder = $2, job = $3, held_until = {until}{began} WHERE name = $1 "
+            f"AND (holder IS NULL OR job = $3 OR held_until < {now} OR held_until > {never})",
             name,
             holder,
             job,

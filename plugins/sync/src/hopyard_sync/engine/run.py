@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import redact, storage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: What is kept of things that were set aside, for each connection.
 _MOST_SET_ASIDE: Final = 1000
 _MOST_NOTES: Final = 20
-#: Fewer deletions than this are never too many.
+#: So many deletions are not too many as long as half of what there was stays.
 _FEW: Final = 5
 
 
@@ -73,6 +73,7 @@ class Run:
         self.holder = new_id()
         self._job = job
         self._renewed = clock.monotonic()
+        self._aside: set[tuple[str, str]] | None = None
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the run is. Raises `JobCancelled` or `TimeLimitExceeded` where it should stop."""
@@ -93,9 +94,19 @@ class Run:
             self._renewed = clock.monotonic()
             yield tx
 
-    async def stream(self, name: str) -> StreamState:
-        """Return where a stream stands."""
-        return await stream.load(self.name, name)
+    async def stream(self, name: str, source: str | None = None) -> StreamState:
+        """Return where a stream stands.
+
+        `source` stands for what it reads (`mark`): where that is another place than before, or is read in
+        another way, the stream begins anew.
+        """
+        found = await stream.load(self.name, name)
+        if source is None or source == found.source:
+            return found
+        if found.source is not None and (found.cursor, found.position) != (None, None):
+            self.note(f"{name}: its settings have changed, so it is read from the beginning")
+            found = found.anew()
+        return replace(found, source=source)
 
     async def store(self, stream: StreamState, rows: Sequence[Record], *, completed: bool = False) -> None:
         """Upsert rows into `sync_record`, and store where the stream stands behind them, in one transaction.
@@ -128,6 +139,7 @@ class Run:
         self.counts.set_aside += len(rows)
         if not rows or self.dry_run:
             return
+        self._aside = None
         async with self.transaction() as tx:
             await tx.execute(
                 "DELETE FROM sync_set_aside WHERE connection = $1 AND stream = $2 "
@@ -148,6 +160,22 @@ class Run:
                 self.name,
             )
 
+    async def taken(self, tx: Transaction, stream: str, names: Iterable[str]) -> None:
+        """Say that things could be taken over: what was set aside of them before is over."""
+        if self._aside is None:
+            rows = await tx.fetch("SELECT stream, what FROM sync_set_aside WHERE connection = $1", self.name)
+            self._aside = {(row["stream"], row["what"]) for row in rows}
+        over = {name for name in names if (stream, name) in self._aside} if self._aside else ()
+        if over:
+            self._aside -= {(stream, name) for name in over}
+            await tx.execute(
+                "DELETE FROM sync_set_aside WHERE connection = $1 AND stream = $2 "
+                f"AND what {tx.sql.texts('$3')}",
+                self.name,
+                stream,
+                storage.listed(over),
+            )
+
     def note(self, text: str) -> None:
         """Tell something in the report."""
         if len(self.counts.notes) < _MOST_NOTES and text not in self.counts.notes:
@@ -161,10 +189,12 @@ class Run:
     def check_deletions(self, where: str, deleted: int, of: int, share: float) -> None:
         """Raise `TooManyDeletions` where a run would delete more than its share, unless a person agreed.
 
-        `of` is how many there are. Up to five may always go, but never all of several.
+        `of` is how many are there. One may always go, and up to five as long as half of them stay; but never
+        all of several, whatever the share.
         """
-        emptied = deleted == of and of > 1
-        if not emptied and (deleted <= _FEW or deleted <= share * of):
+        few = deleted <= 1 or (deleted <= _FEW and 2 * deleted <= of)
+        emptied = deleted >= of > 1
+        if not emptied and (few or deleted <= share * of):
             return
         told = f"{self.name}: {deleted} of {of} would be deleted {where}"
         if self.dry_run:

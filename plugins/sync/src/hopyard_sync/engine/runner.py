@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from hopyard_sync.connectors import Connector
     from hopyard_sync.settings import Connection, SyncSettings
+
+log = logging.getLogger("hopyard.task.sync")
 
 #: The kind of each section's connections; those of `calendars` and `others` say their own.
 _SECTIONS = {"notion": "notion", "mailboxes": "imap", "apis": "rest"}
@@ -53,19 +56,29 @@ def kind_of(name: str) -> str:
     return next(kind for section, kind in _SECTIONS.items() if name in getattr(own, section))
 
 
-def connector_of(kind: str) -> Connector:
-    """Return the connector of a kind. Raises `InvalidInput` with the kinds that there are."""
+def registry() -> tuple[dict[str, Connector], list[str]]:
+    """Return the connectors by kind, and what is wrong with others that plugins register.
+
+    This plugin's own kinds are not to be taken. A fault costs the connections of that connector only.
+    """
+    from hopyard_sync.builtin import CONNECTORS
     from hopyard_sync.connectors import Connector
 
-    found: dict[str, Connector] = {}
+    found, faults = {one.kind: one for one in CONNECTORS}, list[str]()
     for plugin, one in Hopyard.current().plugins.collect("register_connectors"):
-        if not isinstance(one, Connector):
-            raise InvalidInput(f"the plugin {plugin} registers {one!r}, expected a Connector")
-        if one.kind in found:
-            raise InvalidInput(f"two connectors are of the kind {one.kind!r}: expected one")
-        found[one.kind] = one
+        if not isinstance(one, Connector) or not isinstance(one.kind, str):
+            faults.append(f"the plugin {plugin} registers {repr(one)[:100]}, expected a Connector")
+        elif found.setdefault(one.kind, one) is not one:
+            faults.append(f"the plugin {plugin} registers the kind {one.kind!r}, which is taken")
+    return found, faults
+
+
+def connector_of(kind: str) -> Connector:
+    """Return the connector of a kind. Raises `InvalidInput` with the kinds that there are."""
+    found, faults = registry()
     if kind not in found:
-        raise InvalidInput(f"found the kind {kind!r}, expected one of: {', '.join(sorted(found))}")
+        told = "; ".join([f"found the kind {kind!r}, expected one of: {', '.join(sorted(found))}", *faults])
+        raise InvalidInput(told)
     return found[kind]
 
 
@@ -124,11 +137,13 @@ async def _sync_one_of_several(job: Job, name: str, dry_run: bool, force: bool, 
         return await sync(job, name, dry_run=dry_run, force=force, full=full)
     except (JobCancelled, StaleFence):
         raise
-    except HopyardError as error:
+    except Exception as error:
+        if not isinstance(error, HopyardError):
+            log.exception("%s was not synced", name)
         kept = await state.standing(name)
         found: State = kept.state if kept.state != "ok" else "failed"
         return Report(
-            connection=name, kind=kind_of(name), state=found, dry_run=dry_run, notes=[str(error)[:500]]
+            connection=name, kind=kind_of(name), state=found, dry_run=dry_run, notes=[_words(error)[:500]]
         )
 
 
@@ -137,29 +152,21 @@ async def sync(
 ) -> Report:
     """Sync a connection; return what was done. Raises what its connector raises, once it is recorded."""
     connection, kind = find(name)
-    connector = connector_of(kind)
     if (await state.standing(name)).state == "reconnect":
         return Report(connection=name, kind=kind, state="reconnect", dry_run=dry_run)
-    run = Run(
-        name,
-        kind,
-        _options(connection, connector),
-        job=job,
-        person=connection.person,
-        dry_run=dry_run,
-        force=force,
-        full=full,
-    )
-    if not await lock.take(name, run.holder, job.id):
+    run = Run(name, kind, None, job=job, person=connection.person, dry_run=dry_run, force=force, full=full)
+    if not await lock.take(name, run.holder, job.id, dry_run=dry_run):
         return Report(connection=name, kind=kind, state="busy", dry_run=dry_run)
     try:
+        connector = connector_of(kind)
+        run.options = _options(connection, connector)
         await connector.sync(run)
     except LockLost:
         raise
     except (JobCancelled, asyncio.CancelledError):
         await state.release(name, run.holder)
         raise
-    except Exception as error:
+    except BaseException as error:  # whatever a connector raises, its connection is given back
         await _failed(run, error)
         raise
     report = _report(run, "ok")
@@ -167,18 +174,24 @@ async def sync(
     return report
 
 
+def _words(error: BaseException) -> str:
+    """Say what was raised; of what is no error of ours its kind as well."""
+    text = str(error)
+    return text if isinstance(error, HopyardError) and text else f"{type(error).__name__}: {text}"
+
+
 def _report(run: Run, found: State) -> Report:
     return Report(connection=run.name, kind=run.kind, state=found, dry_run=run.dry_run, **asdict(run.counts))
 
 
-async def _failed(run: Run, error: Exception) -> None:
+async def _failed(run: Run, error: BaseException) -> None:
     """Record how a run failed; tell its person where a person is needed."""
     found: State = "failed"
     if isinstance(error, AuthenticationError):
         found = "reconnect"
     elif isinstance(error, TooManyDeletions):
         found = "held"
-    text = str(error) or type(error).__name__
+    text = _words(error)
     run.note(text)
     await state.finish(run.name, run.holder, _report(run, found), text)
     if run.dry_run or found == "failed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,21 +23,24 @@ class StreamState:
     cursor: Any = None
     position: Any = None
     pass_number: int = 1
+    source: str | None = None
+    """What stands for the place that is read, and how: of another one nothing that is known holds."""
 
     async def save(self, tx: Transaction, *, completed: bool = False) -> None:
         """Store it, together with the rows that it stands behind."""
         when = tx.sql.now if completed else "NULL"
         kept = "excluded.completed" if completed else "sync_stream.completed"
         await tx.execute(
-            "INSERT INTO sync_stream (connection, name, cursor, position, pass_number, completed) "
-            f"VALUES ($1, $2, $3, $4, $5, {when}) ON CONFLICT (connection, name) DO UPDATE SET "
+            "INSERT INTO sync_stream (connection, name, cursor, position, pass_number, source, completed) "
+            f"VALUES ($1, $2, $3, $4, $5, $6, {when}) ON CONFLICT (connection, name) DO UPDATE SET "
             "cursor = excluded.cursor, position = excluded.position, pass_number = excluded.pass_number, "
-            f"completed = {kept}",
+            f"source = excluded.source, completed = {kept}",
             self.connection,
             self.name,
             _text(self.cursor),
             _text(self.position),
             self.pass_number,
+            self.source,
         )
 
     def at(self, position: Any) -> StreamState:
@@ -55,7 +59,7 @@ class StreamState:
 async def load(connection: str, name: str) -> StreamState:
     """Return where a stream stands; a new one at its beginning."""
     rows = await storage.fetch(
-        "SELECT cursor, position, pass_number FROM sync_stream WHERE connection = $1 AND name = $2",
+        "SELECT cursor, position, pass_number, source FROM sync_stream WHERE connection = $1 AND name = $2",
         connection,
         name,
     )
@@ -63,8 +67,18 @@ async def load(connection: str, name: str) -> StreamState:
         return StreamState(connection, name)
     row = rows[0]
     return StreamState(
-        connection, name, _value(row["cursor"]), _value(row["position"]), int(row["pass_number"])
+        connection,
+        name,
+        _value(row["cursor"]),
+        _value(row["position"]),
+        int(row["pass_number"]),
+        row["source"],
     )
+
+
+def mark(*parts: Any) -> str:
+    """Return what stands for a place and how it is read, for `Run.stream`; secrets cannot be read from it."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _text(value: Any) -> str | None:

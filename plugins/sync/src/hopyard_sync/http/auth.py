@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import quote, quote_plus
 
+from hopyard import conceal
 from hopyard.errors import InvalidInput
 
 
@@ -33,6 +35,9 @@ class Fixed:
                 raise InvalidInput(f"the header {name}: expected a credential of printable ASCII characters")
         self._headers = dict(headers or {})
         self._query = dict(query or {})
+        for value in self._query.values():  # as it stands in addresses
+            conceal(quote(value, safe=""))
+            conceal(quote_plus(value))
 
     async def headers(self) -> Mapping[str, str]:
         """Return the headers."""
@@ -55,4 +60,5 @@ def bearer(token: str) -> Fixed:
 def basic(user: str, password: str) -> Fixed:
     """Return `Authorization: Basic …` (RFC 7617, in UTF-8)."""
     joined = base64.b64encode(f"{user}:{password}".encode()).decode()
+    conceal(joined)
     return Fixed({"Authorization": f"Basic {joined}"})

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from hopyard import Hopyard, storage
+from hopyard import Hopyard, conceal, storage
 from hopyard.egress import task_errors
 from hopyard.errors import AuthenticationError, InvalidInput, RateLimited, TransientError
 
@@ -69,7 +69,9 @@ class OAuth2:
         token, newer = answer.get("access_token"), answer.get("refresh_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
             raise InvalidInput(f"{self._connection}: the token server answers without an access token")
+        conceal(token)
         if isinstance(newer, str) and newer not in ("", refresh):
+            conceal(newer)
             await self._keep(newer)
         return token
 

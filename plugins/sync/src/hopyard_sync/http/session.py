@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
@@ -18,6 +19,8 @@ from hopyard.errors import (
     TimeLimitExceeded,
     TransientError,
 )
+
+from hopyard_sync.errors import Answered, Forbidden
 
 if TYPE_CHECKING:
     import httpx2
@@ -115,7 +118,9 @@ class Session:
     def decoded(self, response: httpx2.Response) -> Any:
         """Return the JSON of an answer. Raises `InvalidInput` for what is none."""
         try:
-            return json.loads(response.text, parse_constant=_no_number)
+            return json.loads(
+                response.text.removeprefix("\ufeff"), parse_constant=_no_number, parse_float=_finite
+            )
         except (ValueError, RecursionError) as error:
             raise InvalidInput(
                 f"{self._name}: found an answer that begins with {response.text[:60]!r}, "
@@ -124,7 +129,7 @@ class Session:
 
     def absolute(self, url: str) -> str:
         """Return a whole address. Raises `InvalidInput` where it leads to another origin than is allowed."""
-        whole = urljoin(self.url, url)
+        whole = joined(self.url, url)
         if origin(whole) not in self._origins:
             raise InvalidInput(
                 f"{self._name}: found an address at {origin(whole)}, expected one at "
@@ -146,10 +151,17 @@ class Session:
             response = await self._once(method, url, query, body, content, headers)
             if not response.has_redirect_location:
                 return response
-            url, query = self.absolute(urljoin(url, response.headers["Location"])), None
+            url, query = self.absolute(joined(url, response.headers["Location"])), None
             if response.status_code == 303:
                 method, body, content = "GET", None, None
         raise InvalidInput(f"{self._name}: found more than {_REDIRECTS} redirects, expected an answer")
+
+    def bare(self, url: str) -> str:
+        """Return an address without the credentials that requests have in it, so that it can be kept."""
+        own = self._auth.query()
+        parts = urlsplit(url)
+        kept = [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] not in own]
+        return urlunsplit(parts._replace(query=urlencode(kept))) if own else url
 
     async def _once(
         self,
@@ -180,14 +192,16 @@ class Session:
         told = f"{self._name}: {origin(str(response.url))} answered {status}"
         if status == 429 or (status == 403 and _says_limit(response)):
             raise RateLimited(told, retry_after=_seconds(response.headers.get("Retry-After")))
-        if status in (401, 403):
+        if status == 403:
+            raise Forbidden(told)
+        if status == 401:
             raise AuthenticationError(told)
         told += f": {response.text[:200]}"
         if status == 503 and "Retry-After" in response.headers:
             raise RateLimited(told, retry_after=_seconds(response.headers["Retry-After"]))
         if status in _PASSING or status >= 500:
             raise TransientError(told)
-        raise InvalidInput(told)
+        raise Answered(told, status)
 
     async def _pause(self, error: TaskError, attempt: int) -> bool:
         """Wait before the next try; False where that is longer than a job may hold its slot."""
@@ -216,6 +230,14 @@ def _with(url: str, parameters: Mapping[str, str]) -> str:
     return urlunsplit(parts._replace(query=urlencode([*kept, *parameters.items()])))
 
 
+def joined(base: str, url: str) -> str:
+    """Return a whole address of one that may be relative. Raises `InvalidInput` for what is none."""
+    try:
+        return urljoin(base, url)
+    except ValueError as error:
+        raise InvalidInput(f"found {url[:100]!r}, which is no address: {error}") from None
+
+
 def origin(url: str) -> str:
     """Return scheme, host and port of an address. Raises `InvalidInput` for what is none."""
     try:
@@ -241,6 +263,13 @@ def _seconds(header: str | None) -> float | None:
 def _says_limit(response: httpx2.Response) -> bool:
     """Google says 403 where a limit is reached, with the reason in the body."""
     return any(word in response.text[:2000] for word in ("rateLimitExceeded", "userRateLimitExceeded"))
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError(f"{text[:60]} is too large for a number")
+    return found
 
 
 def _no_number(text: str) -> Any:

@@ -10,6 +10,7 @@ from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from hopyard_sync.imap import syntax
 from hopyard_sync.imap.store import Message
 from hopyard_sync.texts import storable
 
@@ -19,9 +20,11 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def message(uid: int, items: dict[str, Any], content: bytes, flags: str, most: int) -> Message:
-    """Return a message of a FETCH answer; `most` is how much of it was asked for."""
+    """Return a message of a FETCH answer, at most `most` octets of it, which is what was asked for."""
     head = BytesHeaderParser(policy=policy.compat32).parsebytes(_head(content))
-    size = int(items["RFC822.SIZE"]) if str(items.get("RFC822.SIZE", "")).isdecimal() else len(content)
+    told = syntax.number(items.get("RFC822.SIZE"), syntax.MAX_MODSEQ)
+    size = max(told or 0, len(content))
+    content = content[:most]
     return Message(
         uid=uid,
         message_id=_text(head.get("Message-ID")),

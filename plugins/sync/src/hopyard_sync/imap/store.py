@@ -6,15 +6,27 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from hopyard import storage
 from hopyard.storage import Transaction
 
+_REPLACED: Final = ", ".join(
+    f"{name} = excluded.{name}"
+    for name in (
+        *("message_id", "sender", "recipients", "subject", "sent", "received", "flags", "size"),
+        *("content", "cut"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """How far a folder was read: the highest UID, and the highest change (`modseq`) whose flags are known."""
+    """How far a folder was read. 0 and None: nobody knows.
+
+    Up to the UID `last_uid` everything is stored that the server has; `modseq` is the highest change whose
+    flags are known.
+    """
 
     name: str
     uidvalidity: int
@@ -72,11 +84,12 @@ async def save_folder(tx: Transaction, connection: str, folder: Folder) -> None:
 
 
 async def add(tx: Transaction, connection: str, folder: Folder, messages: Iterable[Message]) -> None:
-    """Store messages; one that is there already is the same."""
+    """Store messages as they were read now; one that was gone is back."""
     await tx.execute_many(
         "INSERT INTO sync_message (connection, folder, uidvalidity, uid, message_id, sender, recipients, "
         "subject, sent, received, flags, size, content, cut) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
+        f"ON CONFLICT (connection, folder, uidvalidity, uid) DO UPDATE SET {_REPLACED}, gone = NULL",
         [
             (
                 *(connection, folder.name, folder.uidvalidity, one.uid, one.message_id, one.sender),
@@ -88,16 +101,16 @@ async def add(tx: Transaction, connection: str, folder: Folder, messages: Iterab
     )
 
 
-async def flags(connection: str, folder: Folder) -> dict[int, str]:
-    """Return the flags of the messages that are in a folder, by UID."""
+async def known(connection: str, folder: Folder) -> dict[int, tuple[str, bool]]:
+    """Return the messages that are in a folder, by UID: their flags, and whether they are cut."""
     rows = await storage.fetch(
-        "SELECT uid, flags FROM sync_message WHERE connection = $1 AND folder = $2 AND uidvalidity = $3 "
-        "AND gone IS NULL",
+        "SELECT uid, flags, cut FROM sync_message WHERE connection = $1 AND folder = $2 "
+        "AND uidvalidity = $3 AND gone IS NULL",
         connection,
         folder.name,
         folder.uidvalidity,
     )
-    return {int(row["uid"]): row["flags"] for row in rows}
+    return {int(row["uid"]): (row["flags"], bool(row["cut"])) for row in rows}
 
 
 async def set_flags(tx: Transaction, connection: str, folder: Folder, found: dict[int, str]) -> None:
@@ -128,6 +141,14 @@ async def drop_folder(tx: Transaction, connection: str, name: str) -> int:
         connection,
         name,
     )
+
+
+async def aside(tx: Transaction, connection: str, stream: str) -> set[str]:
+    """Return the names of what is set aside of a folder."""
+    rows = await tx.fetch(
+        "SELECT what FROM sync_set_aside WHERE connection = $1 AND stream = $2", connection, stream
+    )
+    return {row["what"] for row in rows}
 
 
 def flags_text(found: Any) -> str:

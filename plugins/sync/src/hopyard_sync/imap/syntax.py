@@ -18,6 +18,9 @@ _TOKEN: Final = re.compile(
     rb"|(?P<atom>(?:[^\s()\"{\[]|\[[^\]]*\](?:<[0-9]+>)?)+)|(?P<end>$))"
 )
 _LITERAL: Final = re.compile(rb"\{([0-9]{1,15})\+?\}$")
+#: The largest number of a message, a UID or a UIDVALIDITY, and the largest MODSEQ (RFC 3501, RFC 7162).
+MAX_NUMBER: Final = 2**32 - 1
+MAX_MODSEQ: Final = 2**63 - 1
 _MAX_DEPTH: Final = 20
 _MAX_TOKENS: Final = 2_000_000
 
@@ -87,10 +90,13 @@ def pairs(values: Sequence[Value]) -> dict[str, Value]:
     }
 
 
+def can_be_quoted(text: bytes) -> bool:
+    """Say whether a quoted string can hold a text; else it is to be sent as a literal."""
+    return re.fullmatch(rb"[\x20-\x7e]*", text) is not None
+
+
 def quoted(text: bytes) -> bytes:
-    """Return text as a quoted string. Raises `InvalidInput` for what none can hold: then it is a literal."""
-    if not re.fullmatch(rb"[\x20-\x7e]*", text):
-        raise InvalidInput("found letters that no quoted string can hold")
+    """Return text as a quoted string."""
     return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
@@ -113,18 +119,10 @@ def _decoded(match: re.Match[str]) -> str:
         return match[0]
 
 
-def numbers(text: str, most: int = 10_000_000) -> list[int]:
-    """Return the numbers of a set such as `1:3,7`. Raises `InvalidInput` for what is none."""
-    found: list[int] = []
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition(":")
-        if not first.isdecimal() or (last and not last.isdecimal()):
-            raise InvalidInput(f"IMAP: found the set {text[:60]!r}, expected numbers such as 1:3,7")
-        low, high = sorted((int(first), int(last or first)))
-        if len(found) + high - low >= most:
-            raise InvalidInput(f"IMAP: found a set of more than {most:,} numbers")
-        found += range(low, high + 1)
-    return found
+def number(value: Value, most: int = MAX_NUMBER) -> int | None:
+    """Return a number; None for what is none, or a larger one than the protocol has."""
+    text = str(value)
+    return int(text) if re.fullmatch("[0-9]{1,19}", text) and int(text) <= most else None
 
 
 def as_set(uids: Sequence[int]) -> str:

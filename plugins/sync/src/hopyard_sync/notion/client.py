@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 VERSION: Final = "2025-09-03"
 _PAGE: Final = 100
+#: Of a hundred each: no workspace has so many.
+_MOST_PARTS: Final = 100_000
+Keep = Callable[[], Awaitable[None]]
 #: Blocks that are pages and databases of their own.
 _OWN_PAGES: Final = ("child_page", "child_database")
 
@@ -37,6 +40,21 @@ class Blocks:
     tree: list[dict[str, Any]]
     count: int = 0
     cut: bool = False
+
+
+class Cursors:
+    """The cursors of one list: none may come twice, and there are not endlessly many."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def check(self, cursor: str | None) -> None:
+        """Raise `InvalidInput` for a cursor that leads back, or is one too many."""
+        if cursor is None:
+            return
+        if cursor in self._seen or len(self._seen) == _MOST_PARTS:
+            raise InvalidInput(f"Notion: the cursor {cursor[:60]!r} leads round in a circle")
+        self._seen.add(cursor)
 
 
 class Client:
@@ -66,36 +84,46 @@ class Client:
         body["page_size"] = _PAGE
         if start is not None:
             body["start_cursor"] = start
-        return _checked(await self._session.json("POST", path, json=body), start)
+        return _checked(await self._session.json("POST", path, json=body))
 
-    async def blocks(self, page: str) -> Blocks:
-        """Return a page's blocks and what is in them, as far as the settings allow."""
+    async def page(self, id_: str) -> Any:
+        """Return one page."""
+        return await self._session.json("GET", f"/v1/pages/{quote(id_, safe='')}")
+
+    async def blocks(self, page: str, keep: Keep) -> Blocks:
+        """Return a page's blocks and what is in them, as far as the settings allow.
+
+        `keep` is called after each part of them, since that takes its time.
+        """
         found = Blocks([])
-        found.tree = await self._children(page, found, 1)
+        found.tree = await self._children(page, found, 1, keep)
         return found
 
-    async def _children(self, parent: str, found: Blocks, depth: int) -> list[dict[str, Any]]:
+    async def _children(self, parent: str, found: Blocks, depth: int, keep: Keep) -> list[dict[str, Any]]:
         tree: list[dict[str, Any]] = []
-        async for block in self._child_blocks(parent):
+        async for block in self._child_blocks(parent, keep):
             if found.count >= self._settings.max_blocks:
                 found.cut = True
                 break
             found.count += 1
-            made = dict(block)
+            made = {name: value for name, value in block.items() if name != "children"}
             if block.get("has_children") and block.get("type") not in _OWN_PAGES:
                 if depth >= self._settings.max_depth:
                     found.cut = True
                 else:
-                    made["children"] = await self._children(str(block.get("id")), found, depth + 1)
+                    made["children"] = await self._children(str(block.get("id")), found, depth + 1, keep)
             tree.append(made)
         return tree
 
-    async def _child_blocks(self, parent: str) -> AsyncIterator[Mapping[str, Any]]:
+    async def _child_blocks(self, parent: str, keep: Keep) -> AsyncIterator[Mapping[str, Any]]:
         start: str | None = None
+        cursors = Cursors()
         path = f"/v1/blocks/{quote(parent, safe='')}/children"
         while True:
             query = {"page_size": str(_PAGE), **({"start_cursor": start} if start else {})}
-            listed = _checked(await self._session.json("GET", path, query=query), start)
+            listed = _checked(await self._session.json("GET", path, query=query))
+            cursors.check(listed.following)
+            await keep()
             for block in listed.results:
                 if isinstance(block, Mapping):
                     yield block
@@ -104,13 +132,13 @@ class Client:
             start = listed.following
 
 
-def _checked(answer: Any, start: str | None) -> Listed:
-    """Return an answer as a part of a list. Raises `InvalidInput` for what is none, or leads to itself."""
+def _checked(answer: Any) -> Listed:
+    """Return an answer as a part of a list. Raises `InvalidInput` for what is none."""
     if not isinstance(answer, Mapping) or not isinstance(answer.get("results"), list):
         raise InvalidInput("Notion: found an answer without results, expected a list")
     following = answer.get("next_cursor") if answer.get("has_more") else None
-    if following is not None and (not isinstance(following, str) or following == start):
-        raise InvalidInput(f"Notion: the cursor {str(following)[:60]!r} leads to itself")
+    if following is not None and not isinstance(following, str):
+        raise InvalidInput(f"Notion: found the cursor {str(following)[:60]!r}, expected text")
     return Listed(answer["results"], following)
 
 

@@ -65,4 +65,5 @@ def _lines(blocks: Sequence[Mapping[str, Any]], depth: int) -> Iterator[str]:
                 text = " | ".join(plain(cell) for cell in cells)
             if text:
                 yield f"{'  ' * depth}{text}"
-        yield from _lines(block.get("children", ()), depth + 1)
+        children = block.get("children")
+        yield from _lines(children if isinstance(children, list) else (), depth + 1)

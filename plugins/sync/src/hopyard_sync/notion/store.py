@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,8 @@ from hopyard.storage import Transaction
 from hopyard_sync.notion import content
 from hopyard_sync.notion.client import Blocks
 from hopyard_sync.texts import storable
+
+_ID = re.compile(r"[0-9a-fA-F-]{32,36}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +51,18 @@ def _moment(value: Any) -> datetime:
     return found
 
 
-async def put(
-    tx: Transaction, connection: str, page: Mapping[str, Any], blocks: Blocks, pass_number: int
-) -> None:
-    """Insert or replace an object with its blocks."""
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """An object as it is stored."""
+
+    trashed: bool
+    values: tuple[Any, ...]
+
+
+def row_of(connection: str, page: Mapping[str, Any], blocks: Blocks, pass_number: int) -> PageRow:
+    """Return what is stored of an object with its blocks. Raises whatever odd objects make it raise."""
     trashed = bool(page.get("in_trash") or page.get("archived"))
-    await tx.execute(
-        "INSERT INTO sync_notion_page (connection, id, object, parent, title, url, edited, properties, "
-        "blocks, content, cut, gone, pass_number, changed) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-        f"{tx.sql.now if trashed else 'NULL'}, $12, {tx.sql.now}) "
-        "ON CONFLICT (connection, id) DO UPDATE SET "
-        "object = excluded.object, parent = excluded.parent, title = excluded.title, url = excluded.url, "
-        "edited = excluded.edited, properties = excluded.properties, blocks = excluded.blocks, "
-        "content = excluded.content, cut = excluded.cut, gone = excluded.gone, "
-        "pass_number = excluded.pass_number, changed = excluded.changed",
+    values = (
         connection,
         page["id"],
         page["object"],
@@ -76,6 +76,42 @@ async def put(
         blocks.cut,
         pass_number,
     )
+    return PageRow(trashed, values)
+
+
+async def put(tx: Transaction, row: PageRow) -> None:
+    """Insert or replace an object with its blocks."""
+    await tx.execute(
+        "INSERT INTO sync_notion_page (connection, id, object, parent, title, url, edited, properties, "
+        "blocks, content, cut, gone, pass_number, changed) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+        f"{tx.sql.now if row.trashed else 'NULL'}, $12, {tx.sql.now}) "
+        "ON CONFLICT (connection, id) DO UPDATE SET "
+        "object = excluded.object, parent = excluded.parent, title = excluded.title, url = excluded.url, "
+        "edited = excluded.edited, properties = excluded.properties, blocks = excluded.blocks, "
+        "content = excluded.content, cut = excluded.cut, gone = excluded.gone, "
+        "pass_number = excluded.pass_number, changed = excluded.changed",
+        *row.values,
+    )
+
+
+async def aside(connection: str, stream: str, most: int) -> list[str]:
+    """Return the ids of pages that were set aside, the oldest first."""
+    rows = await storage.fetch(
+        "SELECT what FROM sync_set_aside WHERE connection = $1 AND stream = $2 ORDER BY id "
+        f"LIMIT {int(most)}",
+        connection,
+        stream,
+    )
+    return [row["what"] for row in rows if _ID.fullmatch(row["what"])]
+
+
+async def count_unseen(connection: str, seen: Collection[str]) -> tuple[int, int]:
+    """Return how many stored objects are not among those that were seen, and how many there are."""
+    rows = await storage.fetch(
+        "SELECT id FROM sync_notion_page WHERE connection = $1 AND gone IS NULL", connection
+    )
+    return sum(row["id"] not in seen for row in rows), len(rows)
 
 
 async def touch(tx: Transaction, connection: str, ids: Sequence[str], pass_number: int) -> None:

@@ -56,6 +56,13 @@ class CalendarConnection(Connection):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> CalendarConnection:
+        given = self.model_fields_set
+        if self.kind != "microsoft" and (odd := given & {"days_back", "days_ahead"}):
+            raise ValueError(f"{', '.join(sorted(odd))}: for Microsoft, not for {self.kind}")
+        if self.kind != "caldav" and "conflicts" in given:
+            raise ValueError(f"`conflicts` is for CalDAV, not for {self.kind}")
+        if self.other is not None and self.url == self.other.url:
+            raise ValueError("`other` is the same calendar as `url`: expected another one")
         if self.kind == "caldav":
             if self.url is None:
                 raise ValueError("expected `url`, the address of the CalDAV calendar")

@@ -28,6 +28,46 @@ def _address(value: str) -> str:
 Url = Annotated[str, AfterValidator(_address)]
 
 
+def _base(value: str) -> str:
+    if "?" in value or "#" in value:
+        raise ValueError("expected an address without ? and #: paths are put behind it")
+    return _address(value)
+
+
+#: An address behind which paths are put.
+BaseUrl = Annotated[str, AfterValidator(_base)]
+
+
+def _origin(value: str) -> str:
+    if urlsplit(_address(value)).path not in ("", "/") or "?" in value or "#" in value:
+        raise ValueError("expected an address without a path, such as https://files.example.com")
+    return value
+
+
+#: Scheme, host and port.
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
+def _credential(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError("expected printable ASCII characters without spaces")
+    return value
+
+
+#: A secret that is sent in a header as it stands.
+Credential = Annotated[SecretStr, AfterValidator(_credential)]
+
+
+def _filled(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value() or re.search(r"[\r\n\0]", value.get_secret_value()):
+        raise ValueError("expected some characters, without line breaks")
+    return value
+
+
+#: A secret that is not empty.
+Secret = Annotated[SecretStr, AfterValidator(_filled)]
+
+
 class Connection(PluginSettings):
     """Something that is kept in step: whose it is, and how often."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import os
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
-from hopyard_sync.settings.common import YEAR, Connection, OAuth2, Url
+from hopyard_sync.settings.common import YEAR, BaseUrl, Connection, Credential, OAuth2, Secret
 
 _OWN_KINDS = {
     "caldav": "calendars",
@@ -22,8 +23,8 @@ class NotionConnection(Connection):
     """A Notion integration and what it may see."""
 
     every: float = Field(7200.0, ge=1, le=YEAR, description="Seconds between two runs.")
-    token: SecretStr = Field(description="Of the integration.")
-    url: Url = Field("https://api.notion.com", description="Of the API.")
+    token: Credential = Field(description="Of the integration.")
+    url: BaseUrl = Field("https://api.notion.com", description="Of the API.")
     overlap: float = Field(
         300.0, ge=60, le=86_400, description="Seconds that are read again: Notion's times are whole minutes."
     )
@@ -39,16 +40,20 @@ class NotionConnection(Connection):
 class MailboxConnection(Connection):
     """A mailbox that is read by IMAP."""
 
-    host: str = Field(min_length=1, description="The server.")
+    host: str = Field(
+        pattern=r"^(?:[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45})$", description="The server, without a port."
+    )
     port: int = Field(993, ge=1, le=65535, description="993 is for TLS from the start, 143 for STARTTLS.")
     security: Literal["tls", "starttls"] = Field(
         "tls", description="There is no way without: passwords and mail do not travel in clear."
     )
     ca_file: str | None = Field(None, description="A file with the authorities to trust, in PEM.")
     user: str = Field(min_length=1, description="The account.")
-    password: SecretStr | None = Field(None, description="Of the account.")
+    password: Secret | None = Field(None, description="Of the account.")
     oauth: OAuth2 | None = Field(None, description="In the place of the password (XOAUTH2).")
-    folders: tuple[str, ...] = Field(("*",), description="Names or patterns; `!name` takes one out.")
+    folders: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+        ("*",), min_length=1, description="Names or patterns; `!name` takes one out."
+    )
     max_message_bytes: int = Field(
         10_000_000, ge=1000, le=500_000_000, description="Of longer messages only so much is kept."
     )
@@ -56,6 +61,13 @@ class MailboxConnection(Connection):
         100_000, ge=1, le=100_000_000, description="Messages that one run reads; the next one goes on."
     )
     timeout: float = Field(30.0, gt=0, le=600, description="Seconds for one answer.")
+
+    @field_validator("ca_file")
+    @classmethod
+    def _is_there(cls, value: str | None) -> str | None:
+        if value is not None and not os.path.isfile(value):
+            raise ValueError("expected a file that is there")
+        return value
 
     @model_validator(mode="after")
     def _one_way_in(self) -> MailboxConnection:
@@ -72,6 +84,14 @@ class OtherConnection(Connection):
     secrets: dict[str, SecretStr] = Field(
         default_factory=dict, description="What of it must not be shown, by name."
     )
+
+    @model_validator(mode="after")
+    def _said_once(self) -> OtherConnection:
+        if twice := self.options.keys() & self.secrets.keys():
+            raise ValueError(
+                f"{', '.join(sorted(twice))}: expected it in `options` or in `secrets`, not in both"
+            )
+        return self
 
     @field_validator("kind")
     @classmethod
