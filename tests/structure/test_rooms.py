@@ -26,6 +26,7 @@ FLOORS = (
         "checks",
         "files",
         "trees",
+        "cleaning",
         "ending",
         "entrypoints",
         "rules",

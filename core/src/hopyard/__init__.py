@@ -139,6 +139,7 @@ __all__ = [
 
 #: What plugins import: this package and these modules of it. All others may change from release to release.
 PUBLIC_MODULES = (
+    "hopyard.cleaning",
     "hopyard.cli",
     "hopyard.egress",
     "hopyard.errors",

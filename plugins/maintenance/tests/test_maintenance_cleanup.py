@@ -181,7 +181,7 @@ def test_links_out_of_the_place_delete_nothing_there(hop: Any, tmp_path: Path) -
 def test_a_directory_swapped_for_a_link_between_look_and_deletion(
     hop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hopyard_maintenance import cleaning
+    from hopyard import cleaning
 
     folder, outside = tmp_path / "race", tmp_path / "outside"
     write(folder / "sub" / "old.log", days=40)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
-from hopyard import Job
+from hopyard import Job, cleaning
+from hopyard.cleaning import OldFiles, Plan
 
-from hopyard_maintenance import cleaning, session_rows
-from hopyard_maintenance.cleaning import Plan
+from hopyard_maintenance import session_rows
 from hopyard_maintenance.machine import host
 from hopyard_maintenance.models import CleanupReport, PlaceCleanup, TableCleanup
 from hopyard_maintenance.settings import FilePlace, SessionTable
@@ -20,7 +18,7 @@ from hopyard_maintenance.state import Finding, Patience, observe
 if TYPE_CHECKING:
     from hopyard_maintenance.settings import MaintenanceSettings
 
-T = TypeVar("T")
+_DAY: Final = 86_400.0
 
 
 async def logs(job: Job | None, *, dry_run: bool, confirm: int | None) -> CleanupReport:
@@ -77,23 +75,26 @@ class _Cleanup:
         await self._tell_troubles()
         return self._report
 
-    async def _look(self, place: FilePlace) -> Plan:
+    async def _look(self, place: FilePlace) -> Plan[PlaceCleanup]:
         if self._job is not None:
             self._job.progress(len(self._report.places), None, f"looking at {place.path}")
-        plan = await _in_thread(
-            lambda stop: cleaning.look(place, time.time(), self._settings.max_files, stop)
-        )
+        seconds = None if place.days is None else place.days * _DAY
+        files = OldFiles(place.path, place.patterns, seconds, place.max_bytes)
+        report, most = PlaceCleanup(path=place.path), self._settings.max_files
+        plan = await cleaning.in_thread(lambda stop: cleaning.look(files, report, time.time(), most, stop))
         if not self._confirmed:
             cleaning.refuse_too_much(plan, self._settings.max_share, self._settings.small)
         return plan
 
-    async def _clean_place(self, plan: Plan, total: int) -> None:
+    async def _clean_place(self, plan: Plan[PlaceCleanup], total: int) -> None:
         report = plan.report
         if self._confirmed:
             report.refused = None
         if self._job is not None and not self._report.dry_run and report.refused is None:
             self._job.progress(len(self._report.places), total, f"cleaning {report.path}")
-            await _in_thread(lambda stop: cleaning.delete(plan, stop, spare_open=self._settings.spare_open))
+            await cleaning.in_thread(
+                lambda stop: cleaning.delete(plan, stop, spare_open=self._settings.spare_open)
+            )
         self._report.places.append(report)
         await self._save()
 
@@ -131,25 +132,3 @@ class _Cleanup:
         }
         if found:
             await observe(found, Patience())
-
-
-async def _in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
-    """Run blocking work in a thread that is told to stop where the job is; wait for it in any case."""
-    stop = threading.Event()
-    future = asyncio.ensure_future(asyncio.to_thread(_stoppable, work, stop))
-    try:
-        answer = await asyncio.shield(future)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([future])
-        raise
-    if answer is None:
-        raise asyncio.CancelledError
-    return answer[0]
-
-
-def _stoppable(work: Callable[[Callable[[], bool]], T], stop: threading.Event) -> tuple[T] | None:
-    try:
-        return (work(stop.is_set),)
-    except cleaning.Stopped:
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from hopyard.cleaning import Cleaned
 from pydantic import BaseModel, computed_field
 
 
@@ -159,31 +160,10 @@ class OptimizeReport(BaseModel):
         return told + (f". Left as it is: {'; '.join(self.left)}." if self.left else ".")
 
 
-class PlaceCleanup(BaseModel):
-    """A directory: how many files were looked at, match, are due, and went; sizes in bytes."""
+class PlaceCleanup(Cleaned):
+    """What became of a directory."""
 
     path: str
-    seen: int = 0
-    matching: int = 0
-    matching_bytes: int = 0
-    due: int = 0
-    due_bytes: int = 0
-    deleted: int = 0
-    freed_bytes: int = 0
-    open: int = 0
-    """Due, but open in a process, and left alone."""
-    changed: int = 0
-    """Due, but changed or gone when it was their turn, and left alone."""
-    failed: int = 0
-    """Due, and could not be deleted."""
-    more: bool = False
-    """Whether more may be due than one run deletes: the next one goes on."""
-    refused: str | None = None
-    problem: str | None = None
-    """Why it could not be cleaned up, or not wholly."""
-    troubles: list[str] = []
-    examples: list[str] = []
-    """Some of the files that are due."""
 
 
 class TableCleanup(BaseModel):

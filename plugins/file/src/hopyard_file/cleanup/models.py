@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
+from hopyard.cleaning import Cleaned
 from pydantic import BaseModel, computed_field
 
 
-class TempCleanup(BaseModel):
-    """A place: how many files were looked at, match, are due, and went; sizes in bytes."""
+class TempCleanup(Cleaned):
+    """What became of a place."""
 
     place: str
-    seen: int = 0
-    matching: int = 0
-    matching_bytes: int = 0
-    due: int = 0
-    due_bytes: int = 0
-    deleted: int = 0
-    freed_bytes: int = 0
-    open: int = 0
-    """Due, but open in a process, and left alone."""
-    changed: int = 0
-    """Due, but changed or gone when it was their turn, and left alone."""
-    failed: int = 0
-    """Due, and could not be deleted."""
-    directories: int = 0
-    """Empty directories that went, or would go."""
-    more: bool = False
-    """Whether more may be due than one run deletes: the next one goes on."""
-    refused: str | None = None
-    problem: str | None = None
-    """Why it could not be cleaned up, or not wholly."""
-    troubles: list[str] = []
-    examples: list[str] = []
-    """Some of the files that are due."""
 
 
 class TempCleanupReport(BaseModel):

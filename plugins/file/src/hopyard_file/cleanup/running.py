@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from typing import Final
 
-from hopyard import Job
+from hopyard import Job, cleaning
+from hopyard.cleaning import OldFiles, Plan
 from hopyard.people import alert
 
 from hopyard_file import roots
-from hopyard_file.cleanup import cleaning
-from hopyard_file.cleanup.cleaning import Plan
 from hopyard_file.cleanup.models import TempCleanup, TempCleanupReport
 from hopyard_file.cleanup.settings import TempPlace
 from hopyard_file.documents import store
 
-T = TypeVar("T")
+_HOUR: Final = 3_600.0
 
 
 async def clean(job: Job | None, *, dry_run: bool, confirm: int | None) -> TempCleanupReport:
@@ -51,21 +47,27 @@ async def clean(job: Job | None, *, dry_run: bool, confirm: int | None) -> TempC
     return report
 
 
-async def _look(job: Job | None, place: TempPlace) -> Plan:
+async def _look(job: Job | None, place: TempPlace) -> Plan[TempCleanup]:
     if job is not None:
         job.progress(0, None, f"looking at {place.name}")
-    path = roots.writable(place.root).path + (f"/{place.under}" if place.under else "")
-    most = roots.settings().cleanup.max_files
-    return await _in_thread(lambda stop: cleaning.look(place, path, time.time(), most, stop))
+    files = OldFiles(
+        path=roots.writable(place.root).path + (f"/{place.under}" if place.under else ""),
+        patterns=place.patterns,
+        seconds=None if place.hours is None else place.hours * _HOUR,
+        max_bytes=place.max_bytes,
+        empty_directories=place.empty_directories,
+    )
+    report, most = TempCleanup(place=place.name), roots.settings().cleanup.max_files
+    return await cleaning.in_thread(lambda stop: cleaning.look(files, report, time.time(), most, stop))
 
 
 async def _clean(
-    job: Job | None, report: TempCleanupReport, plan: Plan, total: int, *, confirmed: bool
+    job: Job | None, report: TempCleanupReport, plan: Plan[TempCleanup], total: int, *, confirmed: bool
 ) -> None:
     spare_open = roots.settings().cleanup.spare_open
     if job is not None and not report.dry_run and plan.report.refused is None and plan.report.problem is None:
         job.progress(len(report.places), total, f"cleaning {plan.report.place}")
-        await _in_thread(lambda stop: cleaning.delete(plan, stop, spare_open=spare_open))
+        await cleaning.in_thread(lambda stop: cleaning.delete(plan, stop, spare_open=spare_open))
     report.places.append(plan.report)
     if job is not None and not report.dry_run:
         kept = [one.model_dump(exclude={"examples"}) for one in report.places]
@@ -78,25 +80,3 @@ async def _tell(job: Job | None, report: TempCleanupReport) -> None:
     if job is not None and troubles and not job.checkpoint.get("told"):
         await alert(f"Temporary files on {report.host} were not cleaned up", "\n".join(troubles))
         await job.save(told=True)
-
-
-async def _in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
-    """Run blocking work in a thread that is told to stop where the job is; wait for it in any case."""
-    stop = threading.Event()
-    future = asyncio.ensure_future(asyncio.to_thread(_stoppable, work, stop))
-    try:
-        answer = await asyncio.shield(future)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([future])
-        raise
-    if answer is None:
-        raise asyncio.CancelledError
-    return answer[0]
-
-
-def _stoppable(work: Callable[[Callable[[], bool]], T], stop: threading.Event) -> tuple[T] | None:
-    try:
-        return (work(stop.is_set),)
-    except cleaning.Stopped:
-        return None
