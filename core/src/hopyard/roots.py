@@ -88,6 +88,8 @@ def open_file(roots: Mapping[str, Root], name: str, way: str) -> int:
     try:
         return trees.open_file(path, way)
     except FileNotFoundError:
+        if not os.path.isdir(path):
+            raise InvalidInput(f"the root `{name}` is not there: {path}") from None
         raise InvalidInput(f"there is no {trees.shown(way)} in the root `{name}`") from None
     except PermissionError:
         raise InvalidInput(f"{trees.shown(way)} in the root `{name}` may not be read") from None

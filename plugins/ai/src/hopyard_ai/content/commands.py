@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hopyard import Hopyard
 
 #: The most of a file that is sent with a job, in bytes: jobs are stored in the ledger.
-_LARGEST: Final = 4_000_000
+_LARGEST: Final = 900_000
 
 file_argument = click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 fresh_option = click.option("--fresh", is_flag=True, help="Ask although it was answered before.")

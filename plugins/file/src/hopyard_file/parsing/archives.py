@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, Self
 
 from hopyard_file.parsing.faults import Content, Limits, Refused, counted
 
@@ -206,8 +206,19 @@ def _unpacked(kind: str, data: bytes) -> Iterator[Any]:
         yield packed
 
 
+class _Header(tarfile.TarInfo):
+    """A header that is refused where it is broken: the library ends there quietly, as if nothing followed."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise Refused(f"it is a damaged tar archive: {error}") from None
+
+
 def _each_of_tar(stream: Any, budget: Budget, take: _Take, *, skip_links: bool) -> None:
-    with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as archive:
+    with tarfile.open(fileobj=stream, mode="r|", errorlevel=2, tarinfo=_Header) as archive:
         for member in archive:
             archive.members.clear()  # type: ignore[attr-defined]  # it would keep each one
             budget.entry()

@@ -31,7 +31,7 @@ def _read(order: dict[str, Any]) -> dict[str, Any]:
     limits = Limits(**order["limits"])
     data = _file(order, limits)
     name: str = order["name"]
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = os.path.splitext(name.rstrip(". "))[1].lower()
     found = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
     try:
         kind = kinds.kind_of(data, suffix)

@@ -11,6 +11,7 @@ import re
 import zipfile
 from typing import Final, NamedTuple
 
+from hopyard_file.parsing import endings
 from hopyard_file.parsing.faults import Refused
 
 
@@ -70,7 +71,8 @@ SUFFIXES: Final = {
         for suffix in (".txt", ".text", ".log", ".md", ".markdown", ".csv", ".tsv")
     },
     # What runs by itself where it is opened, whatever is in it.
-    **{suffix: {"program"} for suffix in (".exe", ".dll", ".scr", ".com", ".msi")},
+    **{f".{name}": {"program"} for name in ("exe", "dll", "scr", "com", "msi", "bat", "cmd", "hta", "vbs")},
+    **{f".{name}": {"program"} for name in ("vbe", "wsf", "ps1", "lnk", "jar", "cpl", "pif", "reg")},
 }
 _TEXT_BY_SUFFIX: Final = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".tsv": "csv"}
 _SIGNATURES: Final = (
@@ -84,7 +86,6 @@ _SIGNATURES: Final = (
     (0, b"PK\x03\x04", "zip"),
     (0, b"PK\x05\x06", "zip"),
     (0, b"\x1f\x8b\x08", "gzip"),
-    (0, b"BZh", "bzip2"),
     (0, b"\xfd7zXZ\x00", "xz"),
     (0, b"\x28\xb5\x2f\xfd", "zstd"),
     (257, b"ustar", "tar"),
@@ -122,7 +123,7 @@ def kind_of(data: bytes, suffix: str = "") -> Kind:
     name = _by_signature(head, data)
     if name is None:
         for signature, what in _NOT_READ:
-            if head.startswith(signature):
+            if head.startswith(signature) and (signature != b"MZ" or b"\0" in head):
                 raise Refused(f"it is {what}")
         name = _text_kind(data, suffix)
     second = _second_kind(name, data)
@@ -147,6 +148,8 @@ def _by_signature(head: bytes, data: bytes) -> str | None:
     for offset, signature, name in _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             return _zip_kind(data) if name == "zip" else name
+    if re.match(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", head):
+        return "bzip2"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     if head[:2] == b"BM" and head[6:10] == b"\x00\x00\x00\x00":
@@ -168,6 +171,8 @@ def _zip_kind(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = {info.filename for info in archive.filelist[:20_000]}
+            if "[Content_Types].xml" in names and len(names) < len(archive.filelist[:20_000]):
+                raise Refused("it is an office file with two parts of one name: programs would differ on it")
             if "[Content_Types].xml" in names:
                 for folder, name in (("word/", "docx"), ("xl/", "xlsx"), ("ppt/", "pptx")):
                     if any(one.startswith(folder) for one in names):
@@ -230,7 +235,7 @@ def _second_kind(name: str, data: bytes) -> str | None:
         name != "pdf"
         and at >= 0
         and not in_it
-        and (b"startxref" in data or b"%%EOF" in data or b" obj" in data)
+        and re.search(rb"startxref|%%EOF|[0-9] [0-9]{1,5} obj\b", data)
     ):
         return f"a PDF that begins at byte {at}"
     if not zipped and _ends_as_zip(data, padded=name != "tar"):
@@ -239,13 +244,8 @@ def _second_kind(name: str, data: bytes) -> str | None:
         return "a tar archive"
     if name == "pdf" and re.search(rb"<(?:html|script|!doctype html)\b", data[: max(at, 0)], re.IGNORECASE):
         return "a web page before the PDF"
-    after = _after_image(name, data)
-    if after and (
-        found := re.search(
-            rb"%PDF-|<\?php|<script\b|<html\b|\x7fELF|PK\x03\x04", after[:_HEAD], re.IGNORECASE
-        )
-    ):
-        return f"something else behind the picture ({found.group().decode('latin-1')!r})"
+    if after := endings.behind(name, data):
+        return f"something else behind the picture ({after})"
     return None
 
 
@@ -260,7 +260,8 @@ def _ends_as_zip(data: bytes, *, padded: bool) -> bool:
     # What is a zip file to the end only: a zip file within another file, such as an attachment, is not meant.
     ends = len(data) - len(tail) + at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little")
     rest = data[ends:]
-    whole = not (rest.strip(b"\0\r\n") if padded else rest)
+    # A PDF goes on behind what is attached to it; behind a polyglot's archive is nothing that it needs.
+    whole = b"%%EOF" not in rest if padded else not rest
     return whole and entries > 0 and begins >= 0 and data[begins : begins + 4] == b"PK\x01\x02"
 
 
@@ -271,14 +272,3 @@ def _first_content(name: str, data: bytes) -> int:
     if name == "zip" and data[8:10] == b"\0\0":
         return 30 + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")
     return -1
-
-
-def _after_image(name: str, data: bytes) -> bytes:
-    """Return what stands behind the end of a picture."""
-    if name == "png" and (at := data.find(b"IEND")) >= 0:
-        return data[at + 8 :]
-    if name == "jpeg" and (at := data.rfind(b"\xff\xd9")) >= 0:
-        return data[at + 2 :]
-    if name == "gif" and (at := data.rfind(b"\x00\x3b")) >= 0:
-        return data[at + 2 :]
-    return b""

@@ -11,17 +11,18 @@ from typing import Final
 from hopyard_file.parsing import web
 from hopyard_file.parsing.cleaning import cleaned
 from hopyard_file.parsing.faults import Content, Limits, Refused
+from hopyard_file.parsing.plain import by_name
 
 _HEADERS: Final = ("From", "To", "Cc", "Subject", "Date", "Message-ID", "In-Reply-To")
 _LONGEST: Final = 2_000
 _MOST_ATTACHMENTS: Final = 200
-#: Each part begins with a line of two hyphens, so that so many lines are an upper bound that costs nothing.
+#: Each part begins with a line of two hyphens. So do lines of programs: only far too many tell something.
 _BOUNDARY: Final = b"\n--"
 
 
 def read(data: bytes, content: Content, limits: Limits) -> None:
     """Read a mail. Raises `Refused` for one that has too many parts."""
-    if data.count(_BOUNDARY) > 3 * limits.max_parts:
+    if data.count(_BOUNDARY) > 100 * limits.max_parts:
         raise Refused(f"it has more than {limits.max_parts:,} parts")
     message = email.message_from_bytes(data, policy=email.policy.default.clone(raise_on_defect=False))
     if not isinstance(message, EmailMessage):
@@ -90,10 +91,7 @@ def _attach(
 def _text(part: EmailMessage) -> str:
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""
-    try:
-        return data.decode(part.get_content_charset() or "utf-8", "replace")
-    except LookupError:
-        return data.decode("utf-8", "replace")
+    return by_name(data, part.get_content_charset() or "utf-8") or data.decode("utf-8", "replace")
 
 
 def _header(message: EmailMessage, name: str) -> str:

@@ -18,7 +18,10 @@ _XML: Final = (".xml", ".rels", ".vml")
 _LOADED: Final = frozenset(
     {"attachedTemplate", "frame", "subDocument", "oleObject", "image", "externalLinkPath"}
 )
-_REMOTE: Final = re.compile(r"(?:https?|ftp|smb|ldap|mhtml|ms-[a-z-]+):|\\\\|//", re.IGNORECASE)
+#: Word itself names a template on the writer's disk as file:///C:/…
+_REMOTE: Final = re.compile(
+    r"\s*(?:(?:https?|ftp|smb|ldap|mhtml|ms-[a-z-]+):|file:(?!///[a-z]:)|\\\\|//)", re.IGNORECASE
+)
 _SHEET: Final = re.compile(r"xl/worksheets/[^/]+\.xml")
 _CELL: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _PIECE: Final = 65_536

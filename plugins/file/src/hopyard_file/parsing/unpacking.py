@@ -121,7 +121,7 @@ def without_suffix(name: str) -> str:
     """Return what a file is called that was packed as `name`."""
     for suffix in _SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
+            return name[: -len(suffix)] if name[: -len(suffix)].strip(".") else "content"
     return f"{name}{_INNER}" if name else "content"
 
 

@@ -10,10 +10,10 @@ from html.parser import HTMLParser
 from typing import Final
 
 from hopyard_file.parsing.cleaning import cleaned
-from hopyard_file.parsing.faults import Content, Limits
-from hopyard_file.parsing.plain import decoded
+from hopyard_file.parsing.faults import Content, Limits, Refused
+from hopyard_file.parsing.hiding import Hiding
+from hopyard_file.parsing.plain import by_name, decoded
 
-_LEFT_OUT: Final = frozenset({"script", "style", "noscript", "template", "svg", "iframe", "object", "head"})
 _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _BLOCKS: Final = _HEADINGS | {
     *("address", "article", "aside", "blockquote", "dd", "div", "dl", "dt", "fieldset", "figure", "footer"),
@@ -35,7 +35,7 @@ class _Markdown(HTMLParser):
         self.parts: list[str] = []
         self.title: list[str] = []
         self.elements = 0
-        self._hidden: list[str] = []
+        self._hiding = Hiding(_BLOCKS)
         self._in_title = False
         self._pre = 0
         self._lists: list[str] = []
@@ -54,19 +54,12 @@ class _Markdown(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Open an element."""
         self.elements += 1
-        if tag == "title":
-            self._in_title = True
-        if tag == "body" and self._hidden[:1] == ["head"]:
-            self._hidden.clear()  # `</head>` may be left out
-        if self._hidden:
-            if tag == self._hidden[-1]:
-                self._hidden.append(tag)
-            return
         given = dict(attrs)
-        if (tag in _LEFT_OUT or "hidden" in given) and tag not in _VOID:
-            self._hidden.append(tag)
-            return
-        self._open(tag, given)
+        shown = tag in _VOID or self._hiding.opens(tag, hidden="hidden" in given)
+        if tag == "title":
+            self._in_title = self._hiding.in_head_or_none
+        if shown and not self._hiding.hides and (tag not in _VOID or "hidden" not in given):
+            self._open(tag, given)
 
     def _open(self, tag: str, given: dict[str, str | None]) -> None:
         if tag in ("td", "th"):
@@ -117,9 +110,7 @@ class _Markdown(HTMLParser):
         """Close an element."""
         if tag == "title":
             self._in_title = False
-        if self._hidden:
-            if tag == self._hidden[-1]:
-                self._hidden.pop()
+        if not self._hiding.closes(tag):
             return
         if tag in ("td", "th"):
             self._end_cell()
@@ -150,7 +141,7 @@ class _Markdown(HTMLParser):
         """Take text."""
         if self._in_title:
             self.title.append(data[:500])
-        elif not self._hidden:
+        elif self._hiding.text(data):
             self._write(data if self._pre else re.sub(r"\s+", " ", data))
 
     def _write(self, text: str) -> None:
@@ -185,12 +176,15 @@ class _Markdown(HTMLParser):
 def markdown(html: str, most: int) -> tuple[str, str, bool, int]:
     """Return the text of a page as Markdown, its title, whether it was cut, and how many elements it has."""
     parser = _Markdown(most)
-    for start in range(0, len(html), 65_536):
-        parser.feed(html[start : start + 65_536])
-        if parser.full:
-            break
-    if not parser.full:
-        parser.close()
+    try:
+        for start in range(0, len(html), 65_536):
+            parser.feed(html[start : start + 65_536])
+            if parser.full:
+                break
+        if not parser.full:
+            parser.close()
+    except AssertionError:  # what the parser says of some declarations that are none
+        raise Refused("it is no page that can be read: a declaration in it is broken") from None
     parser._end_row()
     return (
         cleaned("".join(parser.parts)),
@@ -205,9 +199,11 @@ def read(data: bytes, content: Content, limits: Limits) -> None:
     stated = _CHARSET.search(data[:4096])
     text, encoding = decoded(data)
     if stated and encoding == "windows-1252":
-        try:
-            text = data.decode(stated.group(1).decode("ascii"), "replace")
-        except LookupError:
+        named = by_name(data, stated.group(1).decode("ascii"))
+        if named is None:
             content.note("it names an encoding that there is not: read as Windows-1252")
+        text = named or text
+    elif encoding == "windows-1252":
+        content.note("nothing says in which encoding it is: read as Windows-1252")
     content.text, title, content.truncated, elements = markdown(text, limits.max_text)
     content.metadata |= {"title": title, "elements": elements}
