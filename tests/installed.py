@@ -50,6 +50,7 @@ TASKS: dict[str, tuple[list[str], Any]] = {
     "hopyard-email": (["email.process_email_queue"], {"sent": int, "problems": list}),
     "hopyard-file": (["file.list_documents"], []),
     "hopyard-maintenance": (["maintenance.monitor_resource_usage"], {"warnings": list, "memory_total": int}),
+    "hopyard-media": (["media.list_recordings"], []),
     "hopyard-sync": (["sync.list_events"], {"events": list}),
 }
 

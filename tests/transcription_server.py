@@ -19,7 +19,7 @@ import pytest
 from hopyard.supervise import die_with_parent
 from outside_llm import FOLDER
 
-#: Answers in order, the last one again and again; each `{"transcription": …}`, or `{"error": …, "status": …}`.
+#: Answers in order, the last one again and again: `{"transcription": …}` or `{"error": …, "status": …}`.
 _PROGRAM = """
 import { LLMock } from "@copilotkit/aimock";
 const answers = JSON.parse(process.env.ANSWERS);

@@ -28,7 +28,7 @@ from typing import Any, Final
 from hopyard.errors import InvalidInput, ResourceError
 from hopyard.redaction import redact
 
-__all__ = ["Limits", "Missing", "Refusal", "run"]
+__all__ = ["Limits", "Missing", "Refusal", "run", "run_told"]
 
 _START: Final = (
     "import sys, types\n"

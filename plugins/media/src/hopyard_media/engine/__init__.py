@@ -1,0 +1,1 @@
+"""Decoding and hearing media, in a child process (`hopyard.sandbox`): nothing here knows of Hopyard."""

@@ -1,0 +1,171 @@
+"""Transcribing a recording part by part: each part is heard once, and kept."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final, Protocol
+
+from hopyard import trees
+from hopyard.sandbox import Refusal
+
+from hopyard_media import outputs, store
+from hopyard_media.models import EngineName, Format, Speakers, Transcript
+from hopyard_media.recordings import note_transcript, worked_on
+from hopyard_media.sources import Source, settings
+from hopyard_media.speech import formats as files
+from hopyard_media.speech import joining
+from hopyard_media.speech.engines import Engine, Heard, engine_of
+from hopyard_media.speech.joining import Part
+
+_Parts = dict[tuple[int, int | None], Heard]
+_MOST_CHANNELS: Final = 8
+
+
+class Tell(Protocol):
+    """Takes how far the work is: seconds of sound done, of all, and what is being done."""
+
+    def __call__(self, current: float, total: float | None = None, message: str = "") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of a recording."""
+
+    language: str | None = None
+    speakers: Speakers = "none"
+    engine: EngineName | None = None
+    formats: Sequence[Format] = ()
+
+    def checked(self) -> Engine:
+        """Return the engine. Raises `InvalidInput` for what cannot be had, before any work."""
+        files.check(self.formats)
+        if self.formats:
+            outputs.wanted()
+        return engine_of(self.engine, self.language)
+
+
+async def transcribe(tell: Tell, root: str, way: str, wish: Wish) -> Transcript:
+    """Return what is said in a recording below a root; write it to files where formats are given.
+
+    Raises `InvalidInput` for what is no recording, for an engine that is not set up or not allowed, and as
+    the engine.
+    """
+    engine = wish.checked()
+    async with worked_on(root, way) as source:
+        return await transcript_of(tell, source, engine, wish)
+
+
+async def transcript_of(tell: Tell, source: Source, engine: Engine, wish: Wish) -> Transcript:
+    """Return what is said in an open recording, and keep it. Raises as `transcribe`."""
+    options = store.digest("speech", engine.key, settings().limits.part_seconds, wish.speakers)
+    heard, known = await _heard(tell, source, engine, options, _channels(source, wish.speakers))
+    made = _whole(source, heard, known)
+    await store.keep(source.sha256, options, store.WHOLE, made.model_dump(mode="json"))
+    await note_transcript(source.root, source.way, options)
+    for one in wish.formats:
+        data = files.text_of(made, one).encode()
+        made.files[one] = await outputs.write(outputs.name_of(source, f".{one}"), data)
+    return made
+
+
+async def _heard(
+    tell: Tell, source: Source, engine: Engine, options: str, channels: Sequence[int | None]
+) -> tuple[_Parts, int]:
+    """Return what was heard of all parts, by part and channel, and how many of them were known."""
+    known = await store.known(source.sha256, options)
+    wanted = joining.parts(source.duration, settings().limits.part_seconds)
+    work = [(part, channel) for part in wanted for channel in channels]
+    heard: _Parts = {}
+    began, fresh = time.monotonic(), 0
+    for n, (part, channel) in enumerate(work):
+        step = f"{part.number}" if channel is None else f"{part.number} channel {channel}"
+        if step in known:
+            heard[part.number, channel] = Heard(**known[step])
+            continue
+        tell(part.start, source.duration, _told(n, len(work), fresh, time.monotonic() - began))
+        found = await _hear(engine, source, part, channel)
+        await store.keep(source.sha256, options, step, asdict(found))
+        heard[part.number, channel] = found
+        fresh += 1
+    tell(source.duration, source.duration, "all parts heard")
+    return heard, len(work) - fresh
+
+
+def _told(n: int, of: int, fresh: int, seconds: float) -> str:
+    left = f", about {seconds / fresh * (of - n):,.0f} s left" if fresh else ""
+    return f"hearing part {n + 1} of {of}{left}"
+
+
+async def _hear(engine: Engine, source: Source, part: Part, channel: int | None) -> Heard:
+    found = await engine.hear(source, part.first, part.last, channel)
+    return Heard(**{**asdict(found), "utterances": joining.own(part, found.utterances)})
+
+
+def _channels(source: Source, speakers: Speakers) -> Sequence[int | None]:
+    streams = source.streams("audio")
+    if not streams:
+        raise Refusal(f"{trees.shown(source.way)}: it has no sound")
+    if speakers == "none":
+        return [None]
+    count = int(streams[0]["channels"])
+    if not 2 <= count <= _MOST_CHANNELS:
+        raise Refusal(
+            f"{trees.shown(source.way)}: found {count} channels, expected 2 to {_MOST_CHANNELS}, "
+            "one for each speaker"
+        )
+    return [*range(count)]
+
+
+def _whole(source: Source, heard: _Parts, known: int) -> Transcript:
+    channels = sorted({channel for _, channel in heard}, key=lambda one: -1 if one is None else one)
+    segments = []
+    for channel in channels:
+        mine = [heard[key] for key in sorted(key for key in heard if key[1] == channel)]
+        speaker = None if channel is None else f"speaker {channel + 1}"
+        segments += joining.segments((one for each in mine for one in each.utterances), speaker)
+    all_ = [*heard.values()]
+    sure = [one.confidence for one in all_ if one.confidence is not None]
+    languages = Counter(one.language for one in all_ if one.language and one.utterances)
+    return Transcript(
+        root=source.root,
+        way=source.way,
+        sha256=source.sha256,
+        duration=source.duration,
+        engine=", ".join(sorted({one.engine for one in all_})),
+        language=languages.most_common(1)[0][0] if languages else None,
+        draft=any(one.draft for one in all_),
+        isolated=all(one.isolated for one in all_),
+        confidence=round(sum(sure) / len(sure), 4) if sure else None,
+        segments=joining.in_order(segments),
+        parts=len(all_),
+        known=known,
+        notes=_notes(all_),
+    )
+
+
+def _notes(heard: Sequence[Heard]) -> list[str]:
+    found = [note for one in heard for note in one.notes]
+    if any(one.draft for one in heard):
+        found.append("a draft by PocketSphinx, which hears English only and many words wrongly")
+    return list(dict.fromkeys(found))
+
+
+#: Characters of JSON that a transcript may take of a job's result, of which there are a million at most.
+_MOST_CHARACTERS: Final = 400_000
+
+
+def shortened(whole: Transcript) -> Transcript:
+    """Return a transcript as a job's result carries it: a long one without words, or without its end."""
+    if len(whole.model_dump_json().encode()) <= _MOST_CHARACTERS:
+        return whole
+    shown = [one.model_copy(update={"words": []}) for one in whole.segments]
+    left, fitting = _MOST_CHARACTERS, 0
+    for one in shown:
+        left -= len(one.model_dump_json().encode())
+        if left < 0:
+            break
+        fitting += 1
+    return whole.model_copy(update={"segments": shown[:fitting], "shortened": True})

@@ -1,0 +1,1 @@
+"""What is seen in videos, and all that is known of one."""
