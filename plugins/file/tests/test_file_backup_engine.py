@@ -208,7 +208,11 @@ def test_memory_stays_bounded_with_a_large_file(vault: Vault, tmp_path: Path) ->
 
 
 @settings(deadline=None)
-@given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=20), max_size=300))
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20), max_size=300
+    )
+)
 def test_lists_of_files_come_back_and_one_new_file_changes_few_parts(names: list[str]) -> None:
     paths = sorted({name for name in names if name not in (".", "..")} | {f"file {n}" for n in range(500)})
     entries = [Entry(path, "file", size=n, chunks=(bytes(32),)) for n, path in enumerate(paths)]

@@ -91,11 +91,18 @@ def test_only_what_was_seen_on_both_sides_is_deleted_and_no_change_is_lost(
 @pytest.mark.parametrize(
     ("deletions", "files", "share", "asked"),
     [
-        (5, 5, 0.25, False),
-        (6, 6, 0.25, True),
+        (0, 0, 0, False),
+        (1, 1, 1, True),
+        (1, 2, 0, False),
+        (2, 3, 0.25, True),
+        (5, 10, 0, False),
+        (5, 9, 0.25, True),
+        (5, 5, 0.25, True),
+        (6, 12, 0.25, True),
         (25, 100, 0.25, False),
         (26, 100, 0.25, True),
-        (100, 100, 1, False),
+        (99, 100, 1, False),
+        (100, 100, 1, True),
     ],
 )
 def test_many_deletions_are_a_question(deletions: int, files: int, share: float, asked: bool) -> None:

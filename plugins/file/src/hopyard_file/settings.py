@@ -36,4 +36,6 @@ class FileSettings(PluginSettings):
                 if name not in self.roots:
                     told = ", ".join(f"`{one}`" for one in self.roots) or "none"
                     raise ValueError(f"{section}: found the root `{name}`, expected one of `roots`: {told}")
+        self.backup.check_roots({name: root.path for name, root in self.roots.items()})
+        self.cloud.check_roots({name: root.writable for name, root in self.roots.items()})
         return self

@@ -68,7 +68,7 @@ def _render_backups(reports: list[BackupReport]) -> None:
 @json_option
 def snapshots(source: str, limit: int, as_json: bool) -> None:
     """List the snapshots of a source, or all, the oldest first."""
-    from hopyard_file.backup.running import snapshots as listed
+    from hopyard_file.backup.listing import snapshots as listed
 
     found = with_hopyard(lambda hopyard: listed(source, limit))
     emit([one.model_dump(mode="json") for one in found], as_json, lambda _: _render_snapshots(found))
@@ -86,12 +86,16 @@ def _render_snapshots(found: list[SnapshotLine]) -> None:
                 f"{one.started:%Y-%m-%d %H:%M}",
                 one.files,
                 one.bytes,
-                one.stored,
+                "" if one.stored is None else one.stored,
                 one.left_out,
             )
             for one in found
+            if one.error is None
         ],
     )
+    for one in found:
+        if one.error is not None:
+            say(f"{one.id} cannot be read, and may be of any source: {one.error}")
 
 
 @click.command("restore")

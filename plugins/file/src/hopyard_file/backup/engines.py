@@ -36,8 +36,8 @@ class Engine(Protocol):
     def preview(self, source: Source, tell: Tell) -> Outcome:
         """Return what a backup would find."""
 
-    def snapshots(self, source: str | None) -> list[Snapshot]:
-        """Return the snapshots of a source, or all, the oldest first."""
+    def snapshots(self, source: str | None) -> tuple[list[Snapshot], dict[str, str]]:
+        """Return the snapshots of a source, or all, the oldest first; and which cannot be read, and why."""
 
     def verify(self, share: float, tell: Tell) -> Checked:
         """Read a share of the repository back."""
@@ -74,9 +74,9 @@ class OwnEngine:
             repository.load()
             return preview(repository, source, tell)
 
-    def snapshots(self, source: str | None) -> list[Snapshot]:
+    def snapshots(self, source: str | None) -> tuple[list[Snapshot], dict[str, str]]:
         with closing(self._open()) as repository:
-            return repository.snapshots(source)[0]
+            return repository.snapshots(source)
 
     def verify(self, share: float, tell: Tell) -> Checked:
         with self._at_work("shared", "a check") as (repository, lock):

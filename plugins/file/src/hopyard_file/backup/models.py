@@ -73,6 +73,8 @@ class SnapshotLine(_Model):
     bytes: int
     stored: int | None
     left_out: int
+    error: str | None = None
+    """Why the snapshot cannot be read: then nobody knows its source, and `started` is from its name."""
 
 
 class DamageLine(_Model):
@@ -144,7 +146,10 @@ class PruneReport(_Model):
 class RestoreReport(_Model):
     """What was restored."""
 
+    source: str
     snapshot: str
+    started: datetime
+    """When the snapshot that was used was begun."""
     target: str
     dry_run: bool = False
     files: int = 0
@@ -161,7 +166,8 @@ class RestoreReport(_Model):
         """One line for people."""
         word = "would be restored" if self.dry_run else "restored"
         told = f"{self.files:,} files, {self.bytes / 1e6:,.1f} MB, {self.links:,} links {word}"
-        told += f" into {self.target}"
+        told += f" into {self.target}, from {self.source} as of {self.started:%Y-%m-%d %H:%M} UTC"
+        told += f" (snapshot {self.snapshot})"
         extra = (
             (self.already, "were there already"),
             (self.kept, "were there with another content and were left alone"),

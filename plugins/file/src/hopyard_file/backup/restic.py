@@ -104,11 +104,11 @@ class ResticEngine:
             os.close(descriptor)
         return outcome
 
-    def snapshots(self, source: str | None) -> list[Snapshot]:
-        """Return the snapshots."""
+    def snapshots(self, source: str | None) -> tuple[list[Snapshot], dict[str, str]]:
+        """Return the snapshots; restic says nothing of those that cannot be read."""
         tag = ["--tag", f"{_TAG}{source}"] if source else []
         found = self._document(["snapshots", "--json", "--no-lock", *tag])
-        return sorted((_snapshot(one) for one in found), key=lambda one: one.started)
+        return sorted((_snapshot(one) for one in found), key=Snapshot.age), {}
 
     def verify(self, share: float, tell: Tell) -> Checked:
         """Read a share of the repository back; restic does not say which files damage concerns."""

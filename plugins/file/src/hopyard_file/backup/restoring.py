@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hopyard import trees
 from hopyard.errors import InvalidInput
 
+from hopyard_file.backup.engine.manifest import moment_of
 from hopyard_file.backup.engine.outcomes import Existing, Wish
 from hopyard_file.backup.engines import engine_of
 from hopyard_file.backup.models import Note, RestoreReport
@@ -16,7 +19,7 @@ from hopyard_file.backup.running import find_repository, find_source
 from hopyard_file.backup.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hopyard_file.backup.engine.manifest import Snapshot
     from hopyard_file.backup.engines import Engine
@@ -36,9 +39,12 @@ async def restore_from(
 ) -> RestoreReport:
     """Restore files of a source's snapshot (an id, its beginning, or `latest`) below the directory `target`.
 
-    Raises `InvalidInput` for a snapshot or paths that are not there, and a target that cannot be used.
+    A path may be given as reports show it, with bytes that are no UTF-8 as `\\xff`. Raises `InvalidInput` for
+    a snapshot or paths that are not there, `latest` where that may be one that cannot be read, and a target
+    that cannot be used.
     """
     own = find_repository(find_source(source).repository)
+    _refuse_target(target, own.directory)
     engine = await engine_of(own)
     wish = Wish(
         tuple(path.strip("/") for path in paths if path.strip("/")),
@@ -55,14 +61,18 @@ async def restore_from(
     found, done = await in_thread(None, work)
     values = asdict(done)
     values["notes"] = [Note(path=trees.shown(path), what=w) for path, w in done.notes]
-    return RestoreReport(snapshot=found.id, target=absolute, dry_run=dry_run, **values)
+    return RestoreReport(
+        source=source, snapshot=found.id, started=found.started, target=absolute, dry_run=dry_run, **values
+    )
 
 
 def _chosen(engine: Engine, source: str, wanted: str) -> Snapshot:
-    there = engine.snapshots(source)
+    there, unreadable = engine.snapshots(source)
     if not there:
-        raise InvalidInput(f"{source} has no snapshot yet")
+        more = f"; these cannot be read: {', '.join([*unreadable][-5:])}" if unreadable else ""
+        raise InvalidInput(f"{source} has no snapshot{' that can be read' if unreadable else ' yet'}{more}")
     if wanted == LATEST:
+        _refuse_older(there[-1], unreadable)
         return there[-1]
     fitting = [one for one in there if one.id.startswith(wanted)]
     if len(fitting) != 1:
@@ -70,3 +80,21 @@ def _chosen(engine: Engine, source: str, wanted: str) -> Snapshot:
         what = "several begin with it" if fitting else "there is none"
         raise InvalidInput(f"found the snapshot {wanted[:80]!r}: {what}; the latest are {told}")
     return fitting[0]
+
+
+def _refuse_older(latest: Snapshot, unreadable: Mapping[str, str]) -> None:
+    """Raise `InvalidInput` where a snapshot that cannot be read may be later than the latest that can."""
+    since = min(moment_of(latest.id), datetime.now(UTC))
+    later = sorted(id_ for id_ in unreadable if moment_of(id_) >= since)
+    if later:
+        raise InvalidInput(
+            f"the snapshot {later[-1]} cannot be read ({unreadable[later[-1]]}), and may be the latest: "
+            f"nothing was restored. To restore the latest that can be read: --snapshot {latest.id}"
+        )
+
+
+def _refuse_target(target: str, repository: str | None) -> None:
+    if not target.strip():
+        raise InvalidInput("to: found no directory, expected one to restore into")
+    if repository is not None and Path(os.path.realpath(target)).is_relative_to(os.path.realpath(repository)):
+        raise InvalidInput(f"to: found {target}, which is the repository {repository} itself or in it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from hopyard_file.backup.engine.pruning import Pruned
 from hopyard_file.backup.engine.retention import Keep
 from hopyard_file.backup.engine.verifying import Checked
 from hopyard_file.backup.engines import Engine, engine_of, source_of
-from hopyard_file.backup.models import BackupReport, DamageLine, Note, PruneReport, SnapshotLine, VerifyReport
+from hopyard_file.backup.models import BackupReport, DamageLine, Note, PruneReport, VerifyReport
 from hopyard_file.backup.threads import Teller, in_thread
 
 if TYPE_CHECKING:
@@ -247,29 +246,6 @@ def _pruning(
     engine: Engine, keep: Keep, zone: ZoneInfo, damaged: Sequence[str], dry_run: bool
 ) -> Callable[[Teller], Pruned]:
     return lambda tell: engine.prune(keep, zone, damaged, tell, dry_run=dry_run)
-
-
-async def snapshots(source: str = "", limit: int = _MOST_SNAPSHOTS) -> list[SnapshotLine]:
-    """Return the latest snapshots of a source, or of all repositories, the oldest first."""
-    names = [find_source(source).repository] if source else [*settings().repositories]
-    lines: list[SnapshotLine] = []
-    for name in names:
-        engine = await engine_of(find_repository(name))
-        found = await asyncio.to_thread(engine.snapshots, source or None)
-        lines += [
-            SnapshotLine(
-                id=one.id,
-                source=one.source,
-                host=one.host,
-                started=one.started,
-                files=one.files,
-                bytes=one.size,
-                stored=one.stored,
-                left_out=one.left_out,
-            )
-            for one in found
-        ]
-    return sorted(lines, key=lambda line: line.started)[-limit:]
 
 
 def _said(error: BaseException) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from hopyard import PluginSettings
@@ -10,6 +13,29 @@ from hopyard.roots import place
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from hopyard_file.cloud.stores import Store
+
+
+def _identity(value: SecretStr) -> SecretStr:
+    import pyrage  # type: ignore[import-untyped]  # it has no type information
+    from pyrage import x25519
+
+    try:
+        x25519.Identity.from_str(value.get_secret_value().strip())
+    except pyrage.IdentityError:
+        raise ValueError("expected an age identity as `age-keygen` makes it, AGE-SECRET-KEY-1…") from None
+    return value
+
+
+def _recipient(value: str) -> str:
+    import pyrage
+    from pyrage import x25519
+
+    try:
+        x25519.Recipient.from_str(value)
+    except pyrage.RecipientError:
+        raise ValueError(f"found {value[:80]!r}, expected an age recipient, age1…") from None
+    return value
+
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
@@ -37,12 +63,12 @@ class RepositorySettings(PluginSettings):
     encryption: Literal["age", "none"] = Field(
         "age", description='`"none"` stores everything as anybody can read it.'
     )
-    identities: list[SecretStr] = Field(
+    identities: list[Annotated[SecretStr, AfterValidator(_identity)]] = Field(
         default_factory=list,
         description="age identities (`AGE-SECRET-KEY-1…`, by `age-keygen`). Without them nothing can be "
         "restored: keep a copy where the backup is not.",
     )
-    recipients: list[str] = Field(
+    recipients: list[Annotated[str, AfterValidator(_recipient)]] = Field(
         default_factory=list, description="Further age recipients (`age1…`) who shall be able to restore."
     )
     password: SecretStr | None = Field(None, description="Of a repository of restic.")
@@ -69,6 +95,14 @@ class RepositorySettings(PluginSettings):
             raise ValueError("expected a `password`: restic has no repositories without")
         if self.store is not None and self.store.kind != "s3":
             raise ValueError('expected a `directory` or a store of the kind "s3" for restic')
+
+    def where(self) -> tuple[str, ...]:
+        """Return where it is, part by part; one that lies in another begins with the parts of that."""
+        if self.directory is not None:
+            return ("", *_parts(self.directory))
+        assert self.store is not None  # noqa: S101 - the settings have one or the other
+        held = self.store.container if self.store.kind == "azure" else self.store.bucket
+        return (self.store.address(), held, *(part for part in self.store.prefix.split("/") if part))
 
     def share(self) -> float:
         """Return the share of the packs that is read back after a backup."""
@@ -110,6 +144,42 @@ class BackupSettings(PluginSettings):
                 raise ValueError(f"sources.{name}.include: restic knows only `exclude`")
         return self
 
+    @model_validator(mode="after")
+    def _repositories_are_apart(self) -> BackupSettings:
+        """Two repositories in one place would take each other's locks and packs for their own."""
+        where = {name: own.where() for name, own in self.repositories.items()}
+        for name, other in itertools.combinations(where, 2):
+            if _overlap(where[name], where[other]):
+                raise ValueError(
+                    f"repositories.{other}: found the place of repositories.{name}, or one of the two inside "
+                    "the other, expected a place of its own"
+                )
+        return self
+
+    def check_roots(self, paths: Mapping[str, str]) -> None:
+        """Raise `ValueError` where a source and its repository lie in each other; `paths` are those of roots.
+
+        Repositories of other sources that lie below a root are no part of what is backed up.
+        """
+        for name, source in self.sources.items():
+            directory = self.repositories[source.repository].directory
+            root = paths[source.root]
+            if directory is not None and _overlap(_parts(directory), _parts(root)):
+                raise ValueError(
+                    f"sources.{name}: found the repository {source.repository} at {directory} and the root "
+                    f"{source.root} at {root}, expected neither in the other: what destroys one would "
+                    "destroy both"
+                )
+
     def root_names(self) -> Iterable[str]:
         """Return the names of all roots that these settings name, which must be declared."""
         return [source.root for source in self.sources.values()]
+
+
+def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _parts(directory: str) -> tuple[str, ...]:
+    return Path(os.path.realpath(directory)).parts

@@ -35,7 +35,7 @@ async def backup_user_data(job: Job, source: str = "", dry_run: bool = False) ->
 )
 async def list_backups(job: Job, source: str = "") -> list[SnapshotLine]:
     """List the latest two hundred snapshots of a source, or all, the oldest first."""
-    from hopyard_file.backup.running import snapshots
+    from hopyard_file.backup.listing import snapshots
 
     job.progress(0, None, "reading snapshots")
     return await snapshots(source)

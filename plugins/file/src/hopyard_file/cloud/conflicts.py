@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from hopyard_file.cloud.deciding import Known
 from hopyard_file.cloud.names import other_name
@@ -14,6 +15,9 @@ from hopyard_file.cloud.near import Changed, OpenFile, Receiver
 from hopyard_file.cloud.settings import Conflicts, Direction
 from hopyard_file.cloud.sides import Here, There
 from hopyard_file.cloud.transfers import Carrier, agreement
+
+#: So many names are tried for the other version of a file.
+_MOST_NAMES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +91,14 @@ async def _keep_both(conflict: Conflict, carrier: Carrier, sha256: str) -> Settl
         if sums["sha256"] == sha256:
             return _same(conflict, sha256)
         settled = Settled(differed=1)
-        other = other_name(conflict.path, sums["sha256"])
+        other = await _free_name(conflict, carrier, sums)
         blocks = OpenFile(receiver.descriptor, carrier.pace)
         here = (
             await _put_here(other, blocks, sums["sha256"], conflict, carrier)
             if conflict.direction != "up"
             else None
         )
-        there = await _put_there(other, blocks, carrier) if conflict.direction != "down" else None
+        there = await _put_there(other, blocks, sums, carrier) if conflict.direction != "down" else None
         if here is not None and there is not None:
             settled.equal[other] = Known(here.size, sums["sha256"], here.stamp, there.stamp)
         settled.downloaded += here is not None
@@ -107,10 +111,8 @@ async def _keep_both(conflict: Conflict, carrier: Carrier, sha256: str) -> Settl
     return settled
 
 
-async def _put_here(
-    other: str, blocks: OpenFile, sha256: str, conflict: Conflict, carrier: Carrier
-) -> Here | None:
-    """Make the file here, unless a run that was killed has made it; None if another has that name."""
+async def _put_here(other: str, blocks: OpenFile, sha256: str, conflict: Conflict, carrier: Carrier) -> Here:
+    """Make the file here, unless a run that was killed has made it. Raises `Changed` if another is there."""
     with carrier.near.receiving(other) as receiver:
         async for block in blocks():
             await asyncio.to_thread(receiver.write, block)
@@ -121,14 +123,51 @@ async def _put_here(
             if found is None:
                 raise
             sums = await carrier.sums_here(other, found)
-            return found if sums["sha256"] == sha256 else None
+            if sums["sha256"] != sha256:
+                raise
+            return found
 
 
-async def _put_there(other: str, blocks: OpenFile, carrier: Carrier) -> There:
+async def _put_there(other: str, blocks: OpenFile, sums: Mapping[str, str], carrier: Carrier) -> There:
+    """Store the file there, unless a run that was killed has stored it. Raises `Changed` for another file."""
     found = await carrier.far.look(other)
-    if found is not None and found.size == blocks.size:
-        return found
-    return await carrier.far.write(other, blocks)
+    if found is None:
+        return await carrier.far.write(other, blocks)
+    if not await _has_there(other, found, blocks.size, sums, carrier):
+        raise Changed(f"{other} appeared there meanwhile")
+    return found
+
+
+async def _free_name(conflict: Conflict, carrier: Carrier, sums: Mapping[str, str]) -> str:
+    """Return a name for the other version that no other file has on a side that receives it."""
+    for number in range(1, _MOST_NAMES + 1):
+        other = other_name(conflict.path, sums["sha256"], number)
+        if conflict.direction != "up" and not await _fits_here(other, sums["sha256"], carrier):
+            continue
+        if conflict.direction != "down":
+            there = await carrier.far.look(other)
+            size = conflict.there.size
+            if there is not None and not await _has_there(other, there, size, sums, carrier):
+                continue
+        return other
+    raise Changed(f"{_MOST_NAMES} names for the other version of it are taken")
+
+
+async def _fits_here(other: str, sha256: str, carrier: Carrier) -> bool:
+    if await asyncio.to_thread(carrier.near.is_free, other):
+        return True
+    found = await asyncio.to_thread(carrier.near.look, other)
+    return found is not None and (await carrier.sums_here(other, found))["sha256"] == sha256
+
+
+async def _has_there(other: str, found: There, size: int, sums: Mapping[str, str], carrier: Carrier) -> bool:
+    """Say whether a file of the other side has this content."""
+    if found.size != size:
+        return False
+    if (agrees := agreement(found, dict(sums))) is not None:
+        return agrees
+    with _scratch() as receiver:
+        return (await carrier.fetch(other, found, receiver))["sha256"] == sums["sha256"]
 
 
 @contextmanager

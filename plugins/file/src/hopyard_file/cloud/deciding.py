@@ -10,7 +10,7 @@ from typing import Final
 from hopyard_file.cloud.settings import Direction
 from hopyard_file.cloud.sides import Here, There
 
-#: So many may always be deleted.
+#: So many may be deleted whatever their share is, while at least half of the files stay.
 FEW: Final = 5
 
 
@@ -33,6 +33,9 @@ class Action(Enum):
     DELETE_HERE = "delete here"
     DELETE_THERE = "delete there"
     FORGET = "forget"
+
+
+DELETIONS: Final = frozenset({Action.DELETE_HERE, Action.DELETE_THERE})
 
 
 class Change(Enum):
@@ -62,11 +65,12 @@ class Plan:
     unchanged: int = 0
     left: int = 0
     """Differences that stay, because they would have to travel the other way."""
+    waiting: dict[str, str] = field(default_factory=dict)
+    """Paths in whose way another stands that is to be deleted, and why."""
 
     def deletions(self) -> int:
         """Return how many files would be deleted."""
-        gone = (Action.DELETE_HERE, Action.DELETE_THERE)
-        return sum(step.action in gone for step in self.steps)
+        return sum(step.action in DELETIONS for step in self.steps)
 
 
 def decide(direction: Direction, here: Change | None, there: Change | None) -> Action | None:
@@ -135,5 +139,14 @@ def _paths(*mappings: Mapping[str, object]) -> Iterator[str]:
 
 
 def too_many(deletions: int, known: int, share: float) -> bool:
-    """Say whether so many deletions of so many files are a question for people."""
-    return deletions > FEW and deletions > share * known
+    """Say whether so many deletions of so many files are a question for people.
+
+    One is none, up to five are none while at least half of the files stay, and more are none up to a share.
+    To delete all is always one.
+    """
+    if deletions == 0:
+        return False
+    if deletions >= known:
+        return True
+    few = deletions == 1 or (deletions <= FEW and 2 * deletions <= known)
+    return not few and deletions > share * known

@@ -31,6 +31,8 @@ class CloudReport(_Model):
     connection: str
     state: State = "ok"
     dry_run: bool = False
+    anew: bool = False
+    """The settings lead to other sides than at the last sync: nothing was deleted, and both versions kept."""
     uploaded: int = 0
     downloaded: int = 0
     deleted_here: int = 0
@@ -63,6 +65,7 @@ class CloudReport(_Model):
         )
         told = ", ".join(f"{number:,} {word}" for number, word in parts if number) or "nothing to do"
         word = "would be synced" if self.dry_run else "is synced"
+        word += " anew, since its root or remote is another now" if self.anew else ""
         return f"{self.connection} {word}: {told}; {self.unchanged:,} unchanged, {self.bytes / 1e6:,.1f} MB"
 
 

@@ -97,13 +97,16 @@ def is_below(path: str, folders: Collection[str]) -> bool:
     return False
 
 
-def other_name(path: str, sha256: str) -> str:
-    """Return the name of the other version where both are kept: the same for the same content."""
+def other_name(path: str, sha256: str, number: int = 1) -> str:
+    """Return the name of the other version where both are kept: the same for the same content.
+
+    With a `number` above 1 it is a further name, for where the ones before are taken.
+    """
     folder, slash, name = path.rpartition("/")
     stem, dot, suffix = name.rpartition(".")
     if not stem:
         stem, dot, suffix = name, "", ""
-    mark = f" (other version {sha256[:8]})"
+    mark = f" (other version {sha256[:8]}{f' {number}' if number > 1 else ''})"
     while len(f"{stem}{mark}{dot}{suffix}".encode()) > _LONGEST_NAME and stem:
         stem = stem[:-1]
     return f"{folder}{slash}{stem}{mark}{dot}{suffix}"

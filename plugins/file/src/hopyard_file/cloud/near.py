@@ -67,15 +67,29 @@ class Near:
         return found
 
     def look(self, path: str) -> Here | None:
-        """Return a file as it is now; None if there is none. Raises `InvalidInput` for a link on the way."""
+        """Return a file as it is now; None if there is none. Raises `InvalidInput` for a link on the way.
+
+        There is none either where a folder has its name, or a file that of its folder.
+        """
         try:
             with self._above(path) as (above, name):
                 status = os.stat(name, dir_fd=above, follow_symlinks=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, _NoFolder):
+            return None
+        if stat.S_ISDIR(status.st_mode):
             return None
         if not stat.S_ISREG(status.st_mode):
             raise InvalidInput(f"{trees.shown(path)} is no regular file")
         return _here(status)
+
+    def is_free(self, path: str) -> bool:
+        """Say whether nothing at all has a path. Raises `InvalidInput` for links on the way."""
+        try:
+            with self._above(path) as (above, name):
+                os.stat(name, dir_fd=above, follow_symlinks=False)
+        except (FileNotFoundError, _NoFolder):
+            return True
+        return False
 
     def open(self, path: str) -> int:
         """Return a descriptor of a file for reading. Raises `InvalidInput` for links, `OSError`."""
@@ -102,7 +116,7 @@ class Near:
             with self._above(path) as (above, name):
                 _check(name, above, expected)
                 os.unlink(name, dir_fd=above)
-        except FileNotFoundError:
+        except (FileNotFoundError, _NoFolder):
             return
 
     @contextmanager
@@ -117,6 +131,10 @@ class Near:
             yield descriptor, name
         finally:
             os.close(descriptor)
+
+
+class _NoFolder(InvalidInput):
+    """A regular file has the name of a folder."""
 
 
 class Receiver:
@@ -147,10 +165,12 @@ class Receiver:
         os.fchmod(self.descriptor, 0o644)
         os.fsync(self.descriptor)
         if expected is None:
+            with suppress(OSError):  # an empty folder in its place holds nothing; any other stays
+                os.rmdir(self._name, dir_fd=self._above)
             try:
                 os.link(self._temporary, self._name, src_dir_fd=self._above, dst_dir_fd=self._above)
             except FileExistsError:
-                raise Changed("a file appeared in its place meanwhile") from None
+                raise Changed("a file or folder appeared in its place meanwhile") from None
         else:
             _check(self._name, self._above, expected)
             os.replace(self._temporary, self._name, src_dir_fd=self._above, dst_dir_fd=self._above)
@@ -212,7 +232,9 @@ def _enter(name: str, above: int, *, make: bool) -> int:
         if not make:
             raise
     except OSError as error:
-        raise InvalidInput(f"{trees.shown(name)}: {error.strerror}, expected a folder") from None
+        what = f"{trees.shown(name)}: {error.strerror}, expected a folder"
+        status = os.stat(name, dir_fd=above, follow_symlinks=False)
+        raise (_NoFolder if stat.S_ISREG(status.st_mode) else InvalidInput)(what) from None
     with suppress(FileExistsError):
         os.mkdir(name, 0o755, dir_fd=above)
     return os.open(name, _DIRECTORY, dir_fd=above)

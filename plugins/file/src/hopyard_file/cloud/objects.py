@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from hopyard import trees
 from hopyard.errors import AuthenticationError, InvalidInput, TransientError
 
 from hopyard_file.cloud.sides import Blocks, There
@@ -19,6 +21,7 @@ PART: Final = 8 << 20
 #: Stores take at most ten thousand parts.
 _MOST_PARTS: Final = 9_000
 _PAGE: Final = 1_000
+_ASKED_AT_ONCE: Final = 16
 _MD5: Final = re.compile("[0-9a-f]{32}")
 
 
@@ -34,14 +37,40 @@ class ObjectSide:
         import obstore
 
         found: dict[str, There] = {}
+        twice: set[str] = set()
         with translated("listing"):
             async for page in obstore.list(self._store, self._prefix or None, chunk_size=_PAGE):
                 for one in page:
                     path = str(one["path"])[len(self._prefix) :]
-                    if path and not path.endswith("/"):  # some tools make objects for folders
+                    if path in found:
+                        twice.add(path)
+                    if path:
                         found[path] = self._there(one)
                 if len(found) > most:
                     raise InvalidInput(f"the other side has more than {most:,} files (`max_files`)")
+        return await self._without_folders(found, twice)
+
+    async def _without_folders(self, found: dict[str, There], twice: set[str]) -> dict[str, There]:
+        """Take out the objects that some tools make for folders, whose keys end with a slash.
+
+        obstore cuts a slash off at either end of a key, so that they look like empty files, or like a second
+        object of the same name: what may be one is asked for by the name without the slash.
+        """
+        folders: set[str] = set()
+        for path in found:
+            while (path := path.rpartition("/")[0]) and path not in folders:
+                folders.add(path)
+        doubtful = iter([path for path, one in found.items() if path in twice or one.size == 0])
+
+        async def ask() -> None:
+            for path in doubtful:
+                there = None if path in folders and path not in twice else await self.look(path)
+                if there is None:
+                    del found[path]
+                else:
+                    found[path] = there
+
+        await asyncio.gather(*(ask() for _ in range(_ASKED_AT_ONCE)))
         return found
 
     async def look(self, path: str) -> There | None:
@@ -110,9 +139,10 @@ def translated(what: str) -> Iterator[None]:
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise AuthenticationError(f"{what}: {_first_line(error)}") from None
     except exceptions.InvalidPathError as error:
-        # obstore gives up the whole page of a listing for one such name.
+        # obstore gives up the whole page of a listing for one such name, and tells no other of the page.
         raise InvalidInput(
-            f"the other side has an object whose name leads elsewhere, remove it there: {_first_line(error)}"
+            "the other side has an object with a name that cannot be asked for (control characters, `.`, "
+            f"`..`, nothing between slashes): rename or remove it there: {trees.shown(_first_line(error))}"
         ) from None
     except exceptions.NotFoundError as error:
         raise FileNotFoundError(f"{what}: {_first_line(error)}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hopyard import storage
+from hopyard import people, storage
 from hopyard.errors import AuthenticationError, HopyardError, InvalidInput, JobCancelled, StaleFence
 from hopyard.people import alert, notify
 
@@ -15,7 +15,7 @@ from hopyard_file.cloud import state
 from hopyard_file.cloud.models import CloudReport, CloudStatus, State
 from hopyard_file.cloud.near import Near
 from hopyard_file.cloud.objects import ObjectSide
-from hopyard_file.cloud.settings import ConnectionSettings, RcloneRemote, WebDav
+from hopyard_file.cloud.settings import ConnectionSettings, RcloneRemote, WebDav, sides_of
 from hopyard_file.cloud.stores import open_store
 from hopyard_file.cloud.syncing import Held, Run
 
@@ -77,7 +77,8 @@ async def sync(job: Job, name: str, *, dry_run: bool = False, force: bool = Fals
         far = await open_far(own)
         try:
             near = Near(root.path, Patterns(own.include, own.exclude))
-            run = Run(name, own, near, far, holder, job, dry_run, force)
+            sides = sides_of(root.path, own.remote)
+            run = Run(name, own, near, far, holder, job, dry_run, force, sides)
             await run.run()
         finally:
             await asyncio.shield(far.close())
@@ -137,7 +138,7 @@ def _state_of(error: BaseException) -> State:
 async def _tell(own: ConnectionSettings, name: str, found: State, text: str) -> None:
     title = f"{name} was not synced with the cloud"
     data = {"connection": name, "state": found}
-    if own.person is None:
+    if own.person is None or own.person not in people.known():  # the health check names those
         await alert(title, text, data=data)
     else:
         await notify(own.person, title, text, data=data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from hopyard import redact, storage
 from hopyard.errors import TransientError
@@ -17,6 +17,11 @@ from hopyard_file.cloud.models import CloudReport, SetAside, State
 #: Seconds for which nobody else may begin, counted from the last sign of a run.
 LEASE: Final = 300
 _MOST_ASIDE: Final = 1_000
+#: Stands before the digest of sides that were begun with, and of which no run has ended well.
+_BEGUN: Final = "begun "
+
+#: `same`; `other` than at the last sync; `begun`: other than before, and no sync of them has ended well yet.
+Sides = Literal["same", "begun", "other"]
 
 
 class LeaseLost(TransientError):
@@ -106,6 +111,33 @@ async def known(name: str) -> dict[str, Known]:
         "SELECT path, size, sha256, here, there FROM file_cloud_entry WHERE connection = $1", name
     )
     return {row["path"]: Known(row["size"], row["sha256"], row["here"], row["there"]) for row in rows}
+
+
+async def standing_of_sides(name: str, sides: str) -> Sides:
+    """Say whether the last syncs of a connection were those of the same two sides, by their digest."""
+    rows = await storage.fetch("SELECT sides FROM file_cloud_connection WHERE name = $1", name)
+    found = rows[0]["sides"] if rows else None
+    if found is None or found == sides:  # None: it never ran, or not since connections tell
+        return "same"
+    return "begun" if found == _BEGUN + sides else "other"
+
+
+async def begin_anew(name: str, holder: str, sides: str) -> int:
+    """Forget what was known of other sides, and note that these are begun with; return of how many files.
+
+    Raises `LeaseLost`.
+    """
+    async with storage.transaction() as tx:
+        await renew(tx, name, holder)
+        await tx.execute("UPDATE file_cloud_connection SET sides = $2 WHERE name = $1", name, _BEGUN + sides)
+        return await tx.execute("DELETE FROM file_cloud_entry WHERE connection = $1", name)
+
+
+async def keep_sides(name: str, holder: str, sides: str) -> None:
+    """Note which sides the files that are known belong to. Raises `LeaseLost`."""
+    async with storage.transaction() as tx:
+        await renew(tx, name, holder)
+        await tx.execute("UPDATE file_cloud_connection SET sides = $2 WHERE name = $1", name, sides)
 
 
 async def checkpoint(name: str, holder: str, equal: Mapping[str, Known], gone: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -18,16 +18,16 @@ from hopyard.errors import (
     TransientError,
 )
 
-from hopyard_file.backup.patterns import Patterns
-from hopyard_file.cloud import names, state
+from hopyard_file.cloud import state
 from hopyard_file.cloud.conflicts import Conflict, settle
-from hopyard_file.cloud.deciding import Action, Known, Plan, Step, plan, too_many
+from hopyard_file.cloud.deciding import DELETIONS, Action, Known, Plan, Step, too_many
 from hopyard_file.cloud.models import CloudReport
-from hopyard_file.cloud.near import Changed, Near, Survey
+from hopyard_file.cloud.near import Changed, Near
 from hopyard_file.cloud.pacing import Pace
+from hopyard_file.cloud.planning import plan_of
 from hopyard_file.cloud.settings import ConnectionSettings
-from hopyard_file.cloud.sides import Far, There
-from hopyard_file.cloud.transfers import Carrier
+from hopyard_file.cloud.sides import Far
+from hopyard_file.cloud.transfers import Carrier, together
 from hopyard_file.telling import Progress
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ _HEARTBEAT: Final = state.LEASE / 5
 _MOST_NOTES: Final = 100
 #: So many files may fail before the run gives up: then it is not the files.
 _MOST_FAILED: Final = 50
+
+
+_ANEW: Final = (
+    "the root or the remote is another than at the last sync: it begins anew, deletes nothing, and keeps "
+    "both versions of what differs"
+)
 
 
 class Held(InvalidInput):
@@ -56,6 +62,8 @@ class Run:
     job: Job | None
     dry_run: bool
     force: bool
+    sides: str
+    """A digest of what the two sides are."""
     report: CloudReport = field(init=False)
     _equal: dict[str, Known] = field(default_factory=dict)
     _gone: list[str] = field(default_factory=list)
@@ -70,13 +78,16 @@ class Run:
         """Do it all. Raises `Held`, `LeaseLost`, and `TransientError` for files that may work later."""
         beating = asyncio.create_task(self._beat())
         try:
-            made, aside = await self._plan()
+            known = await self._known()
+            made, aside = await self._plan(known)
             self._guard(made)
             if self.dry_run:
                 self._preview(made, aside)
                 return
             await state.set_aside(self.name, self.holder, aside)
             await self._carry_out(made)
+            if not any(step.action is Action.COMPARE and step.path in self._failures for step in made.steps):
+                await state.keep_sides(self.name, self.holder, self.sides)
             if self._failures:
                 await state.set_aside(self.name, self.holder, {**aside, **self._failures})
         finally:
@@ -96,9 +107,21 @@ class Run:
 
     # --- looking and deciding
 
-    async def _plan(self) -> tuple[Plan, dict[str, str]]:
+    async def _known(self) -> dict[str, Known]:
+        """Return what both sides had at the last sync; nothing where that was of others."""
+        standing = await state.standing_of_sides(self.name, self.sides)
+        self.report.anew = standing != "same"
+        if standing == "other":
+            if not self.dry_run:
+                await state.begin_anew(self.name, self.holder, self.sides)
+            self.report.notes.append(_ANEW)
+            return {}
+        if standing == "same" and not self.dry_run:
+            await state.keep_sides(self.name, self.holder, self.sides)
+        return await state.known(self.name)
+
+    async def _plan(self, known: dict[str, Known]) -> tuple[Plan, dict[str, str]]:
         self._say("looking at both sides")
-        known = await state.known(self.name)
         survey, there = await asyncio.gather(
             asyncio.to_thread(self.near.survey, self.own.max_files), self.far.listed(self.own.max_files)
         )
@@ -106,30 +129,10 @@ class Run:
             raise Held(self._empty("the directory here", len(known)))
         if known and not there:
             raise Held(self._empty("the other side", len(known)))
-        aside = self._aside(known, survey, there)
-        blocked = {*survey.blocked}
-        patterns = Patterns(self.own.include, self.own.exclude)
-
-        def counts(path: str) -> bool:
-            return path not in aside and patterns.takes(path) and not names.is_below(path, blocked)
-
-        made = plan(
-            self.own.direction,
-            {path: one for path, one in known.items() if counts(path)},
-            {path: one for path, one in survey.files.items() if counts(path)},
-            {path: one for path, one in there.items() if counts(path)},
-        )
+        made, aside = plan_of(self.own, known, survey, there)
         self.report.unchanged, self.report.left = made.unchanged, made.left
         self.report.set_aside = len(aside)
         return made, aside
-
-    def _aside(self, known: dict[str, Known], survey: Survey, there: dict[str, There]) -> dict[str, str]:
-        patterns = Patterns(self.own.include, self.own.exclude)
-        every = {*survey.files, *there}
-        aside = {path: reason for path in every if (reason := names.refusal(path)) is not None}
-        taken = [path for path in every if path not in aside and patterns.takes(path)]
-        aside |= names.collisions(taken, known, fold_case=self.own.fold_case)
-        return aside | survey.blocked
 
     def _empty(self, side: str, files: int) -> str:
         return (
@@ -169,17 +172,33 @@ class Run:
             progress.step(bytes=count)
 
         carrier = Carrier(self.near, self.far, Pace(self.own.bandwidth), self.own.read_back, moved)
-        waiting = iter(made.steps)
 
-        async def work() -> None:
-            for step in waiting:
+        async def work(steps: Iterator[Step]) -> None:
+            for step in steps:
                 await self._do(step, carrier)
                 progress.step(files=1, what=trees.shown(step.path))
 
         try:
-            await _together([work() for _ in range(self.own.transfers)])
+            for steps in self._in_turns(made):
+                await together([work(steps) for _ in range(self.own.transfers)])
         finally:
             await asyncio.shield(self._save(0))
+
+    def _in_turns(self, made: Plan) -> Iterator[Iterator[Step]]:
+        """Yield the steps that may go together: deletions first, where they make room for others."""
+        if not made.waiting:
+            yield iter(made.steps)
+            return
+        deletions = [step for step in made.steps if step.action in DELETIONS]
+        yield iter(deletions)
+        failed = any(step.path in self._failures for step in deletions)
+        rest = []
+        for step in made.steps:
+            if failed and step.path in made.waiting:
+                self._fail(step.path, made.waiting[step.path])
+            elif step.action not in DELETIONS:
+                rest.append(step)
+        yield iter(rest)
 
     async def _do(self, step: Step, carrier: Carrier) -> None:
         """Do one step; what goes wrong with the file is its own matter."""
@@ -188,7 +207,7 @@ class Run:
         except Changed as error:
             self._fail(step.path, str(error))
         except FileNotFoundError:
-            self._fail(step.path, "it was removed meanwhile")
+            self._fail(step.path, "it was removed meanwhile, or its name there begins or ends with a slash")
         except (AuthenticationError, EgressRefused, ResourceError, state.LeaseLost):
             raise
         except (TransientError, InvalidInput, OSError) as error:
@@ -208,9 +227,8 @@ class Run:
         elif step.action is Action.DOWN and there is not None:
             self._equal[path] = await carrier.down(path, here, there)
         elif step.action is Action.COMPARE and here is not None and there is not None:
-            conflict = await settle(
-                Conflict(path, here, there, self.own.direction, self.own.conflicts), carrier
-            )
+            policy = "both" if self.report.anew else self.own.conflicts
+            conflict = await settle(Conflict(path, here, there, self.own.direction, policy), carrier)
             self._equal |= conflict.equal
             self.report.uploaded += conflict.uploaded
             self.report.downloaded += conflict.downloaded
@@ -274,14 +292,3 @@ class Run:
     def _say(self, what: str) -> None:
         if self.job is not None:
             self.job.progress(0, None, what)
-
-
-async def _together(works: list[Awaitable[None]]) -> None:
-    """Run all; where one raises, the others are cancelled, and the first error is raised as it is."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

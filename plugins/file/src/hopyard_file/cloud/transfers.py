@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -120,3 +120,14 @@ def agreement(there: There, sums: dict[str, str]) -> bool | None:
 
 def _agrees(there: There, sums: dict[str, str]) -> bool:
     return agreement(there, sums) is not False
+
+
+async def together(works: list[Awaitable[None]]) -> None:
+    """Run all; where one raises, the others are cancelled, and the first error is raised as it is."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -17,7 +17,7 @@ from hopyard_file.backup.engine.catalog import scratch
 from hopyard_file.backup.engine.chunking import Pieces, store_file
 from hopyard_file.backup.engine.errors import Damaged, LeaseLost
 from hopyard_file.backup.engine.locking import Lock
-from hopyard_file.backup.engine.manifest import Entry, Snapshot, new_id, parts_of, snapshot_key
+from hopyard_file.backup.engine.manifest import MAX_PATH, Entry, Snapshot, new_id, parts_of, snapshot_key
 from hopyard_file.backup.engine.outcomes import Outcome, Source
 from hopyard_file.backup.engine.packs import TREE
 from hopyard_file.backup.engine.repository import Repository
@@ -166,6 +166,9 @@ class _Run:
             self._outcome.changed += 1
 
     def _keep(self, entry: Entry) -> None:
+        if len(os.fsencode(entry.path)) > MAX_PATH:  # who reads the list refuses it
+            self._outcome.note(entry.path, f"is left out: its path has more than {MAX_PATH:,} bytes")
+            return
         self._scratch.execute(
             "INSERT OR REPLACE INTO entry VALUES (?, ?)", (os.fsencode(entry.path), entry.line())
         )
@@ -267,6 +270,7 @@ class _Run:
         outcome.stored_bytes = repository.stored
         snapshot = Snapshot(
             id=new_id(self._started),
+            number=self._before.number,
             source=self._source.name,
             host=socket.gethostname(),
             root=self._source.root,

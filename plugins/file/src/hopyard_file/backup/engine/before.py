@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 
 from hopyard_file.backup.engine.errors import Damaged
-from hopyard_file.backup.engine.manifest import Entry, entries_of
+from hopyard_file.backup.engine.manifest import MAX_NUMBER, Entry, entries_of
 from hopyard_file.backup.engine.repository import Repository
 
 
@@ -18,6 +18,8 @@ class Before:
         self._scratch = scratch
         self._scratch.execute("CREATE TABLE before (path BLOB PRIMARY KEY, line BLOB) WITHOUT ROWID")
         self.files = 0
+        self.number = 1
+        """Of the snapshot that is being made: one more than the last has."""
 
     def load(self, repository: Repository, source: str, alive: Callable[[], None]) -> None:
         """Read the last snapshot of a source; `alive` is called now and then."""
@@ -25,6 +27,7 @@ class Before:
         if not snapshots:
             return
         self.files = snapshots[-1].files
+        self.number = min(snapshots[-1].number + 1, MAX_NUMBER)
         for part in snapshots[-1].parts:
             alive()
             try:

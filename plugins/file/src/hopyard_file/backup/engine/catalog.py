@@ -1,8 +1,9 @@
 """Which blobs a repository has, and where: loaded from its indexes into a temporary database.
 
 The database is SQLite's, private and on disk where it grows large, so that a repository with ten million
-blobs needs no more memory than one with ten. Only packs that are really there, with the length that they
-must have, count: what is lost is stored anew by the next backup that has it.
+blobs needs no more memory than one with ten. Only packs that are really there count. One that has not the
+length that it must have counts as damaged: what is whole in it can be read, and the next backup stores anew
+what it has of it.
 """
 
 from __future__ import annotations
@@ -199,6 +200,7 @@ def _add_if_there(
     expected = size_of(sum(blob.stored for blob in pack.blobs), len(pack.blobs), overhead)
     if row[0] != expected:
         wrong.append(f"packs/{pack.name}: it has {row[0]:,} bytes, expected {expected:,}")
-    else:
-        catalog.add([pack], size=row[0])
+    catalog.add([pack], size=row[0])
+    if row[0] != expected:  # what is whole in it is read from it until it is stored anew
+        catalog.mark_bad(pack.name)
     there.execute("DELETE FROM pack WHERE name = ?", (pack.name,))

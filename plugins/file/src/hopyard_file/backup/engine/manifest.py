@@ -2,7 +2,8 @@
 
 Where one part ends is decided by the paths in it, not by their number, so that one new file changes one part
 and the next backup stores no more than that. Whoever can write to a repository without encryption can make a
-list of their own: what is read is checked here, and paths lead nowhere but below.
+list of their own: what is read is checked here, and paths lead nowhere but below. What one line says costs at
+most what that line stands for.
 """
 
 from __future__ import annotations
@@ -19,15 +20,21 @@ from typing import Any, Final, Literal
 
 from hopyard_file.backup.engine.errors import Damaged
 
-Kind = Literal["folder", "file", "link", "left out"]
+Kind = Literal["folder", "file", "link", "left out", "unreadable"]
 
 #: At most so many names of blobs are written into an entry; more are blobs of their own.
 MAX_CHUNKS: Final = 512
 _PART_LINES: Final = (16, 1_024)
 _PART_BYTES: Final = 1 << 20
-_MAX_PATH: Final = 4_096
+#: Of what a snapshot counts.
+MAX_NUMBER: Final = 1 << 62
+#: In bytes. Longer than any system opens at once: folders are opened one by one, so that deeper trees exist.
+MAX_PATH: Final = 1 << 16
+#: Whatever a system can say of a file is less: 64 bits for inodes and sizes, 94 for times in nanoseconds.
+_MOST_OF_FILE: Final = 1 << 96
 _CODES: Final[Mapping[str, Kind]] = {"d": "folder", "f": "file", "l": "link", "x": "left out"}
 _OF: Final = {kind: code for code, kind in _CODES.items()}
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
 _SNAPSHOT: Final = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
@@ -38,7 +45,8 @@ class Entry:
     `path` is below the source, with `/` between names; the source itself is the empty path. `modified` and
     `changed` are nanoseconds since 1970. `chunks` are the names of the blobs that make up the content, with
     `listed` the names of blobs that list those. `racy`: it was changed just before it was read, so that its
-    times do not tell whether it was changed again.
+    times do not tell whether it was changed again. An entry that is `unreadable` has the reason as its
+    `note`, and a path only where that can be read.
     """
 
     path: str
@@ -81,42 +89,48 @@ class Entry:
 
 
 def entries_of(data: bytes) -> Iterator[Entry]:
-    """Yield the entries of a part. Raises `Damaged`."""
-    for line in data.splitlines():
-        yield _entry(line)
+    """Yield the entries of a part; a line that is none is an entry `unreadable`."""
+    for line in data.split(b"\n"):
+        if line:
+            yield _entry(line)
 
 
 def _entry(line: bytes) -> Entry:
+    path = ""
     try:
         found = json.loads(line)
+        named = _text(found["p"])
+        check_path(named)
+        path = named
         names = found.get("cl") or found.get("c") or []
-        made = Entry(
-            path=_text(found["p"]),
+        return Entry(
+            path=path,
             kind=_CODES[found["t"]],
-            mode=_number(found.get("m", 0)),
-            uid=_number(found.get("u", 0)),
-            gid=_number(found.get("g", 0)),
-            size=_number(found.get("s", 0)),
-            modified=_number(found.get("mt", 0)),
-            changed=_number(found.get("ct", 0)),
-            inode=_number(found.get("i", 0)),
+            mode=_number(found.get("m", 0), _MOST_OF_FILE),
+            uid=_number(found.get("u", 0), _MOST_OF_FILE),
+            gid=_number(found.get("g", 0), _MOST_OF_FILE),
+            size=_number(found.get("s", 0), _MOST_OF_FILE),
+            modified=_number(found.get("mt", 0), _MOST_OF_FILE),
+            changed=_number(found.get("ct", 0), _MOST_OF_FILE),
+            inode=_number(found.get("i", 0), _MOST_OF_FILE),
             chunks=tuple(_name(text) for text in names),
             listed="cl" in found,
             racy=bool(found.get("r")),
-            target=_text(found.get("l", "")),
+            target=_name_of_file(found.get("l", "")),
             note=_text(found.get("n", "")),
         )
+    except Damaged as error:
+        return Entry("", "unreadable", note=str(error))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Damaged(f"an entry of a snapshot cannot be read: {type(error).__name__}") from None
-    check_path(made.path)
-    return made
+        return Entry(path, "unreadable", note=f"its entry cannot be read: {type(error).__name__}")
 
 
 def check_path(path: str) -> None:
-    """Raise `Damaged` for a path that does not lead to a place below."""
+    """Raise `Damaged` for a path that does not lead to a place below, `ValueError` for what is no name."""
     if path == "":
         return
-    if {"", ".", ".."}.intersection(path.split("/")) or "\0" in path or len(os.fsencode(path)) > _MAX_PATH:
+    encoded = os.fsencode(path)
+    if {"", ".", ".."}.intersection(path.split("/")) or "\0" in path or len(encoded) > MAX_PATH:
         raise Damaged(f"a snapshot names the path {path[:200]!r}, which leads to no place below")
 
 
@@ -153,11 +167,18 @@ class Snapshot:
     left_out: int
     stored: int
     parts: tuple[bytes, ...]
+    number: int = 0
+    """Counts the backups of a source, so that their order does not hang on clocks; 0 in older ones."""
+
+    def age(self) -> tuple[int, datetime, str]:
+        """Return by what snapshots of one source are sorted: the number, then the time."""
+        return self.number, self.started, self.id
 
     def dump(self) -> bytes:
         """Return it as JSON."""
         made = {
             "version": 1,
+            "number": self.number,
             "source": self.source,
             "host": self.host,
             "root": self.root,
@@ -190,6 +211,14 @@ def new_id(now: datetime) -> str:
     return f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03}Z-{os.urandom(4).hex()}"
 
 
+def moment_of(id_: str) -> datetime:
+    """Return when a snapshot was begun, by its name alone; the year 1 for a name without a time."""
+    try:
+        return datetime.strptime(f"{id_[:18]}000+0000", "%Y%m%dT%H%M%S%f%z")
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
 def load_snapshot(id_: str, data: bytes) -> Snapshot:
     """Return a snapshot. Raises `Damaged`."""
     try:
@@ -198,9 +227,10 @@ def load_snapshot(id_: str, data: bytes) -> Snapshot:
             raise Damaged(f"snapshot {id_} is of version {found['version']}, expected 1")
         return Snapshot(
             id=id_,
-            source=_text(found["source"]),
-            host=_text(found["host"]),
-            root=_text(found["root"]),
+            number=_number(found.get("number", 0)),
+            source=_plain_text(found["source"]),
+            host=_plain_text(found["host"]),
+            root=_name_of_file(found["root"]),
             started=_moment(found["started"]),
             finished=_moment(found["finished"]),
             files=_number(found["files"]),
@@ -211,7 +241,7 @@ def load_snapshot(id_: str, data: bytes) -> Snapshot:
             stored=_number(found["stored"]),
             parts=tuple(_name(text) for text in found["parts"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Damaged(f"snapshot {id_} cannot be read: {type(error).__name__}") from None
 
 
@@ -221,8 +251,21 @@ def _text(value: Any) -> str:
     return value
 
 
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not -(1 << 63) <= value < 1 << 63:
+def _plain_text(value: Any) -> str:
+    """Return text that reports and databases can hold."""
+    _text(value).encode()
+    return _text(value)
+
+
+def _name_of_file(value: Any) -> str:
+    """Return what a system can take for a path, or an empty text."""
+    if b"\0" in os.fsencode(_text(value)):
+        raise ValueError("a name with a zero byte")
+    return _text(value)
+
+
+def _number(value: Any, most: int = MAX_NUMBER) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not -most <= value <= most:
         raise TypeError
     return value
 
@@ -238,4 +281,7 @@ def _moment(text: Any) -> datetime:
     found = datetime.fromisoformat(_text(text))
     if found.tzinfo is None:
         raise ValueError("a time without a zone")
+    found = found.astimezone(UTC)
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise ValueError("a time that other zones cannot tell")
     return found

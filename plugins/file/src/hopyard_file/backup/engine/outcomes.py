@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from hopyard import trees
+
 from hopyard_file.backup.patterns import Patterns
 
 Existing = Literal["keep", "replace"]
@@ -86,10 +88,16 @@ class Wish:
     """Give files to those who owned them, with set-user-id bits; for root."""
     dry_run: bool = False
 
-    def takes(self, path: str) -> bool:
-        """Say whether an entry is meant."""
-        return not self.paths or any(path == one or path.startswith(f"{one}/") for one in self.paths)
+    def taking(self, path: str) -> list[str]:
+        """Return which of `paths` an entry belongs to."""
+        forms = _forms(path)
+        return [one for one in self.paths if any(f == one or f.startswith(f"{one}/") for f in forms)]
 
     def leads_to(self, path: str) -> bool:
         """Say whether an entry is a folder on the way to what is meant."""
-        return any(path == "" or one.startswith(f"{path}/") for one in self.paths)
+        return any(path == "" or one.startswith(f"{f}/") for f in _forms(path) for one in self.paths)
+
+
+def _forms(path: str) -> tuple[str, ...]:
+    """Return a path as it is, and where it differs as people see it: bytes and line breaks escaped."""
+    return (path,) if path.isprintable() else (path, "/".join(trees.shown(name) for name in path.split("/")))

@@ -16,6 +16,9 @@ from hopyard_file.backup.engine.manifest import Entry
 NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOLE: Final = 4_096
+#: Some file systems keep times in steps of two seconds.
+_COARSE: Final = 2 * 10**9
+_OTHER_TIME: Final = "it is restored, but its time is one that this file system cannot keep"
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 
 
@@ -75,14 +78,23 @@ def put(temporary: str, name: str, above: int, *, replace: bool) -> None:
     os.unlink(temporary, dir_fd=above)
 
 
-def set_attributes(descriptor: int, entry: Entry, *, owners: bool) -> None:
-    """Set mode and time; with `owners` the owner and set-user-id bits as well. Raises `OSError`."""
+def set_attributes(descriptor: int, entry: Entry, *, owners: bool) -> str | None:
+    """Set mode and time; with `owners` the owner and set-user-id bits as well.
+
+    Returns a note where the time cannot be kept here. Raises `OSError`, and `OverflowError` for an owner that
+    no system has.
+    """
     mode = entry.mode & 0o777
     if owners:
         os.fchown(descriptor, entry.uid, entry.gid)
         mode = entry.mode & 0o7777
     os.fchmod(descriptor, mode)
-    os.utime(descriptor, ns=(entry.modified, entry.modified))
+    try:
+        os.utime(descriptor, ns=(entry.modified, entry.modified))
+    except (OSError, OverflowError):
+        return _OTHER_TIME
+    kept = os.fstat(descriptor).st_mtime_ns
+    return _OTHER_TIME if abs(kept - entry.modified) > _COARSE else None
 
 
 def read_exactly(descriptor: int, length: int) -> bytes:

@@ -7,6 +7,7 @@ what is left over is taken up, or removed, by the next prune.
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Final
@@ -82,7 +83,8 @@ class _Prune:
     def choose(self, keep: Keep, zone: tzinfo, damaged: Collection[str]) -> None:
         """Remove the snapshots that are past their retention."""
         found, unreadable = self._repository.snapshots()
-        self.done.kept = kept(found, keep, zone, damaged)
+        lost = {one.id for one in found if one.id in damaged and self._is_lost(one)}
+        self.done.kept = kept(found, keep, zone, damaged, lost)
         for id_, reason in unreadable.items():
             self.done.note = f"snapshot {id_} cannot be read ({reason}): only snapshots are removed, no data"
         for one in found:
@@ -93,6 +95,15 @@ class _Prune:
             if not self._dry_run:
                 self._alive(f"removing snapshot {one.id}")
                 self._repository.place.delete(snapshot_key(one.id))
+
+    def _is_lost(self, snapshot: Snapshot) -> bool:
+        """Say whether no part of a snapshot's list can be read, so that nothing of it can be restored."""
+        for part in snapshot.parts:
+            self._alive(f"reading snapshot {snapshot.id}")
+            with suppress(Damaged):
+                self._repository.read(part)
+                return False
+        return True
 
     def mark(self) -> bool:
         """Note which blobs are needed; say whether that is known of all."""
@@ -105,6 +116,8 @@ class _Prune:
                     continue
                 try:
                     for entry in entries_of(self._repository.read(part)):
+                        if entry.kind == "unreadable":
+                            raise Damaged(entry.note)
                         self._use_all(entry)
                 except Damaged as error:
                     self.done.note = f"snapshot {one.id}: {error}: only snapshots are removed, no data"

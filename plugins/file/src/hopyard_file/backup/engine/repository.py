@@ -179,17 +179,22 @@ class Repository:
         return load_snapshot(id_, self.seals.open_object(data, key))
 
     def snapshots(self, source: str | None = None) -> tuple[list[Snapshot], dict[str, str]]:
-        """Return the snapshots of a source, or all, the oldest first; and which cannot be read, and why."""
+        """Return the snapshots of a source, or all, the oldest first; and which cannot be read, and why.
+
+        Those that cannot be read may be of any source.
+        """
         found, wrong = list[Snapshot](), dict[str, str]()
         for id_ in self.snapshot_ids():
             try:
                 one = self.snapshot(id_)
-            except InvalidInput as error:
+            except Damaged as error:
                 wrong[id_] = str(error)
+            except InvalidInput:  # a prune has just removed it
                 continue
-            if source is None or one.source == source:
-                found.append(one)
-        return found, wrong
+            else:
+                if source is None or one.source == source:
+                    found.append(one)
+        return sorted(found, key=Snapshot.age), wrong
 
     def put_snapshot(self, snapshot: Snapshot) -> None:
         """Store a snapshot: with this one write it is finished."""
@@ -197,7 +202,7 @@ class Repository:
         self.place.put(key, self.seals.close_object(snapshot.dump(), key), only_new=True)
 
     def entries(self, snapshot: Snapshot) -> Iterator[Entry]:
-        """Yield the entries of a snapshot, in order. Raises `Damaged`."""
+        """Yield the entries of a snapshot, in order, `unreadable` ones too. Raises `Damaged`."""
         for part in snapshot.parts:
             yield from entries_of(self.read(part))
 

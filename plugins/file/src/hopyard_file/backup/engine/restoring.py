@@ -80,6 +80,8 @@ class _Restore:
                 self._later(entry)
             elif entry.kind == "file":
                 self._file(entry)
+            elif entry.kind == "unreadable":
+                self.done.fail(entry.path, entry.note)
             else:
                 self.done.note(entry.path, f"is not in the backup: {entry.note}")
         self._refuse_unknown()
@@ -97,15 +99,15 @@ class _Restore:
                 self.done.fail("", f"a part of the list of files is damaged: {error}")
                 continue
             for entry in entries:
-                wanted = self._wish.takes(entry.path)
-                if wanted:
-                    self._seen_paths.update(
-                        one
-                        for one in self._wish.paths
-                        if entry.path == one or entry.path.startswith(f"{one}/")
-                    )
-                if wanted or (entry.kind == "folder" and self._wish.leads_to(entry.path)):
+                wanted = self._wish.taking(entry.path)
+                self._seen_paths.update(wanted)
+                if wanted or not self._wish.paths or self._may_lead_there(entry):
                     yield entry
+
+    def _may_lead_there(self, entry: Entry) -> bool:
+        if entry.kind == "unreadable":
+            return entry.path == ""
+        return entry.kind == "folder" and self._wish.leads_to(entry.path)
 
     def _refuse_unknown(self) -> None:
         missing = [path for path in self._wish.paths if path not in self._seen_paths]
@@ -138,7 +140,7 @@ class _Restore:
             self._link(entry)
         elif not self._wish.dry_run and entry.path != "":
             with self._item(entry.path), closing(Opened(open_folder(self._target, entry.path))) as folder:
-                set_attributes(folder.descriptor, entry, owners=self._wish.owners)
+                self._set_attributes(folder.descriptor, entry)
 
     def _link(self, entry: Entry) -> None:
         if self._wish.dry_run:
@@ -150,7 +152,7 @@ class _Restore:
             except FileExistsError:
                 if not self._replaces_link(entry, name, above):
                     return
-            with suppress(OSError):
+            with suppress(OSError, OverflowError):
                 os.utime(name, ns=(entry.modified, entry.modified), dir_fd=above, follow_symlinks=False)
             self.done.links += 1
 
@@ -224,7 +226,7 @@ class _Restore:
                 if raw is None or self._repository.seals.name(read_exactly(file.descriptor, raw)) != chunk:
                     return False
             if not self._wish.dry_run:
-                set_attributes(file.descriptor, entry, owners=self._wish.owners)
+                self._set_attributes(file.descriptor, entry)
         return True
 
     def _write(self, entry: Entry, temporary: str, above: int) -> None:
@@ -240,7 +242,11 @@ class _Restore:
             if size != entry.size:
                 raise Damaged(f"its pieces make other than its {entry.size:,} bytes")
             os.ftruncate(descriptor, size)
-            set_attributes(descriptor, entry, owners=self._wish.owners)
+            self._set_attributes(descriptor, entry)
+
+    def _set_attributes(self, descriptor: int, entry: Entry) -> None:
+        if (note := set_attributes(descriptor, entry, owners=self._wish.owners)) is not None:
+            self.done.note(entry.path, note)
 
     # --- the way to them
 
@@ -249,7 +255,7 @@ class _Restore:
         """What goes wrong in the block is the matter of this one thing."""
         try:
             yield
-        except (Damaged, OSError) as error:
+        except (Damaged, OSError, ValueError, OverflowError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ResourceError(
                     f"the target's disk is full: {trees.shown(path)} was being written"

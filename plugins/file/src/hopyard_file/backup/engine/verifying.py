@@ -168,7 +168,9 @@ class _Check:
             yield "", f"part {number + 1} of its list of files: {error}"
             return
         for entry in entries:
-            if entry.kind == "file" and (reason := self._reason(entry)):
+            if entry.kind == "unreadable":
+                yield entry.path, entry.note
+            elif entry.kind == "file" and (reason := self._reason(entry)):
                 yield entry.path, reason
 
     def _reason(self, entry: Entry) -> str | None:
