@@ -101,33 +101,41 @@ def run_summary(hop: Hop, now: datetime) -> Any:
     return portal.run(summarize(None, now), within_loop=True)  # type: ignore[arg-type]
 
 
+EIGHT = datetime(2027, 3, 1, 8, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
+
+
+def told_before(hop: Hop, now: datetime) -> None:
+    """Have all that people were told have been told two hours before a moment."""
+    at = round((now - timedelta(hours=2)).timestamp() * 1_000_000)
+    hop.fetch(f"UPDATE notification SET created = {at} RETURNING id")
+
+
 def test_each_person_gets_one_summary_a_day_at_their_eight_o_clock(make: Make, tmp_path: Path) -> None:
     hop = make(summary={"people": ["*"]}, addresses={"bob": "Bob <bob@example.org>"})
     tell(hop, "ada", "Disk", "It is full.")
     tell(hop, "bob", "Rain", "Take a coat.")
     before = len(mails(tmp_path))  # ada was told by mail as well
     assert before == 1
-    day = datetime.now(UTC).date() + timedelta(days=1)
-    eight = datetime(day.year, day.month, day.day, 8, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
-    assert run_summary(hop, eight - timedelta(minutes=1)).sent == ["bob"]  # in Kathmandu it is past noon
-    assert run_summary(hop, eight).sent == ["ada"]
-    assert run_summary(hop, eight + timedelta(hours=1)).sent == []
-    hop.fetch("UPDATE email_letter SET due = 0 RETURNING id")  # the moments above are of tomorrow
+    told_before(hop, EIGHT)
+    assert run_summary(hop, EIGHT - timedelta(minutes=1)).sent == ["bob"]  # in Kathmandu it is past noon
+    assert run_summary(hop, EIGHT).sent == ["ada"]
+    assert run_summary(hop, EIGHT + timedelta(hours=1)).sent == []
+    hop.fetch("UPDATE email_letter SET due = 0 RETURNING id")  # the moments above are to come
     hop.run("email.process_email_queue")
     text = "".join(mails(tmp_path))
     assert len(mails(tmp_path)) == before + 2
     assert "Subject: Your day: 1 message" in text
     assert "It is full." in text
     # The next day nothing new was told, so there is nothing to say.
-    quiet = run_summary(hop, eight + timedelta(days=1))
+    quiet = run_summary(hop, EIGHT + timedelta(days=1))
     assert (quiet.sent, quiet.nothing_to_say) == ([], ["ada", "bob"])
 
 
 def test_who_has_no_address_is_told_of(make: Make) -> None:
     hop = make(summary={"people": ["bob"]})
     tell(hop, "bob", "Rain")
-    at = datetime.now(UTC).replace(hour=12) + timedelta(days=1)
-    assert "bob has no mail address" in run_summary(hop, at).problems[0]
+    told_before(hop, EIGHT)
+    assert "bob has no mail address" in run_summary(hop, EIGHT).problems[0]
 
 
 def test_a_summary_that_is_cut_short_is_sent_once(make: Make, tmp_path: Path) -> None:
