@@ -232,5 +232,6 @@ def test_long_sound_takes_bounded_memory(hop: Hop, folder: Path, out: Path) -> N
     assert made.duration == 60 * minutes
     assert made.transcript.parts == minutes
     assert (out / made.sound).stat().st_size == 44 + 60 * minutes * samples.RATE * 2
-    largest = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) // 1024
-    assert largest < 512, f"a child took {largest} MB"
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    # Of all children of this process: one of another test may have been larger.
+    assert largest == before or largest < 512 * 1024, f"a child took {largest // 1024} MB"

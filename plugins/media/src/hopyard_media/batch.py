@@ -38,10 +38,11 @@ async def transcribe_all(
     wish.checked()
     roots.chosen(settings().roots, root)
     troubles: list[str] = list(job.checkpoint.get("troubles", ()))
-    if not await _items(job.id):
+    if "troubles" not in job.checkpoint:
         chosen = await asyncio.to_thread(_listed, root, ways, under, patterns, troubles)
+        if not await _items(job.id):  # else an attempt died here
+            await _begin(job.id, root, chosen)
         await job.save(troubles=troubles[:100])
-        await _begin(job.id, root, chosen)
     later: Exception | None = None
     items = await _items(job.id)
     for n, item in items.items():
