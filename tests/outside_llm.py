@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent / "llm"
 
 
 class OutsideLLM:
-    """The running server. `url` is the base for OpenAI's clients."""
+    """A running server. `url` is the base for OpenAI's clients."""
 
     def __init__(self, root: str) -> None:
         self.url = f"{root}/v1"
@@ -40,15 +40,22 @@ class OutsideLLM:
 @contextmanager
 def running_outside_llm(rate_limited: float) -> Iterator[OutsideLLM]:
     """The server, refusing the given share of requests with 429 and Retry-After."""
+    with running_aimock(["server.mjs"], {"RATE_LIMITED": str(rate_limited)}) as server:
+        yield server
+
+
+@contextmanager
+def running_aimock(program: Sequence[str], environment: Mapping[str, str]) -> Iterator[OutsideLLM]:
+    """A server made by a program for Node, which prints its address and ends with its standard input."""
     if not (FOLDER / "node_modules").is_dir() or shutil.which("node") is None:
         text = "aimock is not installed: `make setup-test-servers` does it where npm is"
         if os.environ.get("CI") == "true" and shutil.which("npm") is not None:
             pytest.fail(text)
         pytest.skip(text)
     process = subprocess.Popen(
-        ["node", "server.mjs"],
+        ["node", *program],
         cwd=FOLDER,
-        env={**os.environ, "RATE_LIMITED": str(rate_limited)},
+        env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -403,8 +403,8 @@ def test_an_eager_job_that_submits_and_waits_for_another_is_over_too(hop: Hop) -
 
 
 @pytest.mark.parametrize("how", ["run", "drain", "eager", "pass_time"])
-def test_what_hangs_is_named_and_left_behind(hop: Hop, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    monkeypatch.setattr("hopyard.testing._worker.TIME_LIMIT", 0.2)
+def test_what_hangs_is_named_and_left_behind(hop: Hop, how: str) -> None:
+    hop.hopyard.within = 0.2
 
     def hangs() -> None:
         if how == "run":
@@ -418,7 +418,7 @@ def test_what_hangs_is_named_and_left_behind(hop: Hop, monkeypatch: pytest.Monke
 
     with pytest.raises(HopyardError, match=r"not over within 0\.2 s: weather\.hang"):
         hangs()
-    monkeypatch.undo()
+    hop.hopyard.within = 60
     assert hop.run(square, 3).value == 9
 
 

@@ -27,6 +27,7 @@ FLOORS = (
         "files",
         "trees",
         "cleaning",
+        "fields",
         "ending",
         "entrypoints",
         "rules",
@@ -56,7 +57,7 @@ FLOORS = (
     ("notifications",),
     ("app", "celery", "celeryapp", "builtin"),
     ("engine", "schedule", "monitor"),
-    ("storage", "schedules", "people", "jobs", "health"),  # with what is above: what plugins import
+    ("storage", "schedules", "people", "jobs", "health", "leases"),  # with what is above: what plugins import
     ("supervise", "local"),
     ("web", "cli", "testing"),
 )

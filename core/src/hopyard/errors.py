@@ -24,6 +24,7 @@ HopyardError
 │   └── ResultTimeout        the job is still going on
 └── TaskError                raised *by tasks* to say what kind of failure it is (see `Category`)
     ├── TransientError       try again: a network blip, a busy server
+    │   └── LeaseLost        another job has taken over what this one works on: its writes are refused
     ├── RateLimited          try again, not before `retry_after`
     ├── TimeLimitExceeded    the job ran longer than its limit
     ├── InvalidInput         will never work with these arguments
@@ -184,6 +185,10 @@ class TaskError(HopyardError):
 
 class TransientError(TaskError):
     """A failure that passes by itself: a network blip, a busy server."""
+
+
+class LeaseLost(TransientError):
+    """Another job has taken over what this one works on: what it still writes is refused."""
 
 
 class RateLimited(TaskError):

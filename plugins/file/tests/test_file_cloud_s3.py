@@ -272,9 +272,9 @@ def test_an_upload_that_arrives_damaged_is_seen(
 
 def test_one_run_at_a_time(setup: Callable[..., Setup]) -> None:
     one = setup()
-    assert one.hop._on_portal(state.take("docs", "a holder", "another job"))
+    assert one.hop._on_portal(state.LEASE.take("docs", "a holder", "another job"))
     assert one.sync().state == "busy"
-    one.hop._on_portal(state.release("docs", "a holder"))
+    one.hop._on_portal(state.LEASE.release("docs", "a holder"))
     assert one.sync().state == "ok"
 
 

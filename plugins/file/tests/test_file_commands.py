@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import file_samples as samples
+import packed_samples as packed
 import pytest
 from click.testing import CliRunner, Result
 from hopyard import current
@@ -42,7 +43,7 @@ async def test_with_a_worker(tmp_path: Path, valkey_url: str, monkeypatch: pytes
     folder = tmp_path / "in"
     (folder / "temp").mkdir(parents=True)
     (folder / "a.pdf").write_bytes(samples.pdf([["Hello Oslo"], ["Page two"]]))
-    (folder / "a.zip").write_bytes(samples.zipped({"x.txt": b"x"}))
+    (folder / "a.zip").write_bytes(packed.zipped({"x.txt": b"x"}))
     (folder / "bad.pdf").write_bytes(samples.looping_pdf())
     database = f"sqlite:///{tmp_path / 'hopyard.db'}"
     extra = SETTINGS.format(folder=folder)

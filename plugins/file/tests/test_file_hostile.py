@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import file_samples as samples
+import packed_samples as packed
 import pytest
 from hopyard.testing import Hop
 
@@ -66,16 +67,16 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "noise.dat": (lambda: bytes(range(256)) * 10, "which is not read"),
     # polyglots
     "zip-behind.pdf": (
-        lambda: samples.pdf([["x"]]) + samples.zipped({"a": b"x"}),
+        lambda: samples.pdf([["x"]]) + packed.zipped({"a": b"x"}),
         "of two kinds at once: a pdf file, and a zip archive at its end",
     ),
     "zip-behind.gif": (
-        lambda: b"GIF89a" + bytes(20) + samples.zipped({"a": b"x"}),
+        lambda: b"GIF89a" + bytes(20) + packed.zipped({"a": b"x"}),
         "of two kinds at once: a gif file, and a zip archive",
     ),
-    "zip-behind.txt": (lambda: b"hello " * 10 + samples.zipped({"a": b"x"}), "which is not read"),
+    "zip-behind.txt": (lambda: b"hello " * 10 + packed.zipped({"a": b"x"}), "which is not read"),
     "pdf-in-name.zip": (
-        lambda: samples.zipped({"%PDF-1.4 1 0 obj %%EOF": b"x"}),
+        lambda: packed.zipped({"%PDF-1.4 1 0 obj %%EOF": b"x"}),
         "a PDF that begins at byte 30",
     ),
     "php-behind.png": (
@@ -128,7 +129,7 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(hop: Hop, put: Put) 
         "odt": samples.odt(),
         "eml": samples.mail(),
         "html": b"<html><title>t</title><p>text <b>bold</b><table><tr><td>1</table></html>",
-        "tar.gz": samples.tarred({"a": b"x" * 100}, mode="w:gz"),
+        "tar.gz": packed.tarred({"a": b"x" * 100}, mode="w:gz"),
     }
     for suffix, content in whole.items():
         for seed in range(COUNT):
@@ -156,7 +157,7 @@ def test_archives_of_documents_are_no_polyglots(hop: Hop, put: Put) -> None:
     with zipfile.ZipFile(stored, "w") as archive:
         archive.writestr("a.pdf", pdf)
     for name, content in {
-        "a.tar": samples.tarred({"a.pdf": pdf, "b.zip": samples.zipped({"x": b"y"})}),
+        "a.tar": packed.tarred({"a.pdf": pdf, "b.zip": packed.zipped({"x": b"y"})}),
         "a.zip": stored.getvalue(),
     }.items():
         assert "a.pdf" in outcome_of(hop, put(name, content)).result().text

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import file_samples as samples
+import packed_samples as packed
 import pytest
 import zstandard
 from hopyard.testing import DieAfter, Hop
@@ -46,12 +47,12 @@ def untouched(folder: Path, way: str) -> bool:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.zip", samples.zipped(FILES)),
-        ("a.tar", samples.tarred(FILES)),
-        ("a.tar.gz", samples.tarred(FILES, mode="w:gz")),
-        ("a.tar.bz2", samples.tarred(FILES, mode="w:bz2")),
-        ("a.tar.xz", samples.tarred(FILES, mode="w:xz")),
-        ("a.tar.zst", zstandard.compress(samples.tarred(FILES))),
+        ("a.zip", packed.zipped(FILES)),
+        ("a.tar", packed.tarred(FILES)),
+        ("a.tar.gz", packed.tarred(FILES, mode="w:gz")),
+        ("a.tar.bz2", packed.tarred(FILES, mode="w:bz2")),
+        ("a.tar.xz", packed.tarred(FILES, mode="w:xz")),
+        ("a.tar.zst", zstandard.compress(packed.tarred(FILES))),
     ],
     ids=named,
 )
@@ -78,8 +79,8 @@ def test_a_file_that_is_packed_alone(hop: Hop, put: Put, folder: Path, name: str
 
 
 def test_archives_in_it(hop: Hop, put: Put, folder: Path) -> None:
-    inner = samples.tarred({"x.txt": b"x"}, mode="w:gz")
-    way = put("a.zip", samples.zipped({"i.tgz": inner, "word.docx": samples.docx()}))
+    inner = packed.tarred({"x.txt": b"x"}, mode="w:gz")
+    way = put("a.zip", packed.zipped({"i.tgz": inner, "word.docx": samples.docx()}))
     assert unpack(hop, way, nested=True).ok
     assert set(tree(folder / "out")) == {"i.tgz", "i.tgz.unpacked/x.txt", "word.docx"}
     assert hop.run("file.unpack_archive", root="in", way=way, into="flat").ok
@@ -87,45 +88,45 @@ def test_archives_in_it(hop: Hop, put: Put, folder: Path) -> None:
 
 
 REFUSED: Mapping[str, tuple[Callable[[], bytes], str]] = {
-    "up.zip": (lambda: samples.zipped({"../x": b"1"}), "'../x' in it leads out of the archive"),
-    "up.tar": (lambda: samples.tarred({"a/../../x": b"1"}), "leads out of the archive"),
-    "up-windows.zip": (lambda: samples.zipped({"a\\..\\..\\x": b"1"}), "leads out of the archive"),
-    "absolute.tar": (lambda: samples.tarred({"/etc/x": b"1"}), "'/etc/x' in it is an absolute path"),
-    "drive.zip": (lambda: samples.zipped({"C:\\x": b"1"}), "is an absolute path"),
-    "control.zip": (lambda: samples.zipped({"a\nb": b"1"}), "has control characters in its name"),
-    "long.tar": (lambda: samples.tarred({"x" * 300: b"1"}), "too long a name"),
-    "deep.tar": (lambda: samples.tarred({"d/" * 60 + "x": b"1"}), "too long a name, or too deep"),
+    "up.zip": (lambda: packed.zipped({"../x": b"1"}), "'../x' in it leads out of the archive"),
+    "up.tar": (lambda: packed.tarred({"a/../../x": b"1"}), "leads out of the archive"),
+    "up-windows.zip": (lambda: packed.zipped({"a\\..\\..\\x": b"1"}), "leads out of the archive"),
+    "absolute.tar": (lambda: packed.tarred({"/etc/x": b"1"}), "'/etc/x' in it is an absolute path"),
+    "drive.zip": (lambda: packed.zipped({"C:\\x": b"1"}), "is an absolute path"),
+    "control.zip": (lambda: packed.zipped({"a\nb": b"1"}), "has control characters in its name"),
+    "long.tar": (lambda: packed.tarred({"x" * 300: b"1"}), "too long a name"),
+    "deep.tar": (lambda: packed.tarred({"d/" * 60 + "x": b"1"}), "too long a name, or too deep"),
     "link.tar": (
-        lambda: samples.tarred({}, members=[samples.member("l", tarfile.SYMTYPE, "/etc")]),
+        lambda: packed.tarred({}, members=[packed.member("l", tarfile.SYMTYPE, "/etc")]),
         "is a link",
     ),
     "hard.tar": (
-        lambda: samples.tarred({}, members=[samples.member("l", tarfile.LNKTYPE, "/etc")]),
+        lambda: packed.tarred({}, members=[packed.member("l", tarfile.LNKTYPE, "/etc")]),
         "is a link",
     ),
-    "link.zip": (lambda: samples.zipped({"l": b"/etc"}, modes={"l": 0o120777}), "is a link"),
-    "device.tar": (lambda: samples.tarred({}, members=[samples.member("d", tarfile.CHRTYPE)]), "is no file"),
-    "pipe.tar": (lambda: samples.tarred({}, members=[samples.member("p", tarfile.FIFOTYPE)]), "is no file"),
+    "link.zip": (lambda: packed.zipped({"l": b"/etc"}, modes={"l": 0o120777}), "is a link"),
+    "device.tar": (lambda: packed.tarred({}, members=[packed.member("d", tarfile.CHRTYPE)]), "is no file"),
+    "pipe.tar": (lambda: packed.tarred({}, members=[packed.member("p", tarfile.FIFOTYPE)]), "is no file"),
     "twice.zip": (lambda: twice(), "'a' is in it twice"),
     "file-and-folder.tar": (
-        lambda: samples.tarred({"a": b"1", "a/b": b"2"}),
+        lambda: packed.tarred({"a": b"1", "a/b": b"2"}),
         "a file and a directory at once",
     ),
-    "bomb.zip": (lambda: samples.zip_bomb(100_000_000), "more than 100 times its size"),
-    "bomb.gz": (lambda: samples.gzip_bomb(100_000_000), "more than 100 times its size"),
+    "bomb.zip": (lambda: packed.zip_bomb(100_000_000), "more than 100 times its size"),
+    "bomb.gz": (lambda: packed.gzip_bomb(100_000_000), "more than 100 times its size"),
     "bomb.tar.gz": (
-        lambda: samples.tarred({"a": bytes(50_000_000)}, mode="w:gz"),
+        lambda: packed.tarred({"a": bytes(50_000_000)}, mode="w:gz"),
         "more than 100 times its size",
     ),
     "bomb.zst": (lambda: zstandard.compress(bytes(100_000_000)), "more than 100 times its size"),
-    "overlapping.zip": (lambda: samples.overlapping_zip(20, 100_000), "shares bytes with another entry"),
+    "overlapping.zip": (lambda: packed.overlapping_zip(20, 100_000), "shares bytes with another entry"),
     "many.zip": (
-        lambda: samples.zipped(dict.fromkeys(map(str, range(10_001)), b"")),
+        lambda: packed.zipped(dict.fromkeys(map(str, range(10_001)), b"")),
         "more than 10,000 entries",
     ),
-    "broken.tar.gz": (lambda: samples.tarred(FILES, mode="w:gz")[:-30], "it is a broken gzip archive"),
+    "broken.tar.gz": (lambda: packed.tarred(FILES, mode="w:gz")[:-30], "it is a broken gzip archive"),
     "none.zip": (lambda: b"text", "it is no archive, but text"),
-    "nested.zip": (lambda: samples.nested_zip(4), "archives are within archives more than 2 deep"),
+    "nested.zip": (lambda: packed.nested_zip(4), "archives are within archives more than 2 deep"),
 }
 
 
@@ -155,7 +156,7 @@ def test_it_is_refused_and_nothing_is_left(hop: Hop, put: Put, folder: Path, nam
 def test_a_zip_that_lies_about_its_sizes_is_stopped_by_what_comes_out(
     hop: Hop, put: Put, folder: Path
 ) -> None:
-    content = bytearray(samples.zip_bomb(60_000_000))
+    content = bytearray(packed.zip_bomb(60_000_000))
     size = (60_000_000).to_bytes(4, "little")
     while (at := content.find(size)) >= 0:
         content[at : at + 4] = (100).to_bytes(4, "little")
@@ -166,8 +167,8 @@ def test_a_zip_that_lies_about_its_sizes_is_stopped_by_what_comes_out(
 
 
 def test_links_can_be_left_out(hop: Hop, put: Put, folder: Path) -> None:
-    link = samples.member("l", tarfile.SYMTYPE, "/etc/passwd")
-    found = unpack(hop, put("a.tar", samples.tarred({"a": b"1"}, members=[link])), skip_links=True).result()
+    link = packed.member("l", tarfile.SYMTYPE, "/etc/passwd")
+    found = unpack(hop, put("a.tar", packed.tarred({"a": b"1"}, members=[link])), skip_links=True).result()
     assert found.links_left_out == 1
     assert tree(folder / "out") == {"a": b"1"}
     assert not (folder / "out" / "l").is_symlink()
@@ -184,7 +185,7 @@ def test_nothing_is_overwritten_and_only_writable_roots_are_written_to(
     }
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "link").symlink_to(folder)
-    way = put("a.zip", samples.zipped(FILES))
+    way = put("a.zip", packed.zipped(FILES))
     with Hop(File, folder=tmp_path / "two", settings=settings) as hop:
         assert "expected one with `writable = true`" in unpack(hop, way).error["message"]
         assert unpack(hop, way, into_root="target").ok
@@ -199,7 +200,7 @@ def test_an_attempt_that_dies_leaves_nothing_and_the_next_one_is_whole(
     hop: Hop, put: Put, folder: Path
 ) -> None:
     hop.inject(DieAfter(save=1))
-    outcome = unpack(hop, put("a.zip", samples.zipped(FILES)))
+    outcome = unpack(hop, put("a.zip", packed.zipped(FILES)))
     assert (outcome.attempt, outcome.ok) == (2, True)
     assert tree(folder / "out") == FILES
     assert sorted(one.name for one in folder.iterdir()) == ["a.zip", "out"]
@@ -236,7 +237,7 @@ def test_whatever_names_there_are_nothing_leaves_the_directory(
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", errors="surrogateescape") as archive:
         for name, kind in zip(names, kinds, strict=False):
-            info = samples.member(name, kind, "../witness")
+            info = packed.member(name, kind, "../witness")
             info.size = 1 if kind == tarfile.REGTYPE else 0
             archive.addfile(info, io.BytesIO(b"x"))
     descriptor = os.open(target, os.O_RDONLY)

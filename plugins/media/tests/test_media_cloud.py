@@ -21,7 +21,8 @@ from hopyard_media import Media
 from hopyard_media.speech import answers
 from hypothesis import given
 from hypothesis import strategies as st
-from transcription_server import TranscriptionServer, running_transcription
+from outside_llm import OutsideLLM
+from transcription_server import running_transcription
 
 CARD = "005.wav"
 KEY = "sk-not-to-be-seen-anywhere"
@@ -57,14 +58,14 @@ def transcribe(hop: Hop, way: str, **arguments: Any) -> Any:
 
 
 @pytest.fixture
-def server() -> Iterator[TranscriptionServer]:
+def server() -> Iterator[OutsideLLM]:
     """It hears the same in every part."""
     with running_transcription([HEARD]) as made:
         yield made
 
 
 def test_a_server_hears_each_part_and_its_times_are_moved(
-    tmp_path: Path, folder: Path, hop_settings: dict[str, Any], server: TranscriptionServer
+    tmp_path: Path, folder: Path, hop_settings: dict[str, Any], server: OutsideLLM
 ) -> None:
     samples.sound(folder / "a.wav", samples.silence(25))
     with hopyard(tmp_path, hop_settings, server.url, engine="cloud", limits={"part_seconds": 10}) as hop:
@@ -109,7 +110,7 @@ def test_hybrid_asks_the_server_about_what_is_unsure(
     tmp_path: Path,
     folder: Path,
     hop_settings: dict[str, Any],
-    server: TranscriptionServer,
+    server: OutsideLLM,
     speech: Path,
     below: float,
     asked: int,
@@ -123,7 +124,7 @@ def test_hybrid_asks_the_server_about_what_is_unsure(
 
 
 def test_a_server_that_is_not_allowed_by_the_egress_policy_is_not_asked(
-    tmp_path: Path, folder: Path, hop_settings: dict[str, Any], server: TranscriptionServer
+    tmp_path: Path, folder: Path, hop_settings: dict[str, Any], server: OutsideLLM
 ) -> None:
     samples.sound(folder / "a.wav", samples.silence(1))
     own = {**hop_settings["plugins.media.settings"], "cloud": {"base_url": server.url}, "engine": "cloud"}

@@ -390,12 +390,12 @@ async def test_refused_credentials_are_told_once_and_not_tried_again(tmp_path: P
 
 
 async def test_one_job_at_a_time(tmp_path: Path) -> None:
-    from hopyard_sync.engine import lock
+    from hopyard_sync.engine import state
 
     with Scripted(lambda *_: (200, {}, rows_of(1))) as api:
         shop = {"url": api.url, "streams": {"things": stream()}}
         async with sync_site(tmp_path, {"apis": {"shop": shop}}) as site:
-            assert await lock.take("shop", "holder", "another job")
+            assert await state.LEASE.take("shop", "holder", "another job")
             busy = site.child("shop", new_id())
             assert busy is not None
             assert busy["report"]["state"] == "busy"
@@ -407,12 +407,12 @@ async def test_one_job_at_a_time(tmp_path: Path) -> None:
 
 async def test_who_lost_the_connection_stores_nothing_more(tmp_path: Path) -> None:
     """A worker that was given up goes on: what it writes then is refused."""
-    from hopyard_sync.engine import lock
-    from hopyard_sync.errors import LockLost
+    from hopyard.errors import LeaseLost
+    from hopyard_sync.engine import state
     from hopyard_sync.records import Record
 
     async def taken(run: Any) -> None:
-        assert await lock.take("shop", "a later run", run._job.id)
+        assert await state.LEASE.take("shop", "a later run", run._job.id)
         await run.store(await run.stream("things"), [Record("1", {})])
 
     shop = {"url": "http://127.0.0.1:9", "streams": {"things": stream()}}
@@ -421,7 +421,7 @@ async def test_who_lost_the_connection_stores_nothing_more(tmp_path: Path) -> No
 
         before, connector.sync = connector.sync, taken
         try:
-            with pytest.raises(LockLost):
+            with pytest.raises(LeaseLost):
                 await site.sync("shop")
         finally:
             connector.sync = before

@@ -1,13 +1,15 @@
 """The command line: `hopyard COMMAND`. Each command's module is imported when the command is used.
 
 For command modules, also of plugins: `load_settings`, `load_context` and `load_hopyard` give what the global
-options ask for, `with_hopyard` runs a coroutine with it; `emit`, `table`, `say` and `progress` print.
+options ask for, `with_hopyard` runs a coroutine with it, `submitted` has a worker do something and follows
+it; `emit`, `table`, `say` and `progress` print.
 """
 
 from __future__ import annotations
 
 from hopyard.cli._context import Context, load_context, load_hopyard, load_settings
 from hopyard.cli._group import HopyardGroup
+from hopyard.cli._jobs import submitted
 from hopyard.cli._output import emit, json_option, progress, say, table
 from hopyard.cli._session import with_hopyard
 
@@ -22,6 +24,7 @@ __all__ = [
     "main",
     "progress",
     "say",
+    "submitted",
     "table",
     "with_hopyard",
 ]

@@ -35,7 +35,11 @@ class Site(Hopyard):
     """What a process's Hopyard is in a test: nothing is discovered, nothing leaves the process."""
 
     def __init__(
-        self, folder: Path, plugins: Mapping[str, type[Plugin[Any]] | str], given: Mapping[str, Any]
+        self,
+        folder: Path,
+        plugins: Mapping[str, type[Plugin[Any]] | str],
+        given: Mapping[str, Any],
+        within: float,
     ) -> None:
         """Load the plugins: classes by name, or a name for what is installed under it.
 
@@ -70,6 +74,8 @@ class Site(Hopyard):
         #: Run what is submitted before `submit` returns.
         self.eager = False
         self.closed = False
+        #: Seconds that the jobs of one call may take together.
+        self.within = within
         self._broker: str | None = None
 
     def _check_all(self, names: Sequence[str]) -> None:
@@ -133,7 +139,7 @@ class Site(Hopyard):
 
     async def work(self) -> None:
         """Run what is queued, on the portal's loop, until nothing is left."""
-        await self.made_worker().work()
+        await self.made_worker().work(self.within)
 
 
 class _Client(Client):

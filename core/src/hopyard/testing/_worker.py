@@ -41,7 +41,6 @@ log = logging.getLogger("hopyard.testing")
 #: Jobs that one run may lead to: one that submits itself again and again would never be over.
 MOST_JOBS: Final = 10_000
 #: What a run with all that it leads to may take, in seconds, before the test fails with what it waits for.
-TIME_LIMIT: Final = 60.0
 _SLOTS: Final = 1_000_000
 _LEASE: Final = 3600.0
 
@@ -96,21 +95,21 @@ class InProcessWorker:
         self._queued += messages
         self._changed.set()
 
-    async def work(self) -> None:
+    async def work(self, within: float) -> None:
         """Run what is queued, and all that this leads to, until nothing is left that runs now.
 
-        Raises `HopyardError` where that never ends, or takes longer than `TIME_LIMIT`: what runs then is left
-        behind, and the next jobs run as if it were not there.
+        Raises `HopyardError` where that never ends, or takes longer than `within` seconds: what runs then is
+        left behind, and the next jobs run as if it were not there.
         """
         try:
-            async with asyncio.timeout(TIME_LIMIT) as limit:
+            async with asyncio.timeout(within) as limit:
                 await self._work()
         except TimeoutError:
             if not limit.expired():
                 raise
             names = ", ".join(sorted({running.claim.task for running in self._running.values()}))
             self._leave_behind()
-            raise HopyardError(f"not over within {TIME_LIMIT:g} s: {names or 'the work'}") from None
+            raise HopyardError(f"not over within {within:g} s: {names or 'the work'}") from None
 
     def _leave_behind(self) -> None:
         """Forget what runs; tasks that obey a cancel end."""

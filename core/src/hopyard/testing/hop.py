@@ -44,16 +44,23 @@ class Hop:
 
     What it leaves out: the broker, leases of workers, schedules firing by themselves, and child processes:
     tasks of `pool="process"` run in threads. Jobs run one after the other or at the same time on one loop,
-    as they are submitted. For the rest there is `Hop.worker`.
+    as they are submitted. For the rest there is `Hop.worker`. What one call runs may take `within` seconds
+    together.
 
     Raises `PluginError` for a plugin that cannot be loaded, `ConfigError` for settings that are none.
     """
 
-    def __init__(self, *plugins: Given, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *plugins: Given,
+        folder: Path,
+        settings: Mapping[str, Any] | None = None,
+        within: float = 60.0,
+    ) -> None:
         _make(folder)
         self._before = current.peek()
         self._log = _JobLog()
-        self.hopyard = Site(folder, _named(plugins), settings or {})
+        self.hopyard = Site(folder, _named(plugins), settings or {}, within)
         current.set_instance(self.hopyard)
         try:
             self._on_portal(lay_ledger(self.hopyard))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
-from hopyard.cli import emit, json_option, progress, say, table, with_hopyard
+from hopyard.cli import emit, json_option, say, submitted, table, with_hopyard
 
 from hopyard_maintenance.keys_commands import keys
 
@@ -34,28 +34,11 @@ class _Days(click.FloatRange):
         return found
 
 
-async def submitted(hopyard: Hopyard, task: str, *, by: str | None = None, **arguments: Any) -> Any:
-    """Have a worker do it, once for all who ask meanwhile, and wait for what comes of it.
-
-    `by` is whom the job is done for.
-    """
-    from hopyard import Unique
-
-    told = ", ".join(f"{name}={value}" for name, value in sorted(arguments.items()))
-    call = hopyard.task(task).options(unique=Unique(f"by command: {told}"), person=by or None)
-    handle = await call.submit(**arguments)
-    say(f"{handle.id}: it goes on without this command", err=True)
-    with progress(task) as report:
-        async for status in handle.stream():
-            report(status.current or 0.0, status.message or status.state.label)
-    return await handle.result()
-
-
 def _either(dry: Callable[[], Awaitable[Any]], task: str, dry_run: bool, **arguments: Any) -> Any:
     """Do a dry run here, or have a worker do the work."""
 
     async def work(hopyard: Hopyard) -> Any:
-        return await dry() if dry_run else await submitted(hopyard, task, **arguments)
+        return await dry() if dry_run else await submitted(hopyard, task, arguments, once=True)
 
     return with_hopyard(work)
 
@@ -167,7 +150,7 @@ def health(history: bool, limit: int, as_json: bool) -> None:
 
         emit(with_hopyard(read), as_json, _render_health_history)
         return
-    report = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.system_health_check"))
+    report = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.system_health_check", once=True))
     emit(report, as_json, _render_health)
     if not report.ok:
         sys.exit(1)
@@ -213,7 +196,9 @@ def usage(history: bool, host: str | None, limit: int, as_json: bool) -> None:
     if history:
         samples = with_hopyard(lambda hopyard: measuring.history(host, limit))
     else:
-        sample = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.monitor_resource_usage"))
+        sample = with_hopyard(
+            lambda hopyard: submitted(hopyard, "maintenance.monitor_resource_usage", once=True)
+        )
         samples = [sample.model_dump(mode="json")]
     emit(samples if history else samples[0], as_json, lambda _: _render_usage(samples))
 

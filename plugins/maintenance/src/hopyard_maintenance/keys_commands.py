@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from hopyard.cli import emit, json_option, say, table, with_hopyard
+from hopyard.cli import emit, json_option, say, submitted, table, with_hopyard
 
 if TYPE_CHECKING:
     from hopyard import Hopyard
@@ -67,8 +67,6 @@ def _render_list(found: list[KeyState]) -> None:
 @json_option
 def rotate(names: tuple[str, ...], force: bool, dry_run: bool, by: str | None, as_json: bool) -> None:
     """Have a worker rotate the keys that are due; with NAMES only these."""
-    from hopyard_maintenance.commands import submitted
-
     if force and not names:
         raise click.UsageError("--force wants the names of keys")
 
@@ -78,7 +76,9 @@ def rotate(names: tuple[str, ...], force: bool, dry_run: bool, by: str | None, a
         if dry_run:
             return await managing.plan([*names] or None, force=force)
         arguments = {"names": [*names] or None, "force": force, "dry_run": False}
-        done: RotationReport = await submitted(hopyard, "maintenance.rotate_api_keys", by=by, **arguments)
+        done: RotationReport = await submitted(
+            hopyard, "maintenance.rotate_api_keys", arguments, once=True, person=by or None
+        )
         return done
 
     report = with_hopyard(work)
@@ -97,9 +97,8 @@ def _render_rotation(report: RotationReport) -> None:
 @json_option
 def roll_back(name: str, by: str | None, as_json: bool) -> None:
     """Have a worker take a new key back while the one before still works."""
-    from hopyard_maintenance.commands import submitted
-
-    said = with_hopyard(lambda hopyard: submitted(hopyard, "maintenance.roll_back_api_key", by=by, name=name))
+    task, person = "maintenance.roll_back_api_key", by or None
+    said = with_hopyard(lambda hopyard: submitted(hopyard, task, {"name": name}, once=True, person=person))
     emit({"name": name, "state": said}, as_json, lambda _: say(said), mask_names=False)
 
 

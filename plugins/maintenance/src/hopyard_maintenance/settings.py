@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
 from hopyard import PluginSettings
+from hopyard.roots import place
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 _YEAR: Final = 366 * 86_400.0
-#: Directories of the system, of which only parts may be cleaned up.
-_SYSTEM: Final = frozenset(
-    f"/{name}"
-    for name in (
-        *("", "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root"),
-        *("run", "sbin", "srv", "sys", "tmp", "usr", "var", "var/lib", "var/tmp"),
-    )
-)
-#: What the kernel shows as files.
-_KERNEL: Final = ("/dev/", "/proc/", "/sys/")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 KEY_NAME: Final = r"[a-z][a-z0-9_-]{0,62}"
-
-
-def _place(text: str) -> str:
-    path = PurePosixPath(text)
-    if not path.is_absolute() or ".." in path.parts or "\0" in text:
-        raise ValueError(f"expected an absolute path without `..`, found {text!r}")
-    plain = "/" + str(path).lstrip("/")
-    if plain in _SYSTEM or plain.startswith(_KERNEL):
-        raise ValueError(f"expected a directory of its own, found the system's {plain}")
-    return plain
 
 
 def _path(text: str) -> str:
@@ -85,7 +65,7 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 class FilePlace(PluginSettings):
     """A directory whose old files are deleted: those that match, by age, by total size, or by both."""
 
-    path: Annotated[str, AfterValidator(_place)] = Field(description="The directory; absolute, no link.")
+    path: Annotated[str, AfterValidator(place)] = Field(description="The directory; absolute, no link.")
     patterns: tuple[Annotated[str, AfterValidator(_pattern)], ...] = Field(
         min_length=1, description="Which names: `*`, `?` and `[…]`, upper and lower case told apart."
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
-from hopyard.cli import emit, json_option, progress, say, with_hopyard
+from hopyard.cli import emit, json_option, say, submitted, with_hopyard
 
 from hopyard_media import rendering
 from hopyard_media.models import EngineName, Format, Speakers
@@ -52,18 +52,8 @@ def _writing(command: Command) -> Command:
     return command
 
 
-async def _submitted(hopyard: Hopyard, task: str, /, **arguments: Any) -> Any:
-    """Have a worker do it, and wait for what comes of it."""
-    handle = await hopyard.task(task).submit(**arguments)
-    say(f"{handle.id}: it goes on without this command", err=True)
-    with progress(task) as report:
-        async for status in handle.stream():
-            report(status.current or 0.0, status.message or status.state.label)
-    return await handle.result()
-
-
 def _have(task: str, /, **arguments: Any) -> Any:
-    return with_hopyard(lambda hopyard: _submitted(hopyard, task, **arguments))
+    return with_hopyard(lambda hopyard: submitted(hopyard, task, arguments))
 
 
 @click.command("transcribe")
@@ -86,16 +76,8 @@ def transcribe(
     """Have a worker transcribe the recording WAY below ROOT."""
 
     async def work(hopyard: Hopyard) -> tuple[Any, str | None]:
-        made = await _submitted(
-            hopyard,
-            "media.transcribe_audio",
-            root=root,
-            way=way,
-            language=language,
-            engine=engine,
-            speakers=speakers,
-            formats=[*formats],
-        )
+        wishes = {"language": language, "engine": engine, "speakers": speakers, "formats": [*formats]}
+        made = await submitted(hopyard, "media.transcribe_audio", {"root": root, "way": way, **wishes})
         return made, await _whole(root, way, shape)
 
     made, text = with_hopyard(work)
@@ -179,15 +161,9 @@ def batch(
 
         if root_or_job not in settings().roots and not ways:
             return await batches.report(root_or_job)
-        return await _submitted(
-            hopyard,
-            "media.batch_transcribe_videos",
-            root=root_or_job,
-            ways=[*ways] or None,
-            patterns=[*patterns] or None,
-            formats=[*formats],
-            **wishes,
-        )
+        which = {"root": root_or_job, "ways": [*ways] or None, "patterns": [*patterns] or None}
+        arguments = {**which, "formats": [*formats], **wishes}
+        return await submitted(hopyard, "media.batch_transcribe_videos", arguments)
 
     found: BatchReport = with_hopyard(work)
     emit(found, as_json, rendering.batch)

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Annotated, Literal, Self
 
 from hopyard import PluginSettings
+from hopyard.fields import BaseUrl
 from hopyard.roots import Roots
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
-
-
-def _address(value: str) -> str:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(value)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        right = False
-    if not right or re.search(r"[\s?#]", value) or "@" in value:
-        raise ValueError("expected an address such as https://api.example.com/v1")
-    return value
 
 
 def _directory(value: str) -> str:
@@ -33,9 +20,7 @@ def _directory(value: str) -> str:
 class Cloud(PluginSettings):
     """An OpenAI-compatible server that transcribes."""
 
-    base_url: Annotated[str, AfterValidator(_address)] = Field(
-        description="Such as https://api.openai.com/v1."
-    )
+    base_url: BaseUrl = Field(description="Such as https://api.openai.com/v1.")
     api_key: SecretStr | None = Field(None, description="Of the server.")
     model: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
         "whisper-1", description="The model's name there."

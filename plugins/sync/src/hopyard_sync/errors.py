@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from hopyard.errors import AuthenticationError, InvalidInput, TransientError
+from hopyard.errors import AuthenticationError, InvalidInput
 
 
 class TooManyDeletions(InvalidInput):
     """A run would delete more than it may: nothing was changed, and a person decides."""
-
-
-class LockLost(TransientError):
-    """Another job has taken the connection over: what this one still writes is refused."""
 
 
 class ReconnectNeeded(InvalidInput):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -226,8 +226,3 @@ async def forget(days: float, most: int = 1000) -> int:
         "DELETE FROM ai_answer WHERE key IN "
         f"(SELECT key FROM ai_answer WHERE created < {old} LIMIT {int(most)})"
     )
-
-
-def joined(texts: Sequence[str]) -> str:
-    """Return texts as one, an empty line between them."""
-    return "\n\n".join(text.strip() for text in texts if text.strip())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from hopyard.cli import emit, json_option, progress, say, table, with_hopyard
+from hopyard.cli import emit, json_option, say, submitted, table, with_hopyard
 from hopyard.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -42,12 +42,7 @@ def _job(task: str, **arguments: Any) -> Any:
     """Have a worker do it, and wait for what comes of it, as JSON-like data."""
 
     async def work(hopyard: Hopyard) -> Any:
-        handle = await hopyard.task(task).submit(**arguments)
-        say(f"{handle.id}: it goes on without this command", err=True)
-        with progress(task) as report:
-            async for status in handle.stream():
-                report(status.current or 0.0, status.message or status.state.label)
-        return (await handle.result()).model_dump(mode="json")
+        return (await submitted(hopyard, task, arguments)).model_dump(mode="json")
 
     return with_hopyard(work)
 

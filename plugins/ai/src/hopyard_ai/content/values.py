@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -127,6 +127,3 @@ class Hits(BaseModel):
     lexical: bool
     searched: int
     hits: list[Hit]
-
-
-Texts = Annotated[list[str | Item], Field(min_length=1, max_length=10_000)]

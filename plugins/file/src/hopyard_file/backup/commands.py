@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from hopyard.cli import emit, json_option, progress, say, table, with_hopyard
+from hopyard.cli import emit, json_option, say, submitted, table, with_hopyard
 
 if TYPE_CHECKING:
     from hopyard import Hopyard
@@ -22,19 +22,6 @@ if TYPE_CHECKING:
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
-async def submitted(hopyard: Hopyard, task: str, **arguments: Any) -> Any:
-    """Have a worker do it, once for all who ask meanwhile, and wait for what comes of it."""
-    from hopyard import Unique
-
-    told = ", ".join(f"{name}={value}" for name, value in sorted(arguments.items()))
-    handle = await hopyard.task(task).options(unique=Unique(f"by command: {told}")).submit(**arguments)
-    say(f"{handle.id}: it goes on without this command", err=True)
-    with progress(task) as report:
-        async for status in handle.stream():
-            report(status.current or 0.0, status.message or status.state.label)
-    return await handle.result()
-
-
 @click.command("backup")
 @click.argument("source", default="")
 @_dry_run
@@ -44,7 +31,7 @@ def backup(source: str, dry_run: bool, as_json: bool) -> None:
 
     async def work(hopyard: Hopyard) -> list[BackupReport]:
         found: list[BackupReport] = await submitted(
-            hopyard, "file.backup_user_data", source=source, dry_run=dry_run
+            hopyard, "file.backup_user_data", {"source": source, "dry_run": dry_run}, once=True
         )
         return found
 
@@ -161,7 +148,7 @@ def verify(repository: str, share: float, as_json: bool) -> None:
 
     async def work(hopyard: Hopyard) -> list[VerifyReport]:
         found: list[VerifyReport] = await submitted(
-            hopyard, "file.verify_backups", repository=repository, share=share
+            hopyard, "file.verify_backups", {"repository": repository, "share": share}, once=True
         )
         return found
 
@@ -188,7 +175,7 @@ def prune(repository: str, dry_run: bool, as_json: bool) -> None:
 
     async def work(hopyard: Hopyard) -> list[PruneReport]:
         found: list[PruneReport] = await submitted(
-            hopyard, "file.prune_backups", repository=repository, dry_run=dry_run
+            hopyard, "file.prune_backups", {"repository": repository, "dry_run": dry_run}, once=True
         )
         return found
 

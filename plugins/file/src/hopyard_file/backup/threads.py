@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from hopyard import trees
+from hopyard import cleaning, trees
+from hopyard.cleaning import Stopped
 
 from hopyard_file.telling import duration, megabytes
 
@@ -21,24 +20,20 @@ _PAUSE: Final = 0.5
 _EARLY: Final = 0.01
 
 
-class Stopped(BaseException):
-    """The job is to stop: raised in the thread that does the work."""
-
-
 class Teller:
     """Takes how far the work is, as `engine.backing_up.Tell`; tells it twice a second.
 
     `report` is called with what is done, the total and words; by a job that is `job.progress`.
     """
 
-    def __init__(self, report: Callable[[float, float | None, str], None], stop: threading.Event) -> None:
+    def __init__(self, report: Callable[[float, float | None, str], None], stop: Callable[[], bool]) -> None:
         self._report = report
         self._stop = stop
         self._begun = time.monotonic()
         self._told = 0.0
 
     def __call__(self, files: int, bytes: int, all_files: int, all_bytes: int, what: str) -> None:  # noqa: A002
-        if self._stop.is_set():
+        if self._stop():
             raise Stopped
         now = time.monotonic()
         if now - self._told < _PAUSE:
@@ -60,25 +55,8 @@ class Teller:
 
 async def in_thread(job: Job | None, work: Callable[[Teller], T]) -> T:
     """Run work in a thread; where the job is cancelled the thread is told to stop, and waited for."""
-    stop = threading.Event()
     report = job.progress if job is not None else _silent
-    future = asyncio.ensure_future(asyncio.to_thread(_stoppable, work, Teller(report, stop)))
-    try:
-        answer = await asyncio.shield(future)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([future])
-        raise
-    if answer is None:
-        raise asyncio.CancelledError
-    return answer[0]
-
-
-def _stoppable(work: Callable[[Teller], T], tell: Teller) -> tuple[T] | None:
-    try:
-        return (work(tell),)
-    except Stopped:
-        return None
+    return await cleaning.in_thread(lambda stop: work(Teller(report, stop)))
 
 
 def _silent(current: float, total: float | None = None, message: str = "") -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from hopyard.cli import emit, json_option, say, table, with_hopyard
+from hopyard.cli import emit, json_option, say, submitted, table, with_hopyard
 
 if TYPE_CHECKING:
     from hopyard import Hopyard
@@ -27,11 +27,10 @@ def clean(dry_run: bool, confirm: int | None, as_json: bool) -> None:
 
     async def work(hopyard: Hopyard) -> Any:
         from hopyard_file.cleanup.running import clean as clean_up
-        from hopyard_file.documents.commands import submitted
 
         if dry_run:
             return await clean_up(None, dry_run=True, confirm=confirm)
-        return await submitted(hopyard, "file.cleanup_temp_files", confirm=confirm)
+        return await submitted(hopyard, "file.cleanup_temp_files", {"confirm": confirm})
 
     report: TempCleanupReport = with_hopyard(work)
     emit(report, as_json, _render)

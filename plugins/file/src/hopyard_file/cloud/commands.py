@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
-from hopyard.cli import emit, json_option, say, table, with_hopyard
+from hopyard.cli import emit, json_option, say, submitted, table, with_hopyard
 
 if TYPE_CHECKING:
     from hopyard import Hopyard
@@ -61,12 +61,10 @@ def _render_status(found: list[CloudStatus]) -> None:
 @click.pass_context
 def sync(context: click.Context, name: str, dry_run: bool, force: bool, as_json: bool) -> None:
     """Have a worker sync a connection, or all, and show what it did; status 1 where one failed."""
-    from hopyard_file.backup.commands import submitted
 
     async def work(hopyard: Hopyard) -> list[CloudReport]:
-        found: list[CloudReport] = await submitted(
-            hopyard, "file.sync_cloud_storage", connection=name, dry_run=dry_run, force=force
-        )
+        arguments = {"connection": name, "dry_run": dry_run, "force": force}
+        found: list[CloudReport] = await submitted(hopyard, "file.sync_cloud_storage", arguments, once=True)
         return found
 
     reports = with_hopyard(work)

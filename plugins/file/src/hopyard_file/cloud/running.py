@@ -6,7 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from hopyard import people, storage
-from hopyard.errors import AuthenticationError, HopyardError, InvalidInput, JobCancelled, StaleFence
+from hopyard.errors import (
+    AuthenticationError,
+    HopyardError,
+    InvalidInput,
+    JobCancelled,
+    LeaseLost,
+    StaleFence,
+)
 from hopyard.people import alert, notify
 
 from hopyard_file import roots
@@ -70,7 +77,7 @@ async def sync(job: Job, name: str, *, dry_run: bool = False, force: bool = Fals
     own = find(name)
     root = roots.root(own.root) if own.direction == "up" else roots.writable(own.root)
     holder = storage.new_id()
-    if not await state.take(name, holder, job.id):
+    if not await state.LEASE.take(name, holder, job.id, begins=not dry_run):
         return CloudReport(connection=name, state="busy", dry_run=dry_run)
     run: Run | None = None
     try:
@@ -82,10 +89,10 @@ async def sync(job: Job, name: str, *, dry_run: bool = False, force: bool = Fals
             await run.run()
         finally:
             await asyncio.shield(far.close())
-    except state.LeaseLost:
+    except LeaseLost:
         raise
     except (JobCancelled, asyncio.CancelledError):
-        await asyncio.shield(state.release(name, holder))
+        await asyncio.shield(state.LEASE.release(name, holder))
         raise
     except Exception as error:
         report = run.report if run is not None else CloudReport(connection=name, dry_run=dry_run)
@@ -110,7 +117,7 @@ async def open_far(own: ConnectionSettings) -> Far:
 
 async def _well(name: str, holder: str, report: CloudReport) -> None:
     if report.dry_run:
-        await state.release(name, holder)
+        await state.LEASE.release(name, holder)
     else:
         await state.finish(name, holder, report, None)
 
@@ -121,7 +128,7 @@ async def _failed(
     """Record how a run failed; tell its person where a person is needed."""
     name, text = report.connection, state.storable(str(error) or type(error).__name__)
     if report.dry_run:
-        await state.release(name, holder)
+        await state.LEASE.release(name, holder)
         return
     report.state = _state_of(error)
     report.notes.insert(0, text[:500])

@@ -8,24 +8,19 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
 
 from hopyard import redact, storage
-from hopyard.errors import TransientError
-from hopyard.storage import Transaction
+from hopyard.leases import RowLease
 
 from hopyard_file.cloud.deciding import Known
 from hopyard_file.cloud.models import CloudReport, SetAside, State
 
-#: Seconds for which nobody else may begin, counted from the last sign of a run.
-LEASE: Final = 300
+#: One run at a time for each connection.
+LEASE: Final = RowLease("file_cloud_connection")
 _MOST_ASIDE: Final = 1_000
 #: Stands before the digest of sides that were begun with, and of which no run has ended well.
 _BEGUN: Final = "begun "
 
 #: `same`; `other` than at the last sync; `begun`: other than before, and no sync of them has ended well yet.
 Sides = Literal["same", "begun", "other"]
-
-
-class LeaseLost(TransientError):
-    """Another job has taken the connection over."""
 
 
 class Standing(NamedTuple):
@@ -37,47 +32,6 @@ class Standing(NamedTuple):
     succeeded: datetime | None
     report: CloudReport | None
     running: bool
-
-
-async def take(name: str, holder: str, job: str) -> bool:
-    """Have the connection for `holder`, a run of `job`; False while another job has it."""
-    async with storage.transaction() as tx:
-        await tx.execute(
-            "INSERT INTO file_cloud_connection (name, state) VALUES ($1, 'never') "
-            "ON CONFLICT (name) DO NOTHING",
-            name,
-        )
-        now, until = tx.sql.now, tx.sql.plus(tx.sql.now, str(LEASE))
-        taken = await tx.execute(
-            f"UPDATE file_cloud_connection SET holder = $2, job = $3, held_until = {until}, started = {now} "
-            f"WHERE name = $1 AND (holder IS NULL OR job = $3 OR held_until < {now})",
-            name,
-            holder,
-            job,
-        )
-    return bool(taken)
-
-
-async def renew(tx: Transaction, name: str, holder: str) -> None:
-    """Prolong the lease, and lock its row until the transaction ends. Raises `LeaseLost`."""
-    kept = await tx.execute(
-        f"UPDATE file_cloud_connection SET held_until = {tx.sql.plus(tx.sql.now, str(LEASE))} "
-        "WHERE name = $1 AND holder = $2",
-        name,
-        holder,
-    )
-    if not kept:
-        raise LeaseLost(f"{name}: another job has taken this connection over")
-
-
-async def release(name: str, holder: str) -> None:
-    """Give the connection back and leave the rest of its record as it is."""
-    await storage.execute(
-        "UPDATE file_cloud_connection SET holder = NULL, job = NULL, held_until = NULL "
-        "WHERE name = $1 AND holder = $2",
-        name,
-        holder,
-    )
 
 
 async def finish(name: str, holder: str, report: CloudReport, error: str | None) -> None:
@@ -128,7 +82,7 @@ async def begin_anew(name: str, holder: str, sides: str) -> int:
     Raises `LeaseLost`.
     """
     async with storage.transaction() as tx:
-        await renew(tx, name, holder)
+        await LEASE.renew(tx, name, holder)
         await tx.execute("UPDATE file_cloud_connection SET sides = $2 WHERE name = $1", name, _BEGUN + sides)
         return await tx.execute("DELETE FROM file_cloud_entry WHERE connection = $1", name)
 
@@ -136,14 +90,14 @@ async def begin_anew(name: str, holder: str, sides: str) -> int:
 async def keep_sides(name: str, holder: str, sides: str) -> None:
     """Note which sides the files that are known belong to. Raises `LeaseLost`."""
     async with storage.transaction() as tx:
-        await renew(tx, name, holder)
+        await LEASE.renew(tx, name, holder)
         await tx.execute("UPDATE file_cloud_connection SET sides = $2 WHERE name = $1", name, sides)
 
 
 async def checkpoint(name: str, holder: str, equal: Mapping[str, Known], gone: Iterable[str]) -> None:
     """Record files that both sides have now, and that neither has; renew the lease. Raises `LeaseLost`."""
     async with storage.transaction() as tx:
-        await renew(tx, name, holder)
+        await LEASE.renew(tx, name, holder)
         if equal:
             await tx.execute_many(
                 "INSERT INTO file_cloud_entry (connection, path, size, sha256, here, there) "
@@ -173,7 +127,7 @@ async def set_aside(name: str, holder: str, reasons: Mapping[str, str]) -> None:
         for path, reason in sorted(reasons.items())[:_MOST_ASIDE]
     ]
     async with storage.transaction() as tx:
-        await renew(tx, name, holder)
+        await LEASE.renew(tx, name, holder)
         await tx.execute("DELETE FROM file_cloud_set_aside WHERE connection = $1", name)
         if rows:
             await tx.execute_many(

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from hopyard import PluginSettings
+from hopyard.fields import BaseUrl
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 __all__ = ["AzureBlobs", "GoogleBucket", "S3Bucket", "Store", "open_store"]
-
-
-def _address(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        right = False
-    if not right or re.search(r"\s", value):
-        raise ValueError("expected an address such as https://s3.example.com")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("expected an address without a user and a password in it")
-    return value.rstrip("/")
 
 
 def _prefix(value: str) -> str:
@@ -36,7 +23,8 @@ def _prefix(value: str) -> str:
     return value.strip("/")
 
 
-Url = Annotated[str, AfterValidator(_address)]
+#: An address that nothing but paths is put behind.
+Url = Annotated[BaseUrl, AfterValidator(lambda value: value.rstrip("/"))]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 
 

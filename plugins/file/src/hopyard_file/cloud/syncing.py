@@ -13,6 +13,7 @@ from hopyard.errors import (
     AuthenticationError,
     EgressRefused,
     InvalidInput,
+    LeaseLost,
     LedgerUnavailable,
     ResourceError,
     TransientError,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from hopyard import Job
 
 _BATCH: Final = 25
-_HEARTBEAT: Final = state.LEASE / 5
+_HEARTBEAT: Final = state.LEASE.seconds / 5
 _MOST_NOTES: Final = 100
 #: So many files may fail before the run gives up: then it is not the files.
 _MOST_FAILED: Final = 50
@@ -103,7 +104,7 @@ class Run:
             await asyncio.sleep(_HEARTBEAT)
             with suppress(LedgerUnavailable):
                 async with storage.transaction() as tx:
-                    await state.renew(tx, self.name, self.holder)
+                    await state.LEASE.renew(tx, self.name, self.holder)
 
     # --- looking and deciding
 
@@ -208,7 +209,7 @@ class Run:
             self._fail(step.path, str(error))
         except FileNotFoundError:
             self._fail(step.path, "it was removed meanwhile, or its name there begins or ends with a slash")
-        except (AuthenticationError, EgressRefused, ResourceError, state.LeaseLost):
+        except (AuthenticationError, EgressRefused, ResourceError, LeaseLost):
             raise
         except (TransientError, InvalidInput, OSError) as error:
             self._fail(step.path, str(error))

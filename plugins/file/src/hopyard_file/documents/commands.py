@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from hopyard.cli import emit, json_option, progress, say, table, with_hopyard
+from hopyard.cli import emit, json_option, say, submitted, table, with_hopyard
 
 if TYPE_CHECKING:
     from hopyard import Hopyard
@@ -17,18 +17,8 @@ root_argument = click.argument("root")
 way_argument = click.argument("way")
 
 
-async def submitted(hopyard: Hopyard, task: str, /, **arguments: Any) -> Any:
-    """Have a worker do it, and wait for what comes of it."""
-    handle = await hopyard.task(task).submit(**arguments)
-    say(f"{handle.id}: it goes on without this command", err=True)
-    with progress(task) as report:
-        async for status in handle.stream():
-            report(status.current or 0.0, status.message or status.state.label)
-    return await handle.result()
-
-
 def _have(task: str, /, **arguments: Any) -> Any:
-    return with_hopyard(lambda hopyard: submitted(hopyard, task, **arguments))
+    return with_hopyard(lambda hopyard: submitted(hopyard, task, arguments))
 
 
 @click.command("process")
@@ -135,7 +125,7 @@ def batch(
             found.errors = await batches.errors(root_or_job, limit)
             return found
         arguments: dict[str, Any] = {"under": under, "patterns": list(patterns), "ocr": ocr}
-        return await submitted(hopyard, "file.batch_process_files", root=root_or_job, **arguments)
+        return await submitted(hopyard, "file.batch_process_files", {"root": root_or_job, **arguments})
 
     found: BatchReport = with_hopyard(work)
     emit(found, as_json, _render_batch)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hopyard import redact, storage
 from hopyard.storage import Transaction, new_id
 
-from hopyard_sync.engine import lock, stream
+from hopyard_sync.engine import state, stream
 from hopyard_sync.errors import TooManyDeletions
 from hopyard_sync.texts import storable
 
@@ -81,16 +81,16 @@ class Run:
             self._job.progress(done, total, f"{self.name}: {message}"[:1000])
 
     async def keep(self) -> None:
-        """Keep the connection while nothing is stored for long. Raises `LockLost`."""
-        if clock.monotonic() - self._renewed > lock.LEASE / 5:
+        """Keep the connection while nothing is stored for long. Raises `LeaseLost`."""
+        if clock.monotonic() - self._renewed > state.LEASE.seconds / 5:
             async with self.transaction():
                 return
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction that is committed only while this run has the connection. Raises `LockLost`."""
+        """A transaction that is committed only while this run has the connection. Raises `LeaseLost`."""
         async with storage.transaction() as tx:
-            await lock.renew(tx, self.name, self.holder)
+            await state.LEASE.renew(tx, self.name, self.holder)
             self._renewed = clock.monotonic()
             yield tx
 

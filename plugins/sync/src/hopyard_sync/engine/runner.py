@@ -9,12 +9,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hopyard import Hopyard
-from hopyard.errors import AuthenticationError, HopyardError, InvalidInput, JobCancelled, StaleFence
+from hopyard.errors import (
+    AuthenticationError,
+    HopyardError,
+    InvalidInput,
+    JobCancelled,
+    LeaseLost,
+    StaleFence,
+)
 from hopyard.people import alert, notify
 
-from hopyard_sync.engine import lock, state
+from hopyard_sync.engine import state
 from hopyard_sync.engine.run import Run
-from hopyard_sync.errors import LockLost, ReconnectNeeded, TooManyDeletions
+from hopyard_sync.errors import ReconnectNeeded, TooManyDeletions
 from hopyard_sync.models import Report, State
 
 if TYPE_CHECKING:
@@ -155,16 +162,16 @@ async def sync(
     if (await state.standing(name)).state == "reconnect":
         return Report(connection=name, kind=kind, state="reconnect", dry_run=dry_run)
     run = Run(name, kind, None, job=job, person=connection.person, dry_run=dry_run, force=force, full=full)
-    if not await lock.take(name, run.holder, job.id, dry_run=dry_run):
+    if not await state.LEASE.take(name, run.holder, job.id, begins=not dry_run):
         return Report(connection=name, kind=kind, state="busy", dry_run=dry_run)
     try:
         connector = connector_of(kind)
         run.options = _options(connection, connector)
         await connector.sync(run)
-    except LockLost:
+    except LeaseLost:
         raise
     except (JobCancelled, asyncio.CancelledError):
-        await state.release(name, run.holder)
+        await state.LEASE.release(name, run.holder)
         raise
     except BaseException as error:  # whatever a connector raises, its connection is given back
         await _failed(run, error)

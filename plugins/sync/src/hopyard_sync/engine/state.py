@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import get_args
+from typing import Final, get_args
 
 from hopyard import redact, storage
+from hopyard.leases import RowLease
 
 from hopyard_sync.models import Report, SetAside, State
 from hopyard_sync.texts import storable
 
+#: One run at a time for each connection.
+LEASE: Final = RowLease("sync_connection")
 _COLUMNS = "name, state, error, started, succeeded, report, held_until"
 
 
@@ -58,7 +61,7 @@ async def finish(name: str, holder: str, report: Report, error: str | None) -> N
     """
     now = storage.sql().now
     if report.dry_run:
-        await release(name, holder)
+        await LEASE.release(name, holder)
         return
     well = report.state == "ok"
     await storage.execute(
@@ -70,16 +73,6 @@ async def finish(name: str, holder: str, report: Report, error: str | None) -> N
         report.state,
         storable(redact(error))[:1000] if error else None,
         report.model_dump_json(exclude={"summary"}),
-    )
-
-
-async def release(name: str, holder: str) -> None:
-    """Give the connection back and leave the rest of its record as it is."""
-    await storage.execute(
-        "UPDATE sync_connection SET holder = NULL, job = NULL, held_until = NULL "
-        "WHERE name = $1 AND holder = $2",
-        name,
-        holder,
     )
 
 

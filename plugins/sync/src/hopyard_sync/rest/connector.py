@@ -261,4 +261,18 @@ class _Reader:
 def _source(settings: ApiConnection, stream: Stream) -> str:
     """Return what stands for what a stream reads and how: the cursor of another one would hide its rows."""
     parts = stream.model_dump(mode="json", exclude={"max_pages", "removes"})
-    return mark(settings.url, parts)
+    return mark(settings.url, _account(settings.auth), parts)
+
+
+def _account(auth: Any) -> list[str]:
+    """Return what stands for who one is there: another account sees other rows."""
+    if isinstance(auth, BasicAuth):
+        return [auth.kind, auth.user]
+    if isinstance(auth, OAuth2Auth):
+        refresh = auth.refresh_token
+        return [auth.kind, auth.client_id, refresh.get_secret_value() if refresh else ""]
+    if isinstance(auth, BearerAuth):
+        return [auth.kind, auth.token.get_secret_value()]
+    if isinstance(auth, HeaderKey | QueryKey):
+        return [auth.kind, auth.name, auth.key.get_secret_value()]
+    return [auth.kind]

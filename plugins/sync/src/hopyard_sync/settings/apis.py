@@ -6,9 +6,10 @@ import re
 from typing import Annotated, Any, Final, Literal, Self
 
 from hopyard import PluginSettings
+from hopyard.fields import BaseUrl, Credential, Origin, Secret
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from hopyard_sync.settings.common import BaseUrl, Connection, Credential, OAuth2, Origin, Secret
+from hopyard_sync.settings.common import Connection, OAuth2
 
 #: Such as a parameter, or a path into JSON.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]

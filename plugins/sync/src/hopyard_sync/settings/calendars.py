@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from hopyard import PluginSettings
+from hopyard.fields import Url
 from pydantic import Field, SecretStr, model_validator
 
-from hopyard_sync.settings.common import Connection, OAuth2, Url
+from hopyard_sync.settings.common import Connection, OAuth2
 
 Conflicts = Literal["a", "b", "newest", "both"]
 

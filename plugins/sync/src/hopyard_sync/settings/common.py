@@ -2,70 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 from hopyard import PluginSettings
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from hopyard.fields import Url
+from pydantic import Field, SecretStr, model_validator
 
 YEAR: Final = 366 * 86_400.0
-
-
-def _address(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        right = False
-    if not right or re.search(r"\s", value):
-        raise ValueError("expected an address such as https://api.example.com/v1")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("expected an address without a user and a password in it")
-    return value
-
-
-Url = Annotated[str, AfterValidator(_address)]
-
-
-def _base(value: str) -> str:
-    if "?" in value or "#" in value:
-        raise ValueError("expected an address without ? and #: paths are put behind it")
-    return _address(value)
-
-
-#: An address behind which paths are put.
-BaseUrl = Annotated[str, AfterValidator(_base)]
-
-
-def _origin(value: str) -> str:
-    if urlsplit(_address(value)).path not in ("", "/") or "?" in value or "#" in value:
-        raise ValueError("expected an address without a path, such as https://files.example.com")
-    return value
-
-
-#: Scheme, host and port.
-Origin = Annotated[str, AfterValidator(_origin)]
-
-
-def _credential(value: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-        raise ValueError("expected printable ASCII characters without spaces")
-    return value
-
-
-#: A secret that is sent in a header as it stands.
-Credential = Annotated[SecretStr, AfterValidator(_credential)]
-
-
-def _filled(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value() or re.search(r"[\r\n\0]", value.get_secret_value()):
-        raise ValueError("expected some characters, without line breaks")
-    return value
-
-
-#: A secret that is not empty.
-Secret = Annotated[SecretStr, AfterValidator(_filled)]
 
 
 class Connection(PluginSettings):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
+from hopyard.fields import BaseUrl, Credential, Secret
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
-from hopyard_sync.settings.common import YEAR, BaseUrl, Connection, Credential, OAuth2, Secret
+from hopyard_sync.settings.common import YEAR, Connection, OAuth2
 
 _OWN_KINDS = {
     "caldav": "calendars",
