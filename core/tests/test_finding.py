@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hopyard.display import to_json
 from hopyard.errors import UnknownJob
-from hopyard.ledger import details, readers
+from hopyard.ledger import details
 from hopyard.ledger.finding import find_job
+from hopyard.ledger.read import listing
 from hopyard.ledger.values import Done, derived_id, job_id, new_id
 from hopyard.redaction import masked
 from hopyard.specs import State
@@ -68,7 +69,7 @@ async def test_the_newest_comes_first_whatever_its_id(ledger: Any) -> None:
     foreign = await ledger.job(id=derived_id("celery", "a"))
     follower = await ledger.job(id=derived_id(first, "then"))
     low = await ledger.job(id="00000000-0000-4000-8000-000000000000")
-    listed = await readers.jobs(ledger.database)
+    listed = await listing.jobs(ledger.database, listing.JobFilter())
     assert [one["id"] for one in listed] == [low, follower, foreign, first]
 
 
@@ -102,7 +103,10 @@ async def test_whatever_stands_in_a_row_it_can_be_shown(ledger: Any, result: str
         None,
     )
     await ledger.database.finish([done], worker)
-    for found in (await readers.jobs(ledger.database), await details.job(ledger.database, claim.id)):
+    for found in (
+        await listing.jobs(ledger.database, listing.JobFilter()),
+        await details.job(ledger.database, claim.id),
+    ):
         text = to_json(masked(found))
         assert "hunter22" not in text
         text.encode()

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hopyard import current
 from hopyard.errors import HopyardError, LedgerError, LedgerUnavailable, PayloadError, UnknownJob
-from hopyard.ledger import cancelling, deadletters, details, effects, explaining, notes, readers, retention
+from hopyard.ledger import cancelling, deadletters, details, effects, explaining, notes, retention
 from hopyard.ledger.database import Database
 from hopyard.ledger.deadletters import Filter
+from hopyard.ledger.read import listing
 from hopyard.ledger.stored import value
 from hopyard.ledger.values import Done, Progress, derived_id, job_id, new_id, utcnow
 from hopyard.specs import State
@@ -55,7 +56,7 @@ async def test_whatever_is_stored_can_be_read_as_strict_json(ledger: Any, text: 
         ids[0],
         body,
     )
-    found: list[Any] = await readers.jobs(database)
+    found: list[Any] = await listing.jobs(database, listing.JobFilter())
     assert {one["id"] for one in found} == {*ids}
     for id_ in ids:
         found += [await details.job(database, id_), await explaining.explain(database, id_)]
@@ -79,7 +80,9 @@ def test_plain_values_come_back_as_they_were() -> None:
 async def test_a_state_of_a_newer_release_can_be_listed(ledger: Any) -> None:
     await ledger.job()
     await ledger.database.execute("UPDATE job_live SET state = 42")
-    assert [one["state"] for one in await readers.jobs(ledger.database)] == ["unknown (42)"]
+    assert [one["state"] for one in await listing.jobs(ledger.database, listing.JobFilter())] == [
+        "unknown (42)"
+    ]
 
 
 async def test_the_latest_jobs_come_first_whatever_their_ids_are(ledger: Any) -> None:
@@ -97,12 +100,16 @@ async def test_the_latest_jobs_come_first_whatever_their_ids_are(ledger: Any) ->
             (claim,) = await ledger.claim(worker, id_)
             await database.finish([Done(id_, claim.claim, State.SUCCEEDED, "1", None, None)], worker)
         await ledger.later("job_history", "finished", 10)
-    rows = await readers.jobs(database, limit=100)
-    latest = [row["finished"] or row["created"] for row in rows]
-    assert latest == sorted(latest, reverse=True)
+    rows = await listing.jobs(database, listing.JobFilter(), limit=100)
+    live = [row["created"] for row in rows if not row["finished"]]
+    over = [row["finished"] for row in rows if row["finished"]]
+    assert live == sorted(live, reverse=True)
+    assert over == sorted(over, reverse=True)
+    assert not any(row["finished"] for row in rows[: len(live)])
     assert {row["id"] for row in rows} == set(names)
-    assert rows[-1]["id"] == names[0]
-    assert [row["id"] for row in await readers.jobs(database, limit=3)] == [row["id"] for row in rows[:3]]
+    assert [row["id"] for row in await listing.jobs(database, listing.JobFilter(), limit=3)] == [
+        row["id"] for row in rows[:3]
+    ]
 
 
 @pytest.mark.parametrize("id_", ["typo", "order-17", "", "x" * 10_000, "ä\ud800", "a\0b"])
@@ -112,7 +119,7 @@ async def test_an_id_that_nobody_has_is_unknown(ledger: Any, id_: str) -> None:
         with pytest.raises(UnknownJob):
             await read(database, id_)
     assert await cancelling.cancel(database, [id_], "why") == {}
-    assert await readers.jobs(database, parent=id_) == []
+    assert await listing.jobs(database, listing.JobFilter(parent=id_)) == []
     for change in (deadletters.replay, deadletters.discard):
         with pytest.raises(UnknownJob):
             await change(database, Filter(ids=[id_]))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 from hopyard import current
-from hopyard.ledger import readers
+from hopyard.ledger.read import listing
 from hopyard.specs import State
 from sites import Site, site_in
 
@@ -84,7 +84,9 @@ async def test_poison_ends_dead_with_its_evidence(site: Site) -> None:
         assert "hidden-pw" not in said
         assert one["evidence"]["memory"] > 1_000_000
     assert len({one["worker"] for one in job["attempts"]}) == 3
-    dead: list[dict[str, Any]] = await readers.jobs(site.hopyard.client().database, states=[State.DEAD])
+    dead: list[dict[str, Any]] = await listing.jobs(
+        site.hopyard.client().database, listing.JobFilter([State.DEAD])
+    )
     told = {one["task"]: one["error"]["message"] for one in dead}
     assert told["site.killer"] == "what ran it died 3 times, the last time: exit status 7"
     assert await site.result(await site.submit("site.good")) == "good", "the worker goes on"

@@ -109,9 +109,6 @@ async def fill(hopyard: Hopyard) -> None:
             id_of("succeeded"),
         )
         await tx.execute(
-            f"INSERT INTO job_event (job_id, state, at) VALUES ($1, 2, {d.now})", id_of("succeeded")
-        )
-        await tx.execute(
             "INSERT INTO job_part (group_id, member, n, result) VALUES ($1, $2, 0, '1')",
             id_of("group"),
             id_of("succeeded"),

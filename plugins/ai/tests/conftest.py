@@ -16,6 +16,7 @@ from hopyard.engine.run.runner import Runner
 from hopyard.ledger import notes, readers, workers
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Database
+from hopyard.ledger.read import listing
 from hopyard.ledger.values import Again, Claim, Done, Progress, QueueMessage
 from hopyard.specs import State, tool_name
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
@@ -201,7 +202,7 @@ class Floor:
 
     async def waiting(self, task: str = "ai.act") -> list[dict[str, Any]]:
         """Return the live jobs of a task, the oldest first."""
-        found = await readers.jobs(self.database, task=task)
+        found = await listing.jobs(self.database, listing.JobFilter(task=task))
         return [job for job in reversed(found) if not State[job["state"].upper()].final]
 
     async def fire(self, request: str, due: Any) -> str:

@@ -38,7 +38,7 @@ def render(found: dict[str, Any]) -> None:
         )
     if found["children"]:
         rows = [(one["id"], one["task"], one["state"]) for one in found["children"]]
-        table("ProcessPool", ("id", "task", "state"), rows)
+        table("Children", ("id", "task", "state"), rows)
     for attempt in found["attempts"]:
         _last_words(attempt)
     if error.get("traceback"):

@@ -45,19 +45,15 @@ def list_(
     limit: int = 20,
     as_json: bool = False,
 ) -> None:
-    """List jobs, the latest first."""
+    """List jobs: first those that are not over, the newest first, then others, the latest first."""
 
     async def work(hopyard: Hopyard) -> list[dict[str, Any]]:
-        from hopyard.ledger import readers
+        from hopyard.ledger.read import listing
 
-        found = await readers.jobs(
-            hopyard.client().database,
-            states=[State[label.upper()] for label in states],
-            task=task,
-            queue=queue,
-            person=person,
-            limit=limit,
+        wanted = listing.JobFilter(
+            [State[label.upper()] for label in states], task=task, queue=queue, person=person
         )
+        found = await listing.jobs(hopyard.client().database, wanted, limit=limit)
         if not found:
             await _check_names(hopyard, task, queue)
         return found

@@ -31,6 +31,7 @@ from hopyard.engine.processes.pool import ProcessPool
 from hopyard.engine.readmission import enabled, readmit
 from hopyard.engine.reconciler import Reconciler
 from hopyard.engine.record.followups import FollowUps, FollowUpsObserver
+from hopyard.engine.record.lines import LineWriter
 from hopyard.engine.record.progress import ProgressWriter
 from hopyard.engine.record.recorder import Recorder
 from hopyard.engine.resources import Resources
@@ -124,6 +125,7 @@ class Engine:
     def _put_together(self) -> None:
         hopyard, database = self._hopyard, self._database
         self._progress = ProgressWriter(database, self._loop)
+        self._lines = LineWriter(database, self._loop)
         self._resources = Resources(
             self._client,
             lambda: hopyard.plugins.options,
@@ -139,7 +141,9 @@ class Engine:
         )
         tell_of_faults(hopyard.plugins, partial(self._soon, self._keep))
         host = JobHost(database, self._observers, self._running, self._wake)
-        self._processes = ProcessPool(host, hopyard.environment, hopyard.settings.worker.cancel_grace)
+        self._processes = ProcessPool(
+            host, hopyard.environment, hopyard.settings.worker.cancel_grace, self._lines.logged
+        )
         self._runner = Runner(
             hopyard, host, self._processes, lambda job, limit: self._jobs.ignored_its_limit(job, limit)
         )
@@ -232,6 +236,7 @@ class Engine:
         if self._jobs.interrupt_all("release"):
             await self._jobs.idle(_SETTLING_SECONDS)
         await self._progress.flush()
+        await self._lines.flush()
         await self._recorder.drained()
         await self._background.settled(_SETTLING_SECONDS)  # what follows the last jobs
 
@@ -240,6 +245,7 @@ class Engine:
             await workers.leave(self._database, self.number)
         except LedgerUnavailable as error:
             log.warning("this worker's lease ends by itself: %s", error)
+        self._lines.close()
         self._runner.close()
         await self._processes.close()
         await self._leading.close()

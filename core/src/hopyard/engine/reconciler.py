@@ -19,6 +19,7 @@ from hopyard.engine.duties import Duty
 from hopyard.engine.resources import call
 from hopyard.errors import BrokerError, HopyardError
 from hopyard.ledger import leader, retention, set_aside, waiting, workers
+from hopyard.ledger.read import counting, tail
 from hopyard.ledger.values import new_id, utcnow
 
 if TYPE_CHECKING:
@@ -84,7 +85,11 @@ class Reconciler:
             Duty("messages", 3.0, self._resend),
             Duty("all messages", 0.0, self._resend_all),
         )
-        self._retention = Duty("retention", 60.0, self._prune)
+        self._tidying = (
+            Duty("retention", 60.0, self._prune),
+            Duty("events", 20.0, self._forget_events),
+            Duty("counts", 60.0, self._tidy_counts),
+        )
 
     def end(self) -> None:
         """Have `run` return after what it is at: a statement that is cut off helps nobody."""
@@ -104,8 +109,9 @@ class Reconciler:
     async def run_retention(self) -> None:
         """Remove what is past its retention, until told to end. It takes long, so nothing waits for it."""
         while not self._ending.is_set():
-            if self._leads and self._retention.due():
-                await self._retention.attempt(self._database)
+            for duty in self._tidying:
+                if self._leads and duty.due():
+                    await duty.attempt(self._database)
             await self._wait(_TICK)
 
     async def _wait(self, seconds: float) -> None:
@@ -211,6 +217,12 @@ class Reconciler:
         if messages and not await self._client.publish(messages):
             return
         self._resending = (messages[-1].queue, messages[-1].id) if messages else None
+
+    async def _forget_events(self) -> bool:
+        return await tail.prune(self._database) > 0
+
+    async def _tidy_counts(self) -> bool:
+        return await counting.tidy(self._database) > 0
 
     async def _prune(self) -> bool:
         days = self._settings.retention

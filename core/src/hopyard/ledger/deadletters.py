@@ -14,6 +14,7 @@ from typing import Any
 
 from hopyard.errors import LedgerError, UnknownJob
 from hopyard.ledger.database import Connection, Database, Row
+from hopyard.ledger.retention import OF_A_JOB
 from hopyard.ledger.values import MARK, NewJob, derived_id, job_id, renamed, utcnow
 from hopyard.specs import State
 
@@ -131,7 +132,7 @@ async def discard(database: Database, wanted: Filter, limit: int = BATCH) -> int
 
 async def _remove(tx: Connection, database: Database, ids: Sequence[str]) -> None:
     d, some = database.dialect, database.list(ids)
-    for table in ("job_checkpoint", "job_effect", "job_progress"):
+    for table in OF_A_JOB:
         await tx.execute(f"DELETE FROM {table} WHERE job_id {d.ids('$1')}", some)
     await tx.execute(f"DELETE FROM job_history WHERE id {d.ids('$1')}", some)
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from hopyard.errors import UnknownJob
 from hopyard.ledger import effects
 from hopyard.ledger.database import Database, Row
-from hopyard.ledger.readers import HISTORY, LIVE, describe, jobs
+from hopyard.ledger.read.listing import JobFilter, jobs
+from hopyard.ledger.readers import HISTORY, LIVE, describe
 from hopyard.ledger.values import derived_id, job_id, moment
 from hopyard.specs import State
 
@@ -46,7 +47,7 @@ async def job(database: Database, id_: str) -> dict[str, Any]:
     keys = await database.fetch("SELECT key, until FROM job_key WHERE job_id = $1 ORDER BY key", id_)
     found["keys"] = [_plain(key) for key in keys]
     found["cancel"] = await _cancel(database, row)
-    children = await jobs(database, parent=id_, limit=CHILDREN)
+    children = await jobs(database, JobFilter(parent=id_), limit=CHILDREN)
     found["children"] = [{name: one[name] for name in ("id", "task", "state")} for one in children]
     replay = derived_id(id_, "replay")
     again = await database.fetch(

@@ -41,6 +41,10 @@ class Dialect(ABC):
     def minus(self, moment: str, seconds: str) -> str:
         """`moment` earlier by the number expression `seconds`."""
 
+    @abstractmethod
+    def rounded(self, moment: str, seconds: str) -> str:
+        """`moment` down to a whole number of `seconds` since 1970."""
+
     def older(self, moment: str, seconds: str) -> str:
         """`moment` is more than `seconds` ago, or lies ahead, since the clock was set back meanwhile."""
         ahead = self.plus(self.now, "60")
@@ -70,6 +74,9 @@ class PostgresDialect(Dialect):
     def minus(self, moment: str, seconds: str) -> str:
         return f"({moment} - make_interval(secs => {seconds}))"
 
+    def rounded(self, moment: str, seconds: str) -> str:
+        return f"date_bin(make_interval(secs => {seconds}), {moment}, 'epoch'::timestamptz)"
+
 
 class SqliteDialect(Dialect):
     name = "sqlite"
@@ -92,6 +99,9 @@ class SqliteDialect(Dialect):
 
     def minus(self, moment: str, seconds: str) -> str:
         return f"({moment} - CAST(({seconds}) * 1000000 AS INTEGER))"
+
+    def rounded(self, moment: str, seconds: str) -> str:
+        return f"({moment} / ({seconds} * 1000000) * ({seconds} * 1000000))"
 
 
 POSTGRES: Final = PostgresDialect()

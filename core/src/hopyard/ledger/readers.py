@@ -1,25 +1,23 @@
-"""Reading jobs for people and programs: live and history as one list."""
+"""Rows of jobs and notifications as values for people and programs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from hopyard.ledger import stored
 from hopyard.ledger.database import Database, Row
-from hopyard.ledger.values import job_id, moment
+from hopyard.ledger.values import moment
 from hopyard.specs import State
 
-_COLUMNS = (
+COLUMNS = (
     "id, task, queue, priority, state, attempt, crashes, worker, created, eta, started, attempts, reason, "
     "schedule, due, parent, root, person, replay_of, body, claim, cancel, job_group"
 )
-LIVE = (
-    f"SELECT {_COLUMNS}, CAST(NULL AS timestamptz) AS finished, CAST(NULL AS text) AS result, "
-    "CAST(NULL AS text) AS error FROM job_live"
-)
-HISTORY = f"SELECT {_COLUMNS}, finished, result, error FROM job_history"
+#: In place of what only a job that is over has.
+NOT_OVER = "CAST(NULL AS timestamptz) AS finished, CAST(NULL AS text) AS result, CAST(NULL AS text) AS error"
+LIVE = f"SELECT {COLUMNS}, {NOT_OVER} FROM job_live"
+HISTORY = f"SELECT {COLUMNS}, finished, result, error FROM job_history"
 
 
 def label(state: int) -> str:
@@ -62,40 +60,6 @@ def describe(row: Row) -> dict[str, Any]:
         "error": stored.record(row["error"]) or None,
         "attempts": stored.entries(row["attempts"]),
     }
-
-
-async def jobs(
-    database: Database,
-    *,
-    states: Sequence[State] = (),
-    task: str | None = None,
-    queue: str | None = None,
-    person: str | None = None,
-    schedule: str | None = None,
-    parent: str | None = None,
-    limit: int = 50,
-) -> list[dict[str, Any]]:
-    """Return jobs, the latest first: live ones by when they were created, others by when they ended."""
-    wanted: dict[str, Any] = {
-        "task": task,
-        "queue": queue,
-        "person": person,
-        "schedule": schedule,
-        "parent": None if parent is None else job_id(parent),
-    }
-    given = {name: value for name, value in wanted.items() if value is not None}
-    conditions = [f"{name} = ${n}" for n, name in enumerate(given, 1)]
-    if states:
-        conditions.append("state IN (" + ", ".join(str(int(state)) for state in states) + ")")
-    where = " WHERE " + " AND ".join(conditions) if conditions else ""
-    parts = [
-        f"SELECT * FROM (SELECT *, {when} AS latest FROM ({source}) AS {name}{where} "
-        f"ORDER BY {when} DESC, id DESC LIMIT {int(limit)}) AS latest_{name}"
-        for name, source, when in (("live", LIVE, "created"), ("history", HISTORY, "finished"))
-    ]
-    latest = f" ORDER BY latest DESC, id DESC LIMIT {int(limit)}"
-    rows = await database.fetch(" UNION ALL ".join(parts) + latest, *given.values())
-    return [describe(row) for row in rows]
 
 
 async def notifications(

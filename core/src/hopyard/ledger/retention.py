@@ -21,6 +21,8 @@ _AGED: Final = (
     ("notification", "id", "created"),
     ("delivery", "notification_id, channel", "updated"),
 )
+#: What there is of a job beside its row, by `job_id`.
+OF_A_JOB: Final = ("job_checkpoint", "job_effect", "job_log", "job_progress")
 #: Rows that nothing leads to any more: table, its primary key, and what must not be there.
 _PROGRESS: Final = ("job_progress", "job_id", "SELECT 1 FROM job_live j WHERE j.id = job_progress.job_id")
 _PART: Final = ("job_part", "group_id, member", "SELECT 1 FROM job_group g WHERE g.id = job_part.group_id")
@@ -126,6 +128,6 @@ async def _history(database: Database, before: datetime) -> int:
             before,
         )
         ids = database.list([str(row["id"]) for row in rows])
-        for table in ("job_checkpoint", "job_effect", "job_progress"):
+        for table in OF_A_JOB:
             await tx.execute(f"DELETE FROM {table} WHERE job_id {d.ids('$1')}", ids)
         return await tx.execute(f"DELETE FROM job_history WHERE id {d.ids('$1')}", ids)

@@ -1,7 +1,7 @@
 """The ledger's tables, the same on both databases.
 
-`job_live` is narrow and hot: apart from its primary key only `(queue, id)` and `eta` are indexed, and claim
-and finish change neither, so that PostgreSQL updates a row in place. `job_history` is append-only.
+`job_live` is narrow and hot: claim and finish change no column that is indexed, so that PostgreSQL updates a
+row in place. `job_history` is append-only.
 """
 
 from __future__ import annotations
@@ -95,6 +95,24 @@ job_history = Table(
     Column("error", Text),
 )
 Index("job_history_finished", job_history.c.finished)
+# What people list jobs by. Those of a queue are found among the latest (`read/listing.py`).
+Index("job_history_task", job_history.c.task, job_history.c.finished)
+Index(
+    "job_history_failed",
+    job_history.c.finished,
+    postgresql_where=text("state <> 5"),
+    sqlite_where=text("state <> 5"),
+)
+Index("job_live_created", job_live.c.created)
+for _table, _last in ((job_live, "created"), (job_history, "finished")):
+    for _name in ("person", "schedule", "parent"):
+        Index(
+            f"{_table.name}_{_name}",
+            _table.c[_name],
+            _table.c[_last],
+            postgresql_where=text(f"{_name} IS NOT NULL"),
+            sqlite_where=text(f"{_name} IS NOT NULL"),
+        )
 
 # What jobs hold of the installation's resources while they run, and what they wait for. Whether a row still
 # counts is told by `job_live`: nothing has to be given back, so nothing leaks with a process that dies.
@@ -188,13 +206,39 @@ job_effect = Table(
     Column("updated", Moment, nullable=False),
 )
 
+# Written by triggers: which jobs a statement changed. Kept an hour (`read/tail.py`).
 job_event = Table(
     "job_event",
     metadata,
     Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("job_id", Id, nullable=False),
-    Column("state", SmallInteger, nullable=False),
     Column("at", Moment, nullable=False),
+    Column("jobs", Ids, nullable=False),
+    sqlite_autoincrement=True,  # whoever follows goes on behind the number that was seen last
+)
+
+# Written by triggers: jobs that ended, by minute. `waited` and `ran` are sums of seconds.
+job_minute = Table(
+    "job_minute",
+    metadata,
+    Column("minute", Moment, primary_key=True),
+    Column("task", Text, primary_key=True),
+    Column("queue", Text, primary_key=True),
+    Column("state", SmallInteger, primary_key=True),
+    Column("shard", Integer, primary_key=True),
+    Column("jobs", BigInteger, nullable=False),
+    Column("waited", Float, nullable=False),
+    Column("ran", Float, nullable=False),
+)
+
+# The first lines that a job logged, secrets masked.
+job_log = Table(
+    "job_log",
+    metadata,
+    Column("job_id", Id, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("message", Text, nullable=False),
 )
 
 schedule = Table(

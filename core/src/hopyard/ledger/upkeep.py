@@ -26,7 +26,17 @@ T = TypeVar("T")
 #: The core's tables; those of plugins begin with the plugin's name.
 CORE_TABLES: Final = (
     *("command", "delivery", "job_checkpoint", "job_effect", "job_event", "job_follow", "job_group"),
-    *("job_history", "job_key", "job_live", "job_outbox", "job_part", "job_progress", "job_resource"),
+    *(
+        "job_history",
+        "job_key",
+        "job_live",
+        "job_log",
+        "job_minute",
+        "job_outbox",
+        "job_part",
+        "job_progress",
+    ),
+    "job_resource",
     *("leader", "ledger_identity", "notification", "queue_state", "schedule", "schedule_fire", "set_aside"),
     "worker",
 )

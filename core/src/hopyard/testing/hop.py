@@ -16,6 +16,7 @@ from hopyard import checks, current, portal, rules
 from hopyard.errors import HopyardError
 from hopyard.events import TaskEvent
 from hopyard.ledger import details, readers
+from hopyard.ledger.read import listing
 from hopyard.ledger.values import NewJob
 from hopyard.loading import SITE, wrong_name
 from hopyard.plugin import Plugin
@@ -206,7 +207,9 @@ class Hop:
         """
 
         async def read() -> list[dict[str, Any]]:
-            return await readers.jobs(self.hopyard.client().database, task=task, limit=10_000)
+            return await listing.jobs(
+                self.hopyard.client().database, listing.JobFilter(task=task), limit=10_000
+            )
 
         found = self._on_portal(read())[::-1]
         if task is not None and not found:

@@ -24,7 +24,7 @@ from hopyard.cli.demo.listener import Listener
 from hopyard.cli.demo.servers import Servers, running
 from hopyard.cli.demo.stack import Stack
 from hopyard.errors import HopyardError, JobFailed, LedgerError
-from hopyard.ledger import readers
+from hopyard.ledger.read import listing
 
 _DEADLINE: Final = 150.0
 _START_SECONDS: Final = 60.0
@@ -200,7 +200,7 @@ async def _watch(
         for mail in servers.mails()[arrived:]:
             arrived += 1
             listener.tell(f"\n✉ {mail['To']} has got a mail: {mail['Subject']}\n    {_text(mail)}")
-        jobs = await readers.jobs(hopyard.client().database, limit=500)
+        jobs = await listing.jobs(hopyard.client().database, listing.JobFilter(), limit=500)
         left = missing(asked, jobs, listener, servers)
         if not left or time.monotonic() > deadline:
             break

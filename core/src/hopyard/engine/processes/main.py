@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import json
+import logging
 import os
 import signal
 import socket
@@ -27,8 +28,10 @@ from hopyard.engine.run.wrapping import TookTooLong, Wrappers
 from hopyard.errors import JobCancelled
 from hopyard.ledger import notes
 from hopyard.ledger.database import Database
+from hopyard.ledger.read.logs import LogLine
 from hopyard.ledger.values import Claim, Progress
 from hopyard.monitor import logs
+from hopyard.monitor.joblog import JobLog
 from hopyard.tasks import Task, signals
 from hopyard.tasks.classify import classify
 from hopyard.tasks.job import Job, current_job
@@ -53,6 +56,10 @@ class ChildHost:
 
     def note(self, progress: Progress) -> None:
         self.say({"progress": [progress.current, progress.total, progress.message]})
+
+    def logged(self, line: LogLine) -> None:
+        """Tell the parent what the job logged."""
+        self.say({"log": [line.n, line.at.timestamp(), line.level, line.message]})
 
     async def save(self, id_: str, claim: int, data: Mapping[str, Any]) -> None:
         database, fence = self.held(id_, claim)
@@ -203,6 +210,7 @@ def main() -> None:
     faulthandler.enable()  # a segfault says where, in the parent's log and in the job's history
     with socket.socket(fileno=descriptor) as line, line.makefile("rb") as orders:
         host = ChildHost(hopyard, line)
+        logging.getLogger().addHandler(JobLog(host.logged))
         signal.signal(CANCEL, host.stop)
         for order in orders:
             host.say(run(hopyard, host, json.loads(order)))

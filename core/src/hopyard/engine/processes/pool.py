@@ -12,11 +12,13 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hopyard.engine.processes.process import Process, ProcessDied
 from hopyard.errors import HopyardError, JobCancelled, StaleFence, TimeLimitExceeded
+from hopyard.ledger.read.logs import LogLine
 from hopyard.ledger.values import Claim, Progress, moment, utcnow
 
 if TYPE_CHECKING:
@@ -42,13 +44,20 @@ class RemoteError(HopyardError):
 class ProcessPool:
     """Idle children are kept for the next job; they are started when first needed.
 
-    A cancelled job has `cancel_grace` seconds to end by itself.
+    A cancelled job has `cancel_grace` seconds to end by itself. `logged` is told what jobs log.
     """
 
-    def __init__(self, host: Host, environment: Mapping[str, str], cancel_grace: float = 5.0) -> None:
+    def __init__(
+        self,
+        host: Host,
+        environment: Mapping[str, str],
+        cancel_grace: float = 5.0,
+        logged: Callable[[LogLine], None] = lambda line: None,
+    ) -> None:
         self._host = host
         self._environment = {**os.environ, **environment}
         self._grace = cancel_grace
+        self._logged = logged
         self._idle: list[Process] = []
 
     async def run(self, claim: Claim, checkpoint: Mapping[str, Any], worker: int, limit: float) -> str:
@@ -123,6 +132,9 @@ class ProcessPool:
                     await waiting.aclose()
                     if said["waits"]:
                         await waiting.enter_async_context(self._host.release_slot(claim.id))
+                elif "log" in said:
+                    n, at, level, text = said["log"]
+                    self._logged(LogLine(claim.id, n, datetime.fromtimestamp(at, UTC), level, text))
                 elif "progress" in said:
                     current, total, message = said["progress"]
                     self._host.note(Progress(claim.id, current, total, message, utcnow()))

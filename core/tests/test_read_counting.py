@@ -1,0 +1,104 @@
+"""Counts by minute are what the ledger says, however jobs end and whoever writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from hopyard.ledger import cancelling
+from hopyard.ledger.database import Database
+from hopyard.ledger.read import counting
+from hopyard.ledger.values import Done
+from hopyard.specs import State
+
+
+async def counted(database: Database) -> Counter[tuple[str, str, State]]:
+    found: Counter[tuple[str, str, State]] = Counter()
+    for one in await counting.ended(database, minutes=60):
+        found[one.task, one.queue, one.state] += one.jobs
+    return found
+
+
+async def in_history(database: Database) -> Counter[tuple[str, str, State]]:
+    rows = await database.fetch("SELECT task, queue, state FROM job_history")
+    return Counter((row["task"], row["queue"], State(row["state"])) for row in rows)
+
+
+async def test_every_end_is_counted(ledger: Any) -> None:
+    worker, database = await ledger.worker(), ledger.database
+    for n, state in enumerate([State.SUCCEEDED, State.SUCCEEDED, State.DEAD, State.CANCELLED]):
+        claim = await ledger.running(worker, task=f"site.t{n % 2}")
+        error = json.dumps({"kind": "E"}) if state is State.DEAD else None
+        await database.finish([Done(claim.id, claim.claim, state, None, error, None)], worker)
+    waiting = [await ledger.job(queue="other") for _ in range(3)]
+    await cancelling.cancel(database, waiting, "all of them")
+    found = await counted(database)
+    assert found == await in_history(database)
+    assert found["site.echo", "other", State.CANCELLED] == 3
+
+
+async def test_connections_that_count_at_once_lose_nothing(
+    ledger: Any, connect: Callable[[], Database]
+) -> None:
+    worker = await ledger.worker()
+    claims = [await ledger.running(worker) for _ in range(40)]
+    others = [connect() for _ in range(4)]
+    await asyncio.gather(
+        *(
+            others[n % 4].finish([Done(c.id, c.claim, State.SUCCEEDED, "1", None, None)], worker)
+            for n, c in enumerate(claims)
+        )
+    )
+    before = await counted(ledger.database)
+    assert before == await in_history(ledger.database) == {("site.echo", "q", State.SUCCEEDED): 40}
+    d = ledger.database.dialect
+    await ledger.database.execute(f"UPDATE job_minute SET minute = {d.minus('minute', '$1')}", 1200.0)
+    await counting.tidy(ledger.database)
+    assert await counted(ledger.database) == before
+    (row,) = await ledger.database.fetch("SELECT count(*) AS n FROM job_minute")
+    assert row["n"] == len({one.at for one in await counting.ended(ledger.database, minutes=60)})
+
+
+async def test_spans_and_seconds(ledger: Any) -> None:
+    worker, d = await ledger.worker(), ledger.database.dialect
+    claim = await ledger.running(worker)
+    await ledger.database.execute(
+        f"UPDATE job_live SET created = {d.minus('created', '$1')}, started = {d.minus('started', '$2')}",
+        30.0,
+        10.0,
+    )
+    await ledger.database.finish([Done(claim.id, claim.claim, State.SUCCEEDED, "1", None, None)], worker)
+    (one,) = await counting.ended(ledger.database, minutes=60, span=15)
+    assert one.jobs == 1
+    assert 19.5 < one.waited < 21
+    assert 10 <= one.ran < 12
+    assert one.at.timestamp() % 900 == 0
+    (latency,) = await counting.latencies(ledger.database)
+    assert latency.queue == "q"
+    assert 19.5 < latency.waited_p50 < 21
+    assert 10 <= latency.ran_p95 < 12
+
+
+async def test_live_jobs_are_counted_by_task_queue_and_state(ledger: Any) -> None:
+    await ledger.job(queue="a")
+    await ledger.job(queue="a")
+    await ledger.running(await ledger.worker(), queue="b")
+    found = await counting.live(ledger.database)
+    assert [(one.queue, one.state, one.jobs) for one in found] == [
+        ("a", State.QUEUED, 2),
+        ("b", State.RUNNING, 1),
+    ]
+
+
+async def test_old_minutes_go(ledger: Any) -> None:
+    worker, d = await ledger.worker(), ledger.database.dialect
+    claim = await ledger.running(worker)
+    await ledger.database.finish([Done(claim.id, claim.claim, State.SUCCEEDED, "1", None, None)], worker)
+    old = timedelta(days=counting.MINUTES_KEPT_DAYS + 1).total_seconds()
+    await ledger.database.execute(f"UPDATE job_minute SET minute = {d.minus('minute', '$1')}", old)
+    await counting.tidy(ledger.database)
+    assert await ledger.database.fetch("SELECT 1 FROM job_minute") == []
