@@ -62,8 +62,8 @@ async def walked(database: Any, wanted: JobFilter, limit: int) -> list[str]:
     cursor: str | None = None
     while True:
         found = await listing.page(database, wanted, limit=limit, cursor=cursor)
-        assert len(found.rows) <= limit
-        ids += [str(row["id"]) for row in found.rows]
+        assert len(found.jobs) <= limit
+        ids += [job.id for job in found.jobs]
         cursor = found.cursor
         if cursor is None:
             return ids
@@ -143,7 +143,7 @@ async def test_a_page_that_is_short_says_how_far_back_it_looked(
         await ended(ledger, State.SUCCEEDED, worker)
     monkeypatch.setattr(listing, "WINDOW", 2)
     found = await listing.page(ledger.database, JobFilter(queue="rare"))
-    assert found.rows == []
+    assert found.jobs == []
     assert found.cursor is not None
     assert found.looked_back_to is not None
     assert await walked(ledger.database, JobFilter(queue="rare"), 50) == [old]

@@ -10,6 +10,7 @@ from typing import Any
 from hopyard.errors import PluginError
 
 _lock = threading.RLock()
+_here: ContextVar[Any] = ContextVar("hopyard_here", default=None)
 _forbidden: ContextVar[str] = ContextVar("hopyard_forbidden", default="")
 _factory: Callable[[], Any] | None = None
 _instance: Any = None
@@ -25,6 +26,11 @@ def set_instance(instance: Any) -> None:
     """Make `instance` the one of this process; None forgets the present one."""
     global _instance
     _instance = instance
+
+
+def use(instance: Any) -> None:
+    """Make `instance` the one of this context: a process may serve several."""
+    _here.set(instance)
 
 
 def peek() -> Any:
@@ -49,6 +55,9 @@ def get() -> Any:
     loaded: then there is none yet, and waiting for it would be waiting for itself.
     """
     global _instance
+    here = _here.get()
+    if here is not None:
+        return here
     if _instance is not None:  # asked for with each call of a task
         return _instance
     if _forbidden.get():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     import click
+    from fastapi import APIRouter
 
     from hopyard.events import Event, PluginEvent, TaskEvent
     from hopyard.routing import Admission, Route
@@ -36,7 +37,7 @@ PROJECT = "hopyard"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
-Role = Literal["producer", "worker", "child", "beat", "cli"]
+Role = Literal["producer", "worker", "child", "beat", "web", "cli"]
 
 
 class Facts(NamedTuple):
@@ -86,6 +87,13 @@ class Collect:
     @hookspec
     def register_commands(self) -> Iterable[click.Command]:  # type: ignore[empty-body]
         """Return commands for the group `hopyard <plugin>`; called only by the command line."""
+
+    @hookspec
+    def register_routes(self) -> Iterable[APIRouter]:  # type: ignore[empty-body]
+        """Return FastAPI routers, served below `/api/plugins/<plugin>`; called only by who serves HTTP.
+
+        An endpoint says by `hopyard.web.needs` which role it needs. FastAPI is imported in the hook.
+        """
 
 
 class Process:
@@ -252,6 +260,11 @@ EXCEPTIONS: Final[Mapping[str, Facts]] = {
         caller="the command line, where `hopyard PLUGIN` is used",
         process="the command",
         error="the command ends with the reason; the plugin stays",
+    ),
+    "register_routes": Collect.facts._replace(
+        caller="`hopyard web`, once",
+        process="the one that serves HTTP",
+        error="it is logged, and the plugin adds nothing to the API",
     ),
     "stop_process": Process.facts._replace(
         caller="the process, as it ends in an orderly way",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from hopyard.ledger.database import Database
@@ -51,14 +52,20 @@ async def depths(database: Database) -> dict[str, int]:
     return {row["queue"]: int(row["jobs"]) for row in rows}
 
 
+async def paused(database: Database) -> list[tuple[str, datetime | None, str | None]]:
+    """Return the queues that are paused, since when, and by whom."""
+    rows = await database.fetch("SELECT queue, paused, paused_by FROM queue_state WHERE paused IS NOT NULL")
+    return [(row["queue"], moment(row["paused"]), row["paused_by"]) for row in rows]
+
+
 async def overview(database: Database, known: Iterable[str]) -> list[dict[str, Any]]:
     """Return each known queue, and each with live jobs, with its counts by state."""
     rows = await database.fetch(
         "SELECT queue, state, count(*) AS jobs, min(created) AS oldest FROM job_live GROUP BY queue, state"
     )
-    paused = await database.fetch("SELECT queue, paused, paused_by FROM queue_state WHERE paused IS NOT NULL")
+    held = await paused(database)
     found: dict[str, dict[str, Any]] = {}
-    for name in sorted({*known, *(row["queue"] for row in rows), *(row["queue"] for row in paused)}):
+    for name in sorted({*known, *(row["queue"] for row in rows), *(name for name, _, _ in held)}):
         counts = {state.label: 0 for state in State if not state.final}
         found[name] = {"queue": name, "paused": None, "paused_by": None, "oldest": None, **counts}
     for row in rows:
@@ -66,6 +73,6 @@ async def overview(database: Database, known: Iterable[str]) -> list[dict[str, A
         one[State(row["state"]).label] = int(row["jobs"])
         if row["state"] == State.QUEUED:
             one["oldest"] = moment(row["oldest"])
-    for row in paused:
-        found[row["queue"]] |= {"paused": moment(row["paused"]), "paused_by": row["paused_by"]}
+    for name, since, by in held:
+        found[name] |= {"paused": since, "paused_by": by}
     return [*found.values()]

@@ -375,3 +375,34 @@ set_aside = Table(
     Column("last", Moment, nullable=False),
 )
 Index("set_aside_last", set_aside.c.last)
+
+# Who may come in over HTTP: tokens, one-time logins and the sessions made of both (`access.py`).
+access_key = Table(
+    "access_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # token | login | session
+    Column("hash", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("plugins", Text),  # JSON list; null: all
+    Column("person", Text),
+    Column("parent", Text),  # the key that a session was made of: it ends with it
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+    Column("used", Moment),
+)
+
+# What was done over HTTP, and by whom.
+audit = Table(
+    "audit",
+    metadata,
+    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("address", Text, nullable=False),
+)

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 #: The core's tables; those of plugins begin with the plugin's name.
 CORE_TABLES: Final = (
+    *("access_key", "audit"),
     *("command", "delivery", "job_checkpoint", "job_effect", "job_event", "job_follow", "job_group"),
     *(
         "job_history",

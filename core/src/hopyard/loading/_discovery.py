@@ -21,7 +21,7 @@ SITE = "site"
 _RESERVED = """
 demo up worker beat plugins config tasks run jobs explain schedule doctor db set-aside new
 app broker builtin celery celeryapp cli core current engine errors hookspecs hopyard ledger loading local
-monitor notify plugin portal redaction settings specs supervise testing web
+monitor notify plugin portal redaction settings specs supervise testing top web
 alerts allow broker_url data database_url egress internal log people queues retention schedules strict
 time_zone
 """

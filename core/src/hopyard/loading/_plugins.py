@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hopyard.checks import nearest, printable
 from hopyard.errors import ConfigError, Fault, PluginError
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import click
 
 logger = logging.getLogger("hopyard.loading")
+
+R = TypeVar("R")
 
 
 class Plugins(Decisions):
@@ -227,6 +229,24 @@ class Plugins(Decisions):
         except Failure as failure:
             message = f"plugin {name}: {failure.reason}"
             raise PluginError(message, stage=failure.stage, hint=failure.hint) from failure
+        return found
+
+    def routes(self, kind: type[R]) -> list[tuple[str, R]]:
+        """What plugins add to the HTTP API, with their names; one that fails adds nothing, and is logged.
+
+        `kind` is what each must be: FastAPI's `APIRouter`, which only who serves it has imported.
+        """
+        found: list[tuple[str, R]] = []
+        for name in [*self._loaded.instances]:
+            try:
+                for router in self._hooks.contributions("register_routes", name):
+                    if not isinstance(router, kind):
+                        reason = f"`register_routes` returned {router!r}, expected {kind.__name__}"
+                        raise Failure("register_routes", reason, f"return objects of {kind.__name__}")
+                    found.append((name, router))
+            except Failure as failure:
+                logger.error("plugin %s adds nothing to the HTTP API: %s", name, failure.reason)
+                found = [(owner, router) for owner, router in found if owner != name]
         return found
 
     def withdraw(self, name: str, reason: str, *, hint: str = "", stage: str = "start") -> None:

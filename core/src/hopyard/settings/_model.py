@@ -229,6 +229,41 @@ class LogSection(Section):
     format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text.")
 
 
+class WebSection(Section):
+    """Where the dashboard and the HTTP API are served, and to whom."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253)] = Field(
+        "127.0.0.1", description="The address that is listened on."
+    )
+    port: Annotated[Whole, Field(ge=1, le=65535)] = Field(8600, description="The port.")
+    prefix: Annotated[str, Field(pattern="^(/[A-Za-z0-9._~-]+)*$", max_length=200)] = Field(
+        "", description="The path below which all is served, such as `/jobs`; nothing unless given."
+    )
+    origins: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]] = Field(
+        default_factory=list,
+        description="The addresses under which browsers reach it, such as `https://jobs.example.com`; "
+        "needed behind a proxy that changes the `Host` header.",
+    )
+    proxies: list[str] = Field(
+        default_factory=list,
+        description="Addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
+    session_hours: Annotated[float, Field(gt=0, le=24 * 366)] = Field(
+        12.0, description="How long a login lasts."
+    )
+    requests_per_minute: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(
+        60_000, description="Requests of one token, login or unknown address that are answered."
+    )
+    certificate: Path | None = Field(None, description="A PEM file with the certificate, for HTTPS.")
+    certificate_key: Path | None = Field(None, description="A PEM file with its private key.")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> WebSection:
+        if (self.certificate is None) is not (self.certificate_key is None):
+            raise expected("both `certificate` and `certificate_key`, or neither")
+        return self
+
+
 class AlertsSection(Section):
     """Whom alerts are sent to: keys of `[people]`."""
 
@@ -275,6 +310,9 @@ class Settings(Section):
     )
     log: LogSection = Field(default_factory=LogSection, description="How the logs look.")
     alerts: AlertsSection = Field(default_factory=AlertsSection, description="Whom alerts are sent to.")
+    web: WebSection = Field(
+        default_factory=WebSection, description="Where the dashboard and the HTTP API are served."
+    )
 
     _file: Path | None = PrivateAttr(default=None)
     _directory: Path | None = PrivateAttr(default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,6 +41,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Pool = Literal["auto", "process"]
+#: Of a task's endpoint, below `/api/background`.
+_PATH = re.compile("[a-z0-9]+(?:[-_][a-z0-9]+)*(?:/[a-z0-9]+(?:[-_][a-z0-9]+)*){1,5}").fullmatch
 
 
 class Task(Generic[P, R]):
@@ -61,6 +64,7 @@ class Task(Generic[P, R]):
         tool: Tool | None = None,
         pool: Pool = "auto",
         resources: Mapping[str, int] | None = None,
+        path: str | None = None,
     ) -> None:
         checks.text("task: name", name)
         what = f"task `{name}`"
@@ -76,6 +80,10 @@ class Task(Generic[P, R]):
         if tool is not None and not isinstance(tool, Tool):
             checks.refuse(f"{what}: tool", tool, "True or a Tool")
         check_options(what, queue, retry, time_limit, priority, resources)
+        if path is not None and not (isinstance(path, str) and _PATH(path)):
+            checks.refuse(
+                f"{what}: path", path, "a path such as `files/extract-pdf-text`, without a / around it"
+            )
         self.name = name
         self.function = function
         self.queue = queue
@@ -85,6 +93,7 @@ class Task(Generic[P, R]):
         self.tool = tool
         self.pool = pool
         self.resources = resources
+        self.path = path
         self.doc = inspect.getdoc(function) or ""
         self.is_async = inspect.iscoroutinefunction(function)
         self.payload = Payload(name, function, Job)
@@ -367,13 +376,15 @@ def task(
     tool: bool | Tool = False,
     pool: Pool = "auto",
     resources: Mapping[str, int] | None = None,
+    path: str | None = None,
 ) -> _Decorator:
     """Declare a function as a task: `@task("weather.refresh", retry=RetryPolicy(max_retries=5))`.
 
     `async def` tasks run on the worker's event loop, `def` tasks in threads, with `pool="process"` in a child
     process. `time_limit` in seconds (default 600); `queue` defaults to the plugin's name; `priority` 0 to 9,
     9 first (default 5); `tool=True` offers it to LLMs; `resources={"gpu": 1}` is what a job holds of what the
-    installation has, the queue's unless given. Raises `PluginError` for a name without a plugin,
+    installation has, the queue's unless given; `path="files/extract"` is its endpoint's path below
+    `/api/background`, from its name unless given. Raises `PluginError` for a name without a plugin,
     `SpecError` for an option that is none.
     """
     checks.text("task: name", name)
@@ -390,6 +401,7 @@ def task(
             tool=marked,
             pool=pool,
             resources=resources,
+            path=path,
         )
 
     return declare

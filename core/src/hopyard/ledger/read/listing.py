@@ -17,6 +17,8 @@ from typing import Any, Final, NamedTuple
 from hopyard import checks
 from hopyard.errors import SpecError
 from hopyard.ledger.database import Database, Row
+from hopyard.ledger.read import summary
+from hopyard.ledger.read.summary import JobSummary
 from hopyard.ledger.readers import COLUMNS, NOT_OVER, describe
 from hopyard.ledger.values import is_job_id, job_id, micros, moment
 from hopyard.specs import State
@@ -56,15 +58,35 @@ class JobFilter:
 
 
 class Page(NamedTuple):
-    """Rows as the ledger has them, and `cursor` for the next page: None behind the last one.
+    """Jobs in short, and `cursor` for the next page: None behind the last one.
 
     `looked_back_to` is set where a page ended before it was full: no job of the filter that ended (of live
     ones: was made) since then is left out.
     """
 
+    jobs: list[JobSummary]
+    cursor: str | None
+    looked_back_to: datetime | None = None
+
+
+class _Rows(NamedTuple):
+    """As `Page`, of rows."""
+
     rows: list[Row]
     cursor: str | None
     looked_back_to: datetime | None = None
+
+
+class _Columns(NamedTuple):
+    """What is read of each row: of live jobs, and of those that are over."""
+
+    live: str
+    over: str
+
+
+_PLACES: Final = _Columns("id, created", "id, finished")
+_SUMMARIES: Final = _Columns(summary.LIVE, summary.OVER)
+_WHOLE: Final = _Columns(f"{COLUMNS}, {NOT_OVER}", f"{COLUMNS}, finished, result, error")
 
 
 class _Place(NamedTuple):
@@ -82,7 +104,8 @@ _TOP_OF_HISTORY: Final = _Place(True, _LAST_TIME, _LAST_ID)
 async def page(database: Database, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
     """Return up to `limit` jobs (1 to 1,000) from `cursor` on. Raises `SpecError` for what is no cursor."""
     checks.whole("limit", limit, 1, MOST)
-    return await _page(database, wanted, limit, _read(cursor), whole=True)
+    found = await _page(database, wanted, limit, _read(cursor), _SUMMARIES)
+    return Page([summary.summary(row) for row in found.rows], found.cursor, found.looked_back_to)
 
 
 async def jobs(database: Database, wanted: JobFilter, *, limit: int = 50) -> list[dict[str, Any]]:
@@ -90,7 +113,7 @@ async def jobs(database: Database, wanted: JobFilter, *, limit: int = 50) -> lis
     found: list[dict[str, Any]] = []
     place: _Place | None = _TOP
     while place is not None and len(found) < limit:
-        some = await _page(database, wanted, min(MOST, limit - len(found)), place, whole=True)
+        some = await _page(database, wanted, min(MOST, limit - len(found)), place, _WHOLE)
         found += [describe(row) for row in some.rows]
         place = _read(some.cursor) if some.cursor is not None else None
     return found
@@ -103,7 +126,7 @@ async def count(database: Database, wanted: JobFilter, *, most: int = 10_000) ->
     """
     total, place = 0, _TOP
     for _ in range(20):
-        found = await _page(database, wanted, min(most, WINDOW), place, whole=False)
+        found = await _page(database, wanted, min(most, WINDOW), place, _PLACES)
         total += len(found.rows)
         if found.cursor is None:
             return total, True
@@ -113,20 +136,20 @@ async def count(database: Database, wanted: JobFilter, *, most: int = 10_000) ->
     return total, False
 
 
-async def _page(database: Database, wanted: JobFilter, limit: int, place: _Place, *, whole: bool) -> Page:
+async def _page(database: Database, wanted: JobFilter, limit: int, place: _Place, columns: _Columns) -> _Rows:
     rows: list[Row] = []
     if not place.over:
         if _possible(wanted, over=False):
-            live = await _part(database, wanted, limit, place, whole)
+            live = await _part(database, wanted, limit, place, columns)
             if live.cursor is not None:
                 return live
             rows = live.rows
         place = _TOP_OF_HISTORY
     if not _possible(wanted, over=True):
-        return Page(rows, None)
+        return _Rows(rows, None)
     if len(rows) == limit:
-        return Page(rows, _written(place))
-    over = await _part(database, wanted, limit - len(rows), place, whole)
+        return _Rows(rows, _written(place))
+    over = await _part(database, wanted, limit - len(rows), place, columns)
     return over._replace(rows=rows + over.rows)
 
 
@@ -137,7 +160,7 @@ def _possible(wanted: JobFilter, *, over: bool) -> bool:
     return not wanted.states or any(state.final is over for state in wanted.states)
 
 
-async def _part(database: Database, wanted: JobFilter, limit: int, place: _Place, whole: bool) -> Page:
+async def _part(database: Database, wanted: JobFilter, limit: int, place: _Place, columns: _Columns) -> _Rows:
     """Return a page of live jobs, or of those that are over."""
     query = _Query(database, place.over)
     led = query.lead(wanted)
@@ -148,12 +171,12 @@ async def _part(database: Database, wanted: JobFilter, limit: int, place: _Place
         query.add(condition, *values)
     if edge is not None:
         query.end_at(edge)
-    rows = await query.rows(limit + 1, whole)
+    rows = await query.rows(limit + 1, columns)
     if len(rows) > limit:
-        return Page(rows[:limit], _written(query.place(rows[limit - 1])))
+        return _Rows(rows[:limit], _written(query.place(rows[limit - 1])))
     if edge is not None:
-        return Page(rows, _written(edge), edge.at)
-    return Page(rows, None)
+        return _Rows(rows, _written(edge), edge.at)
+    return _Rows(rows, None)
 
 
 class _Query:
@@ -196,13 +219,9 @@ class _Query:
         rows = await self._select(f"id, {self._last}", 1, WINDOW - 1)
         return self.place(rows[0]) if rows else None
 
-    async def rows(self, limit: int, whole: bool) -> list[Row]:
-        """Return whole rows, or what tells their places."""
-        if not whole:
-            return await self._select(f"id, {self._last}", limit, 0)
-        return await self._select(
-            f"{COLUMNS}, {'finished, result, error' if self._over else NOT_OVER}", limit, 0
-        )
+    async def rows(self, limit: int, columns: _Columns) -> list[Row]:
+        """Return rows with these columns."""
+        return await self._select(columns.over if self._over else columns.live, limit, 0)
 
     async def _select(self, columns: str, limit: int, offset: int) -> list[Row]:
         found = await self._database.fetch(

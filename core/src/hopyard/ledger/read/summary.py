@@ -1,0 +1,146 @@
+"""A job in short, as it stands in lists and streams: without its arguments and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hopyard.ledger import stored
+from hopyard.ledger.database import Database, Row
+from hopyard.ledger.readers import label
+from hopyard.ledger.values import moment
+from hopyard.specs import State
+
+_COLUMNS: Final = (
+    "id, task, queue, priority, state, attempt, crashes, worker, created, eta, started, reason, schedule, "
+    "person, parent"
+)
+#: What a summary is made of, of a live job and of one that is over.
+LIVE: Final = f"{_COLUMNS}, CAST(NULL AS timestamptz) AS finished, CAST(NULL AS text) AS error"
+OVER: Final = f"{_COLUMNS}, finished, error"
+_LONGEST: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """A job in short. Times in UTC; `seconds` is how long the last attempt ran, `error` a line."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    state: str
+    attempt: int
+    crashes: int
+    worker: int | None
+    created: datetime
+    eta: datetime | None
+    started: datetime | None
+    finished: datetime | None
+    seconds: float | None
+    reason: str | None
+    error: str | None
+    schedule: str | None
+    person: str | None
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a job is, as its task told last; `percentage` is None where no total is known."""
+
+    job: str
+    current: float
+    total: float | None
+    percentage: float | None
+    message: str
+    updated: datetime
+
+
+def summary(row: Row) -> JobSummary:
+    """Return a row with the columns above in short."""
+    started, finished = moment(row["started"]), moment(row["finished"])
+    return JobSummary(
+        id=str(row["id"]),
+        task=row["task"],
+        queue=row["queue"],
+        priority=row["priority"],
+        state=label(row["state"]),
+        attempt=row["attempt"],
+        crashes=row["crashes"],
+        worker=row["worker"],
+        created=_at(row, "created"),
+        eta=moment(row["eta"]),
+        started=started,
+        finished=finished,
+        seconds=(finished - started).total_seconds() if started and finished else None,
+        reason=_short(row["reason"]),
+        error=_error(row["error"]),
+        schedule=row["schedule"],
+        person=row["person"],
+        parent=str(row["parent"]) if row["parent"] else None,
+    )
+
+
+async def summaries(database: Database, ids: Sequence[str]) -> list[JobSummary]:
+    """Return these jobs, of those that there are."""
+    d, some = database.dialect, database.list(ids)
+    rows = await database.fetch(
+        f"SELECT {LIVE} FROM job_live WHERE id {d.ids('$1')} "
+        f"UNION ALL SELECT {OVER} FROM job_history WHERE id {d.ids('$1')}",
+        some,
+    )
+    return [summary(row) for row in rows]
+
+
+async def progress(database: Database, ids: Sequence[str]) -> list[JobProgress]:
+    """Return how far these jobs are, of those that have told."""
+    rows = await database.fetch(
+        "SELECT job_id, current, total, message, updated FROM job_progress "
+        f"WHERE job_id {database.dialect.ids('$1')}",
+        database.list(ids),
+    )
+    return [
+        JobProgress(
+            str(row["job_id"]),
+            row["current"],
+            row["total"],
+            percentage(row["current"], row["total"]),
+            row["message"],
+            _at(row, "updated"),
+        )
+        for row in rows
+    ]
+
+
+def percentage(current: float, total: float | None) -> float | None:
+    """Return the part of a total in percent, from 0 to 100; None where there is no total."""
+    if not total or total <= 0:
+        return None
+    return round(min(100.0, max(0.0, 100 * current / total)), 1)
+
+
+def is_over(state: str) -> bool:
+    """Say whether a state, by its name, is final."""
+    return state in {one.label for one in State if one.final}
+
+
+def _error(text: str | None) -> str | None:
+    record = stored.record(text)
+    if not record:
+        return None
+    kind, message = record.get("kind"), str(record.get("message") or "")
+    return _short(f"{kind}: {message}" if kind else message)
+
+
+def _short(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _at(row: Row, name: str) -> datetime:
+    at = moment(row[name])
+    if at is None:
+        raise ValueError(f"`{name}` of a job is never empty")
+    return at

@@ -1,0 +1,30 @@
+"""The HTTP API and the dashboard: `pip install "hopyard[web]"`, `hopyard web`.
+
+For programs that serve it themselves: `create_app(hopyard)` is an ASGI application. For plugins that add
+routes by `register_routes`: `needs` and `Viewer` say who may use them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hopyard.web.viewer import Role, Viewer
+
+if TYPE_CHECKING:
+    from hopyard.web.app import create_app
+    from hopyard.web.security import needs
+
+__all__ = ["Role", "Viewer", "create_app", "needs"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs the extra `web` when it is asked for."""
+    if name == "create_app":
+        from hopyard.web.app import create_app
+
+        return create_app
+    if name == "needs":
+        from hopyard.web.security import needs
+
+        return needs
+    raise AttributeError(f"module `hopyard.web` has no `{name}`")

@@ -1,0 +1,243 @@
+"""Jobs: lists by filter, one with all that is known of it, its log, why it waits; acts on many at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from hopyard.ledger import cancelling, deadletters, details, explaining
+from hopyard.ledger.read import listing, logs
+from hopyard.ledger.read.summary import JobProgress, JobSummary, progress
+from hopyard.specs import State
+from hopyard.web.api.deps import Here, Operator, Reader, seen_job
+from hopyard.web.problems import Refused
+from hopyard.web.state import Served
+from hopyard.web.viewer import Viewer
+
+router = APIRouter(tags=["jobs"])
+
+StateName = Literal["scheduled", "queued", "running", "retrying", "parked", "succeeded", "dead", "cancelled"]
+#: Jobs that one act changes, at most.
+MOST_AT_ONCE: Final = 10_000
+_BATCH: Final = 500
+
+
+@dataclass(slots=True)
+class Asked:
+    """A filter as a query has it."""
+
+    state: Annotated[list[StateName] | None, Query(description="Only these states.")] = None
+    task: Annotated[str | None, Query(max_length=200)] = None
+    plugin: Annotated[list[str] | None, Query(description="Only tasks of these plugins.")] = None
+    queue: Annotated[str | None, Query(max_length=200)] = None
+    person: Annotated[str | None, Query(max_length=200)] = None
+    schedule: Annotated[str | None, Query(max_length=200)] = None
+    parent: Annotated[str | None, Query(max_length=200)] = None
+    error: Annotated[str | None, Query(max_length=500, description="This text in the error.")] = None
+    since: Annotated[datetime | None, Query(description="Made (live jobs) or ended at or after.")] = None
+    until: Annotated[datetime | None, Query(description="Made (live jobs) or ended before.")] = None
+
+    def filter(self, viewer: Viewer) -> listing.JobFilter:
+        """Return the filter for what the viewer may see. Raises `Refused` for a time without a zone."""
+        for name in ("since", "until"):
+            at = getattr(self, name)
+            if at is not None and at.tzinfo is None:
+                raise Refused(422, f"{name}: a time needs its zone, such as 2027-01-31T08:00:00Z")
+        return viewer.narrowed(
+            states=tuple(State[name.upper()] for name in dict.fromkeys(self.state or ())),
+            **({"plugins": self.plugin} if self.plugin else {}),
+            **{
+                name: getattr(self, name)
+                for name in ("task", "queue", "person", "schedule", "parent", "error", "since", "until")
+                if getattr(self, name) not in (None, "")
+            },
+        )
+
+
+Filtered = Annotated[Asked, Depends()]
+
+
+class Jobs(BaseModel):
+    """A page of jobs: live ones first, the newest first, then others, the latest first."""
+
+    jobs: list[JobSummary]
+    progress: list[JobProgress] = Field(description="How far those are that run.")
+    cursor: str | None = Field(description="For the next page; null behind the last one.")
+    looked_back_to: datetime | None = Field(
+        description="Where a page ended before it was full: no job since then is left out."
+    )
+
+
+class Count(BaseModel):
+    """How many jobs a filter has, as far as they were counted."""
+
+    jobs: int
+    exact: bool = Field(description="Whether there are no more than these.")
+
+
+class Lines(BaseModel):
+    """A job's log lines; `after` of the next request is the last one's `n`."""
+
+    lines: list[logs.Line]
+
+
+class Explained(BaseModel):
+    """Why a job is where it is, one reason a line."""
+
+    reasons: list[str]
+
+
+class Bulk(BaseModel):
+    """What was done to many jobs."""
+
+    done: int
+    more: bool = Field(description="Whether others were left: ask again.")
+
+
+class Replayed(BaseModel):
+    """New jobs, by the ids of the dead ones that they do again."""
+
+    jobs: dict[str, str]
+
+
+class Edits(BaseModel):
+    """Arguments that a replay changes."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+@router.get("/jobs")
+async def list_jobs(
+    here: Here,
+    viewer: Reader,
+    asked: Filtered,
+    limit: Annotated[int, Query(ge=1, le=listing.MOST)] = 50,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Jobs:
+    """List jobs by a filter."""
+    found = await listing.page(here.database, asked.filter(viewer), limit=limit, cursor=cursor)
+    running = [job.id for job in found.jobs if job.state == "running"]
+    return Jobs(
+        jobs=found.jobs,
+        progress=await progress(here.database, running) if running else [],
+        cursor=found.cursor,
+        looked_back_to=found.looked_back_to,
+    )
+
+
+@router.get("/jobs/count")
+async def count_jobs(here: Here, viewer: Reader, asked: Filtered) -> Count:
+    """Count the jobs of a filter, up to 10,000."""
+    jobs, exact = await listing.count(here.database, asked.filter(viewer), most=MOST_AT_ONCE)
+    return Count(jobs=jobs, exact=exact)
+
+
+@router.get("/jobs/{id}")
+async def show_job(id: str, here: Here, viewer: Reader) -> dict[str, Any]:  # noqa: A002 - the path's name
+    """Return all that is known of a job: arguments, result or error, attempts, effects, children."""
+    job = await seen_job(here, viewer, id)
+    return await details.job(here.database, job.id)
+
+
+@router.get("/jobs/{id}/log")
+async def job_log(
+    id: str,  # noqa: A002 - the path's name
+    here: Here,
+    viewer: Reader,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+) -> Lines:
+    """Return the lines that a job logged, the first 500 of each attempt."""
+    job = await seen_job(here, viewer, id)
+    return Lines(lines=await logs.lines(here.database, job.id, after))
+
+
+@router.get("/jobs/{id}/explain")
+async def explain_job(id: str, here: Here, viewer: Reader) -> Explained:  # noqa: A002 - the path's name
+    """Say why a job is where it is, and what it waits for."""
+    job = await seen_job(here, viewer, id)
+    return Explained(reasons=await explaining.explain(here.database, job.id))
+
+
+@router.post("/jobs/{id}/replay")
+async def replay_job(
+    id: str,  # noqa: A002 - the path's name
+    request: Request,
+    here: Here,
+    viewer: Operator,
+    edits: Edits | None = None,
+) -> Replayed:
+    """Do a dead job again, as a new one, with other arguments if some are given."""
+    job = await seen_job(here, viewer, id)
+    changes = edits.arguments if edits is not None else {}
+    await here.audit(request, viewer, "replay", job.id, task=job.task, arguments=changes)
+    return Replayed(jobs=await _replay(here, deadletters.Filter([job.id]), changes))
+
+
+@router.post("/jobs/cancel")
+async def cancel_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
+    """Cancel the live jobs of a filter, up to 10,000. Count them first."""
+    wanted = asked.filter(viewer)
+    await here.audit(request, viewer, "cancel many", "jobs", query=request.url.query)
+    ids, more = await _ids(here, wanted, live=True)
+    done = 0
+    for start in range(0, len(ids), _BATCH):
+        told = await cancelling.cancel(
+            here.database, ids[start : start + _BATCH], f"cancelled over HTTP by {viewer.name}"
+        )
+        done += len(told)
+    return Bulk(done=done, more=more)
+
+
+@router.post("/jobs/replay")
+async def replay_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
+    """Do the dead jobs of a filter again, up to 10,000. Count them first."""
+    wanted = asked.filter(viewer)
+    await here.audit(request, viewer, "replay many", "jobs", query=request.url.query)
+    ids, more = await _ids(here, wanted, live=False)
+    done = 0
+    for start in range(0, len(ids), _BATCH):
+        done += len(await _replay(here, deadletters.Filter(ids[start : start + _BATCH]), {}))
+    return Bulk(done=done, more=more)
+
+
+@router.post("/jobs/discard")
+async def discard_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
+    """Remove the dead jobs of a filter for good, up to 10,000. Count them first."""
+    wanted = asked.filter(viewer)
+    await here.audit(request, viewer, "discard many", "jobs", query=request.url.query)
+    ids, more = await _ids(here, wanted, live=False)
+    done = 0
+    for start in range(0, len(ids), _BATCH):
+        done += await deadletters.discard(here.database, deadletters.Filter(ids[start : start + _BATCH]))
+    return Bulk(done=done, more=more)
+
+
+async def _replay(here: Served, wanted: deadletters.Filter, changes: dict[str, Any]) -> dict[str, str]:
+    def check(task: str, body: str) -> None:
+        here.hopyard.task(task).payload.load_body(body)
+
+    client = here.hopyard.client()
+    jobs = await deadletters.replay(client.database, wanted, changes, check=check)
+    await client.announce([*jobs.values()])
+    return {old: job.id for old, job in jobs.items()}
+
+
+async def _ids(here: Served, wanted: listing.JobFilter, *, live: bool) -> tuple[list[str], bool]:
+    """Return ids of a filter's live or dead jobs, as many as may be changed at once, and if there are more."""
+    ids: list[str] = []
+    cursor: str | None = None
+    while len(ids) < MOST_AT_ONCE:
+        found = await listing.page(here.database, wanted, limit=listing.MOST, cursor=cursor)
+        ids += [job.id for job in found.jobs if _meant(job, live)]
+        cursor = found.cursor
+        if cursor is None or (live and cursor.startswith("over")):
+            break
+    return ids[:MOST_AT_ONCE], cursor is not None and not (live and cursor.startswith("over"))
+
+
+def _meant(job: JobSummary, live: bool) -> bool:
+    return job.state == "dead" if not live else job.finished is None

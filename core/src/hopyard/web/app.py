@@ -1,0 +1,79 @@
+"""Assembly of the ASGI application: the API, the live streams, the dashboard, and what plugins add."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+
+from hopyard import current
+from hopyard.web import openapi, problems
+from hopyard.web.api import (
+    access,
+    deadletters,
+    health,
+    jobs,
+    plugins,
+    queues,
+    schedules,
+    submitting,
+    workers,
+)
+from hopyard.web.live import streams
+from hopyard.web.live.hub import Hub
+from hopyard.web.pages import routes as pages
+from hopyard.web.security import Guard, Keys
+from hopyard.web.state import Served
+
+if TYPE_CHECKING:
+    from hopyard.app import Hopyard
+
+_ROUTERS = (jobs, queues, schedules, deadletters, workers, plugins, health, access)
+
+
+def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
+    """Return the application of one Hopyard; `prefix` is the path below which it is mounted.
+
+    Mount it in another application, or serve it with any ASGI server in one process per core.
+    """
+    keys = Keys(lambda: hopyard.client().database)
+    hub = Hub(hopyard)
+    state = Served(hopyard, keys, hub, hopyard.settings.web.prefix if prefix is None else prefix)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        current.use(hopyard)
+        await hopyard.check_migrations()
+        async with hub.following():
+            yield
+        await hopyard.close()
+
+    app = FastAPI(
+        title="Hopyard",
+        version=metadata.version("hopyard"),
+        summary="Background jobs: submit them, follow them, deal with them.",
+        lifespan=lifespan,
+        root_path=state.prefix,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses=problems.RESPONSES,
+        middleware=[Middleware(Guard, hopyard=hopyard, keys=keys)],
+        default_response_class=problems.Strict,
+    )
+    app.state.served = state
+    problems.install(app)
+    for module in _ROUTERS:
+        app.include_router(module.router, prefix="/api")
+    app.include_router(health.probes)
+    app.include_router(submitting.router(hopyard), prefix="/api/background")
+    app.include_router(streams.router, prefix="/api")
+    for name, router in hopyard.plugins.routes(APIRouter):
+        app.include_router(router, prefix=f"/api/plugins/{name}", tags=[name])
+    pages.install(app)
+    app.openapi = lambda: openapi.document(app, hopyard)  # type: ignore[method-assign]  # FastAPI's own way
+    return app

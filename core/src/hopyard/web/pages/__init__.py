@@ -1,0 +1,1 @@
+"""The dashboard: pages made here, kept true by the live streams."""

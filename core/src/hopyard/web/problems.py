@@ -1,0 +1,122 @@
+"""What goes wrong, as RFC 9457 has it: `application/problem+json` with type, title, status and detail."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from hopyard.display import to_json
+from hopyard.errors import (
+    BrokerError,
+    HopyardError,
+    LedgerUnavailable,
+    NotAdmitted,
+    PayloadError,
+    SpecError,
+    UnknownJob,
+    UnknownTask,
+)
+from hopyard.redaction import masked, redact
+
+log = logging.getLogger("hopyard.web")
+
+MEDIA_TYPE: Final = "application/problem+json"
+_STATUS: Final[tuple[tuple[type[HopyardError], int], ...]] = (
+    (UnknownJob, 404),
+    (UnknownTask, 404),
+    (NotAdmitted, 403),
+    (PayloadError, 422),
+    (SpecError, 422),
+    (LedgerUnavailable, 503),
+    (BrokerError, 503),
+)
+
+
+class Problem(BaseModel):
+    """Why a request was not done."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] = Field(default_factory=list, description="Which values are wrong, and why.")
+
+
+class Refused(HTTPException):
+    """A request is not done, for a reason that whoever asked may read."""
+
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        super().__init__(status, detail, headers or None)
+
+
+#: What every endpoint may answer beside its own.
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}}
+    for status in (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 503)
+}
+
+
+def response(
+    status: int,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """Return a problem; secrets in it are masked."""
+    problem = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=redact(detail), errors=masked(errors or [])
+    )
+    return JSONResponse(problem.model_dump(), status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Have an application answer its errors so."""
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HopyardError, _hopyard)
+    app.add_exception_handler(Exception, _bug)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is installed for
+    headers = dict(error.headers or {})
+    return response(error.status_code, str(error.detail), headers=headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is installed for
+    errors = [
+        {"at": ".".join(str(part) for part in one["loc"]), "message": one["msg"], "kind": one["type"]}
+        for one in error.errors()
+    ]
+    first = f"{errors[0]['at']}: {errors[0]['message']}" if errors else "the request cannot be read"
+    return response(422, first, errors)
+
+
+async def _hopyard(request: Request, error: Exception) -> JSONResponse:
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    if status == 500:
+        log.error("%s %s failed: %s", request.method, request.url.path, error, exc_info=error)
+    headers = {"Retry-After": "2"} if status == 503 else None
+    return response(status, str(error), headers=headers)
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    # Starlette logs nothing of what is handled here, and what it is stays inside.
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return response(500, "this is a fault of the server: its log says more")
+
+
+class Strict(JSONResponse):
+    """JSON that every reader takes, secrets masked."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the bytes."""
+        return to_json(masked(content)).encode()

@@ -1,0 +1,45 @@
+"""What the endpoints of one application share: its Hopyard, its ledger, who follows what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from starlette.requests import HTTPConnection
+
+from hopyard.ledger import access
+from hopyard.ledger.database import Database
+from hopyard.web.security import Keys
+from hopyard.web.viewer import Viewer
+
+if TYPE_CHECKING:
+    from hopyard.app import Hopyard
+    from hopyard.web.live.hub import Hub
+
+
+@dataclass(slots=True)
+class Served:
+    """One Hopyard as it is served; several may be in one process, each below a path of its own."""
+
+    hopyard: Hopyard
+    keys: Keys
+    hub: Hub
+    prefix: str
+    counts: Any = field(default=None)
+
+    @property
+    def database(self) -> Database:
+        """The running loop's connection to the ledger."""
+        return self.hopyard.client().database
+
+    async def audit(
+        self, request: HTTPConnection, viewer: Viewer, act: str, target: str, **data: Any
+    ) -> None:
+        """Keep what somebody does. Call it first: what nobody can account for is not done."""
+        address = request.client.host if request.client else "unknown"
+        await access.write(self.database, viewer.name, viewer.role.name.lower(), act, target, data, address)
+
+
+def served(connection: HTTPConnection) -> Served:
+    """Return what the application shares, for `Depends` and for code that has the request."""
+    return cast(Served, connection.app.state.served)
