@@ -26,7 +26,7 @@ async def worked_on(root: str, way: str) -> AsyncIterator[Source]:
             yield source
     except Refusal as error:
         await _note(root, way, problem=str(error)[:1000])
-        raise
+        raise Refusal(f"{trees.shown(way)}: {error}") from error
 
 
 async def note_transcript(root: str, way: str, options: str) -> None:
@@ -44,6 +44,10 @@ async def _note(root: str, way: str, **values: Any) -> None:
     names = [*values]
     places = [f"${n}" for n in range(3, 3 + len(names))]
     changes = ", ".join(f"{name} = excluded.{name}" for name in [*names, "seen"])
+    if values.get("sha256"):  # what was heard and seen of another content is not this one's
+        for name in ("transcript", "video"):
+            same = "media_recording.sha256 = excluded.sha256"
+            changes += f", {name} = CASE WHEN {same} THEN media_recording.{name} END"
     await storage.execute(
         f"INSERT INTO media_recording (root, way, {', '.join(names)}, seen) "
         f"VALUES ($1, $2, {', '.join(places)}, {storage.sql().now}) "
