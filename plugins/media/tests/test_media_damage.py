@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import wave
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import av
 import media_samples as samples
 import pytest
 from hopyard.testing import Hop
-from hopyard_media.engine.container import Clock
+from hopyard_media.engine.container import Clock, packets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,3 +159,21 @@ def test_a_slide_show_has_its_pictures(hop: Hop, folder: Path) -> None:
     assert 20.0 in found.scenes
     assert (len(found.key_frames), found.notes) == (len({one.at for one in found.key_frames}), [])
     assert len(found.key_frames) >= 3
+
+
+class Growing:
+    """A broadcast in which another stream begins: PyAV raises once, and knows it from then on."""
+
+    def __init__(self) -> None:
+        self._left = [av.Packet(1), None, av.Packet(2)]
+
+    def demux(self, _: Any) -> Iterator[av.Packet]:
+        while self._left:
+            packet = self._left.pop(0)
+            if packet is None:
+                raise IndexError("list index out of range")
+            yield packet
+
+
+def test_a_stream_that_begins_later_is_passed_over() -> None:
+    assert [one.size for one in packets(Growing(), [])] == [1, 2]  # type: ignore[arg-type]

@@ -169,6 +169,9 @@ def packets(container: InputContainer, streams: Any, clock: Clock | None = None)
             packet = next(found)
         except StopIteration:
             return
+        except IndexError:  # PyAV does not know a stream that begins only here; it is none of those wanted
+            found = container.demux(streams)
+            continue
         except av.MemoryError:
             raise
         except av.FFmpegError:  # the rest of it cannot be read

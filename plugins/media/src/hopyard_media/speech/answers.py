@@ -20,9 +20,9 @@ _NAMES: Final = (
     "slovak=sk slovenian=sl spanish=es swahili=sw swedish=sv tagalog=tl tamil=ta thai=th turkish=tr "
     "ukrainian=uk urdu=ur vietnamese=vi welsh=cy"
 )
-#: Characters, words or segments of an answer, and how many more for a second of sound: nobody speaks so fast.
-_MOST: Final = 1_000
-_MOST_A_SECOND: Final = 100
+#: Of an answer, and how many more for a second of sound: nobody speaks so fast.
+_MOST_CHARACTERS: Final = (1_000, 100)
+_MOST_PIECES: Final = (100, 15)
 _CODES: Final = dict(re.findall(r"(\w+)=(\w+)", _NAMES))
 
 
@@ -40,12 +40,11 @@ def utterances(answer: dict[str, Any], start: float, end: float) -> list[dict[st
 
     Raises `InvalidInput` for an answer of another form.
     """
-    most = _MOST + round((end - start) * _MOST_A_SECOND)
     try:
-        words = _timed(answer, "words", most, lambda one: _word(one, start, end))
-        segments = _timed(answer, "segments", most, lambda one: _segment(one, start, end))
+        words = _timed(answer, "words", end - start, lambda one: _word(one, start, end))
+        segments = _timed(answer, "segments", end - start, lambda one: _segment(one, start, end))
         words = _spoken(words, segments, answer, start, end)
-        text = _short(_clean(answer.get("text") or ""), most)
+        text = _short(_clean(answer.get("text") or ""), end - start)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         told = str(error) if type(error) is ValueError else repr(error)
         raise InvalidInput(f"the transcription server's answer cannot be read: {told[:300]}") from None
@@ -59,17 +58,18 @@ def utterances(answer: dict[str, Any], start: float, end: float) -> list[dict[st
 
 
 def _timed(
-    answer: dict[str, Any], name: str, most: int, read: Callable[[Any], dict[str, Any]]
+    answer: dict[str, Any], name: str, seconds: float, read: Callable[[Any], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the words or segments of an answer in their order, without those that say nothing."""
     given = answer.get(name) or []
     if not isinstance(given, list):
         raise TypeError(f"found {type(given).__name__} as {name}, expected a list")
+    most = _most(_MOST_PIECES, seconds)
     if len(given) > most:
         raise ValueError(f"found {len(given):,} {name}, expected at most {most:,} of so little sound")
     found = [read(one) for one in given if not _is_silence(one)]
     key = "word" if name == "words" else "text"
-    _short("".join(one[key] for one in found), most)
+    _short("".join(one[key] for one in found), seconds)
     return sorted((one for one in found if one[key]), key=lambda one: one["start"])
 
 
@@ -91,7 +91,12 @@ def _spoken(
     ]
 
 
-def _short(text: str, most: int) -> str:
+def _most(bounds: tuple[int, int], seconds: float) -> int:
+    return bounds[0] + round(seconds * bounds[1])
+
+
+def _short(text: str, seconds: float) -> str:
+    most = _most(_MOST_CHARACTERS, seconds)
     if len(text) > most:
         raise ValueError(f"found {len(text):,} characters, expected at most {most:,} of so little sound")
     return text
