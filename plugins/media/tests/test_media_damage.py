@@ -167,7 +167,7 @@ class Growing:
     def __init__(self) -> None:
         self._left = [av.Packet(1), None, av.Packet(2)]
 
-    def demux(self, _: Any) -> Iterator[av.Packet]:
+    def demux(self, _: Any) -> Iterator[Any]:
         while self._left:
             packet = self._left.pop(0)
             if packet is None:

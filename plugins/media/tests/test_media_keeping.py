@@ -66,6 +66,13 @@ def test_names_of_files_have_no_control_characters(hop: Hop, folder: Path, out: 
     assert all(name.isprintable() for name in os.listdir(out))
 
 
+def test_a_root_that_nobody_declared_is_told(hop: Hop) -> None:
+    error = hop.run("media.list_recordings", root="inn").error
+    assert error is not None
+    assert error["message"] == "root: found 'inn', expected one of: in, out"
+    assert hop.run("media.list_recordings", root="in").result() == []
+
+
 def test_a_name_that_no_file_can_have_is_refused(hop: Hop) -> None:
     error = hop.run("media.transcribe_audio", root="in", way="n" * 300 + ".wav").error
     assert error is not None

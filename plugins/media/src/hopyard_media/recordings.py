@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from hopyard import storage, trees
+from hopyard import roots, storage, trees
 from hopyard.errors import InvalidInput
 from hopyard.sandbox import Refusal
 from hopyard.storage import moment
 
 from hopyard_media import store
 from hopyard_media.models import Known, Recording, Transcript, Video
-from hopyard_media.sources import Source, opened
+from hopyard_media.sources import Source, opened, settings
 
 
 @asynccontextmanager
@@ -59,12 +59,14 @@ async def _note(root: str, way: str, **values: Any) -> None:
 
 
 async def listed(root: str | None, limit: int) -> list[Recording]:
-    """Return the recordings that were worked on, the latest first."""
+    """Return the recordings that were worked on, the latest first. Raises `InvalidInput` for no root."""
     rows = await storage.fetch(
         "SELECT * FROM media_recording WHERE ($1 = '' OR root = $1) "
         f"ORDER BY seen DESC, root, way LIMIT {max(1, min(limit, 10_000))}",
         root or "",
     )
+    if root and not rows:
+        roots.chosen(settings().roots, root)
     return [_recording(row) for row in rows]
 
 
