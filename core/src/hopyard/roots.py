@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -93,3 +94,7 @@ def open_file(roots: Mapping[str, Root], name: str, way: str) -> int:
         raise InvalidInput(f"there is no {trees.shown(way)} in the root `{name}`") from None
     except PermissionError:
         raise InvalidInput(f"{trees.shown(way)} in the root `{name}` may not be read") from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise InvalidInput(f"{trees.shown(way)}: expected names of at most 255 bytes") from None

@@ -19,7 +19,7 @@ from hopyard.errors import InvalidInput
 from hopyard.testing import Hop
 from hopyard_media import Media
 from hopyard_media.speech import answers
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from outside_llm import OutsideLLM
 from transcription_server import running_transcription
@@ -277,6 +277,7 @@ JSON: Any = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the tables of all characters are made first
 @given(st.dictionaries(st.sampled_from(["words", "segments", "text", "language"]), JSON))
 def test_any_answer_is_read_or_refused(answer: dict[str, Any]) -> None:
     """Whatever a server answers: times are within the part, texts can be kept."""

@@ -92,7 +92,7 @@ def test_a_picture_of_a_hundred_megapixels_is_refused(hop: Hop, folder: Path) ->
     samples.with_other_size(folder / "large.mkv", 12_000, 9_000)
     samples.with_jpeg_size(folder / "large.mkv", 12_000, 9_000)
     message = refused(hop, "large.mkv", "media.process_video")
-    assert message == "its pictures have 12000 x 9000 pixels, expected at most 40,000,000"
+    assert message == "large.mkv: its pictures have 12000 x 9000 pixels, expected at most 40,000,000"
 
 
 def test_a_head_that_lies_about_the_size_does_not_help(hop: Hop, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
@@ -150,11 +150,17 @@ async def _items(job: str) -> dict[int, BatchItem]:
     }
 
 
-async def report(job: str, root: str | None = None, troubles: Sequence[str] = ()) -> BatchReport:
-    """Return what became of a batch, also while it goes on. Raises `InvalidInput` for a job that is none."""
+async def report(
+    job: str, root: str | None = None, troubles: Sequence[str] = (), known: Iterable[str] = ()
+) -> BatchReport:
+    """Return what became of a batch, also while it goes on. Raises `InvalidInput` for a job that is none.
+
+    `known` are the roots of which one may have been meant.
+    """
     rows = await storage.fetch("SELECT root FROM media_batch WHERE job = $1 LIMIT 1", job)
     if not rows:
-        raise InvalidInput(f"job: found {job[:80]!r}, expected that of a batch that is kept")
+        meant = "".join(f", or the root {name}" for name in sorted(known))
+        raise InvalidInput(f"job: found {job[:80]!r}, expected that of a batch that is kept{meant}")
     items = [*(await _items(job)).values()]
     shown = sorted(items, key=lambda one: one.state != "failed")[:_MOST_SHOWN]
     return BatchReport(

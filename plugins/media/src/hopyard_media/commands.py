@@ -160,7 +160,7 @@ def batch(
         from hopyard_media.sources import settings
 
         if root_or_job not in settings().roots and not ways:
-            return await batches.report(root_or_job)
+            return await batches.report(root_or_job, known=settings().roots)
         which = {"root": root_or_job, "ways": [*ways] or None, "patterns": [*patterns] or None}
         arguments = {**which, "formats": [*formats], **wishes}
         return await submitted(hopyard, "media.batch_transcribe_videos", arguments)

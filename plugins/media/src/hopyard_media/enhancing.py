@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import trees
@@ -49,7 +50,7 @@ async def enhance(job: Job, root: str, way: str, wish: Wish, *, fresh: bool) -> 
 
 async def _enhanced(job: Job, made: Transcript) -> Enhancement:
     own = settings().ai
-    parts = chapters(made.segments, made.duration, own.chapters)
+    parts = await asyncio.to_thread(chapters, made.segments, made.duration, own.chapters)
     total = len(parts) + 2
     job.progress(0, total, "asking what it is about")
     try:

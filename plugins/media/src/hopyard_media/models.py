@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from hopyard import trees
 from pydantic import BaseModel
 
 EngineName = Literal["local", "whisper", "cloud", "hybrid"]
@@ -65,10 +66,8 @@ class Transcript(BaseModel):
     def summary(self) -> str:
         """It in a line."""
         draft = ", a draft" if self.draft else ""
-        return (
-            f"{self.way}: {self.duration:,.0f} s, {len(self.segments)} segments by {self.engine}{draft}; "
-            f"{self.known} of {self.parts} parts were known"
-        )
+        heard = f"{self.duration:,.0f} s, {len(self.segments)} segments by {self.engine}{draft}"
+        return f"{trees.shown(self.way)}: {heard}; {self.known} of {self.parts} parts were known"
 
 
 class Stage(BaseModel):
@@ -122,13 +121,15 @@ class Video(BaseModel):
     sound: str | None = None
     """The sound as a WAV file (16 kHz, one channel), below the root `output`."""
     insights: Insights | None = None
+    notes: list[str] = []
+    """What is odd about it, such as places that cannot be decoded."""
     stages: list[Stage] = []
 
     @property
     def summary(self) -> str:
         """It in a line."""
         told = ", ".join(f"{one.name} {one.state}" for one in self.stages)
-        return f"{self.way}: {self.duration:,.0f} s, {self.format}; {told}"
+        return f"{trees.shown(self.way)}: {self.duration:,.0f} s, {self.format}; {told}"
 
 
 class Chapter(BaseModel):
@@ -166,7 +167,7 @@ class Enhancement(BaseModel):
     def summary(self) -> str:
         """It in a line."""
         offline = ", offline" if self.offline else ""
-        return f"{self.way}: {len(self.chapters)} chapters, {len(self.topics)} topics{offline}"
+        return f"{trees.shown(self.way)}: {len(self.chapters)} chapters, {len(self.topics)} topics{offline}"
 
 
 class BatchItem(BaseModel):

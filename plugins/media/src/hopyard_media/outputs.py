@@ -29,7 +29,7 @@ def name_of(source: Source, ending: str) -> str:
 
     So no recording's files replace those of another one with the same name, or of an earlier one.
     """
-    stem = PurePosixPath(source.way).stem
+    stem = "".join(one if one.isprintable() else "_" for one in PurePosixPath(source.way).stem)
     short = stem.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore")
     return f"{short}.{source.sha256[:8]}{ending}"
 
@@ -39,7 +39,10 @@ def wanted() -> str:
     own = settings()
     if own.output is None:
         raise InvalidInput("nothing can be written: expected `output` in the settings, a root for files")
-    return roots.writable(own.roots, own.output).path
+    path = roots.writable(own.roots, own.output).path
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InvalidInput(f"nothing can be written: expected a directory that may be written at {path}")
+    return path
 
 
 @asynccontextmanager

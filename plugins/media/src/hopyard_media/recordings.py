@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from hopyard import storage, trees
+from hopyard import roots, storage, trees
 from hopyard.errors import InvalidInput
 from hopyard.sandbox import Refusal
 from hopyard.storage import moment
 
 from hopyard_media import store
 from hopyard_media.models import Known, Recording, Transcript, Video
-from hopyard_media.sources import Source, opened
+from hopyard_media.sources import Source, opened, settings
 
 
 @asynccontextmanager
@@ -26,7 +26,7 @@ async def worked_on(root: str, way: str) -> AsyncIterator[Source]:
             yield source
     except Refusal as error:
         await _note(root, way, problem=str(error)[:1000])
-        raise
+        raise Refusal(f"{trees.shown(way)}: {error}") from error
 
 
 async def note_transcript(root: str, way: str, options: str) -> None:
@@ -44,6 +44,10 @@ async def _note(root: str, way: str, **values: Any) -> None:
     names = [*values]
     places = [f"${n}" for n in range(3, 3 + len(names))]
     changes = ", ".join(f"{name} = excluded.{name}" for name in [*names, "seen"])
+    if values.get("sha256"):  # what was heard and seen of another content is not this one's
+        for name in ("transcript", "video"):
+            same = "media_recording.sha256 = excluded.sha256"
+            changes += f", {name} = CASE WHEN {same} THEN media_recording.{name} END"
     await storage.execute(
         f"INSERT INTO media_recording (root, way, {', '.join(names)}, seen) "
         f"VALUES ($1, $2, {', '.join(places)}, {storage.sql().now}) "
@@ -55,12 +59,14 @@ async def _note(root: str, way: str, **values: Any) -> None:
 
 
 async def listed(root: str | None, limit: int) -> list[Recording]:
-    """Return the recordings that were worked on, the latest first."""
+    """Return the recordings that were worked on, the latest first. Raises `InvalidInput` for no root."""
     rows = await storage.fetch(
         "SELECT * FROM media_recording WHERE ($1 = '' OR root = $1) "
         f"ORDER BY seen DESC, root, way LIMIT {max(1, min(limit, 10_000))}",
         root or "",
     )
+    if root and not rows:
+        roots.chosen(settings().roots, root)
     return [_recording(row) for row in rows]
 
 

@@ -21,6 +21,8 @@ ENGINE: Final = Path(__file__).with_name("engine")
 _PIECE: Final = 1 << 20
 #: How much a child looks through in a second, at least.
 _BYTES_A_SECOND: Final = 20_000_000
+#: The share of its length that a file may lack before that is worth a word.
+_MISSING: Final = 0.02
 
 
 def settings() -> MediaSettings:
@@ -28,6 +30,10 @@ def settings() -> MediaSettings:
     from hopyard_media import Media
 
     return Media.current().settings
+
+
+#: Size, time of the last writing, which anybody may set back, and of the last change of it, which nobody may.
+State = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,27 @@ class Source:
     size: int
     sha256: str
     facts: dict[str, Any]
-    state: tuple[int, int]
-    """Its size and time of change, by which it is seen that somebody writes to it."""
+    state: State
+    """Its size and times, by which it is seen that somebody writes to it."""
 
     @property
     def duration(self) -> float:
         """How long it is, in seconds."""
         return float(self.facts["duration"])
+
+    @property
+    def joined(self) -> bool:
+        """Whether it is several recordings, one behind the other: its times begin anew."""
+        return bool(self.facts["joined"])
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever relies on the results should know of it."""
+        said = self.facts["said"]
+        found = ["it is several recordings, joined"] if self.joined else []
+        if said and said - self.duration > _MISSING * said + 1:
+            found.append(f"its head says {said:,.0f} s, and {self.duration:,.0f} s are there: it was cut off")
+        return found
 
     def streams(self, kind: str) -> list[dict[str, Any]]:
         """Return its streams of a kind, `audio` or `video`."""
@@ -61,9 +81,10 @@ class Source:
     ) -> dict[str, Any]:
         """As `do`; return the `answer`, and whether the child was cut off from the network."""
         given = {"file": self.descriptor, **files}
-        told = await sandbox.run_told(ENGINE, operation, order, given, child_limits(seconds))
+        whole = {**order, "joined": self.joined}
+        told = await sandbox.run_told(ENGINE, operation, whole, given, child_limits(seconds))
         if _state(self.descriptor) != self.state:
-            raise TransientError(f"{self.way}: it was changed while it was read")
+            raise TransientError(f"{trees.shown(self.way)}: it was changed while it was read")
         return told
 
 
@@ -86,18 +107,18 @@ async def opened(root: str, way: str) -> AsyncIterator[Source]:
         raise InvalidInput(f"way: found {trees.shown(way)!r}, expected a name that is text")
     descriptor = await asyncio.to_thread(roots.open_file, own.roots, root, way)
     try:
-        size, changed = state = _state(descriptor)
+        state = _state(descriptor)
+        size = state[0]
         if size > own.limits.max_bytes:
             raise sandbox.Refusal(
-                f"{trees.shown(way)}: found {size:,} bytes, expected at most {own.limits.max_bytes:,} "
-                "(`limits.max_bytes`)"
+                f"found {size:,} bytes, expected at most {own.limits.max_bytes:,} (`limits.max_bytes`)"
             )
         facts = await sandbox.run(ENGINE, "probe", {}, {"file": descriptor}, child_limits(0, size))
-        _check_length(way, facts["duration"])
+        _check_length(facts["duration"])
         digest = await asyncio.to_thread(_digest, descriptor)
         if _state(descriptor) != state:
             raise TransientError(f"{trees.shown(way)}: it was changed while it was read")
-        yield Source(root, way, descriptor, size, digest, facts, (size, changed))
+        yield Source(root, way, descriptor, size, digest, facts, state)
     finally:
         os.close(descriptor)
 
@@ -110,20 +131,17 @@ def storable(way: str) -> bool:
         return False
 
 
-def _check_length(way: str, duration: float | None) -> None:
+def _check_length(duration: float | None) -> None:
     most = settings().limits.max_seconds
     if not duration:
-        raise sandbox.Refusal(f"{trees.shown(way)}: found neither sound nor moving pictures")
+        raise sandbox.Refusal("found neither sound nor moving pictures")
     if duration > most:
-        raise sandbox.Refusal(
-            f"{trees.shown(way)}: found {duration:,.0f} s, expected at most {most:,.0f} "
-            "(`limits.max_seconds`)"
-        )
+        raise sandbox.Refusal(f"found {duration:,.0f} s, expected at most {most:,.0f} (`limits.max_seconds`)")
 
 
-def _state(descriptor: int) -> tuple[int, int]:
+def _state(descriptor: int) -> State:
     found = os.fstat(descriptor)
-    return found.st_size, found.st_mtime_ns
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _digest(descriptor: int) -> str:

@@ -13,7 +13,6 @@ WHOLE: Final = "whole"
 _KEYS: Final = {
     "media_result": ("made", "sha256, options, step"),
     "media_recording": ("seen", "root, way"),
-    "media_batch": ("made", "job, number"),
 }
 
 
@@ -66,3 +65,29 @@ async def forget(table: str, days: float, most: int = 1000) -> int:
         f"WHERE {moment} < {words.minus(words.now, '$1')} LIMIT {int(most)})",
         days * 86_400.0,
     )
+
+
+async def old_batches(days: float) -> list[str]:
+    """Return the jobs of the batches that were begun so many days ago."""
+    words = storage.sql()
+    rows = await storage.fetch(
+        f"SELECT DISTINCT job FROM media_batch WHERE made < {words.minus(words.now, '$1')}", days * 86_400.0
+    )
+    return [row["job"] for row in rows]
+
+
+async def is_older(job: str, days: float) -> bool:
+    """Say whether a batch was begun so many days ago."""
+    words = storage.sql()
+    rows = await storage.fetch(
+        "SELECT 1 AS found FROM media_batch WHERE job = $2 "
+        f"AND made < {words.minus(words.now, '$1')} LIMIT 1",
+        days * 86_400.0,
+        job,
+    )
+    return bool(rows)
+
+
+async def forget_batch(job: str) -> int:
+    """Remove a batch; return how many recordings were in it."""
+    return await storage.execute("DELETE FROM media_batch WHERE job = $1", job)

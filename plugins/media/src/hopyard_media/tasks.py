@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from hopyard import Job, RetryPolicy, Tool, task
+from pydantic import Field
 
 from hopyard_media.models import (
     BatchReport,
@@ -19,6 +22,8 @@ from hopyard_media.models import (
 
 #: What was heard and seen is kept, so that another try costs only what is missing.
 _RETRY = RetryPolicy(max_retries=5, backoff=30, max_backoff=1800)
+_Many = Annotated[int, Field(ge=1, le=1000)]
+_Days = Annotated[float, Field(ge=0, le=3660)]
 _LONG = 12 * 3600.0
 _READS = Tool(read_only=True, idempotent=True)
 #: It may cost money, and write files.
@@ -105,11 +110,11 @@ async def batch_transcribe_videos(
 
 
 @task("media.list_recordings", time_limit=60, tool=_READS)
-async def list_recordings(root: str | None = None, limit: int = 100) -> list[Recording]:
+async def list_recordings(root: str | None = None, limit: _Many = 100) -> list[Recording]:
     """List the recordings that were transcribed or looked at, the latest first."""
     from hopyard_media.recordings import listed
 
-    return await listed(root, min(limit, 1000))
+    return await listed(root, limit)
 
 
 @task("media.show_recording", time_limit=60, tool=_READS)
@@ -125,7 +130,7 @@ async def show_recording(root: str, way: str) -> Known:
 
 
 @task("media.forget_old_results", time_limit=600)
-async def forget_old_results(days: float | None = None) -> Forgotten:
+async def forget_old_results(days: _Days | None = None) -> Forgotten:
     """Remove what was kept for so many days, and what jobs that died left half-written."""
     from hopyard_media.keeping import forget
 

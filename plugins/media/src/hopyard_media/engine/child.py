@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
+
+from av.container import InputContainer
 
 from hopyard_media.engine import audio, container, frames, sphinx, whisper
 from hopyard_media.engine.faults import seal
 
 _MOST_STREAMS: Final = 64
+#: Of all tags, so that what comes of a recording stays small enough for a job's result.
+_MOST_CHARACTERS: Final = 20_000
+#: Formats whose heads say exactly how long the file is; in others it is an estimate.
+_EXACT: Final = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flac", "aiff", "caf", "w64", "au")
 
 
 def probe(order: dict[str, Any]) -> dict[str, Any]:
@@ -16,13 +23,27 @@ def probe(order: dict[str, Any]) -> dict[str, Any]:
     seal(0, "av")
     with container.opened(order["file"]) as media:
         streams = [_stream(one) for one in [*media.streams][:_MOST_STREAMS]]
-        tags = {_text(name, 100): _text(value, 1000) for name, value in [*media.metadata.items()][:100]}
+        duration, joined = container.measured(media)
         return {
             "format": media.format.name,
-            "duration": container.measured(media),
+            "duration": duration,
+            "joined": joined,
+            "said": (media.duration or 0) / 1_000_000 if media.format.name in _EXACT else None,
             "streams": streams,
-            "tags": tags,
+            "tags": _tags(media),
         }
+
+
+def _tags(media: InputContainer) -> dict[str, str]:
+    found: dict[str, str] = {}
+    left = _MOST_CHARACTERS
+    for given, value in [*media.metadata.items()][:100]:
+        name, text = _text(given, 100), _text(value, 1000)
+        left -= len(name) + len(text)
+        if left < 0:
+            break
+        found[name] = text
+    return found
 
 
 def _text(value: object, longest: int) -> str:
@@ -36,6 +57,8 @@ def _stream(stream: Any) -> dict[str, Any]:
     own = {"type": stream.type, "codec": codec.name if codec else None}
     if language := stream.metadata.get("language"):
         own["language"] = _text(language, 20)
+    if codec is None:
+        return own
     if stream.type == "audio":
         return own | {"channels": stream.channels, "rate": stream.rate}
     if stream.type == "video":
@@ -44,11 +67,16 @@ def _stream(stream: Any) -> dict[str, Any]:
     return own
 
 
+def _samples(media: InputContainer, order: dict[str, Any]) -> Iterator[bytes]:
+    channel, joined = order.get("channel"), bool(order.get("joined"))
+    return audio.samples(media, order["start"], order["end"], channel, joined=joined)
+
+
 def hear(order: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the utterances between two moments, by PocketSphinx."""
     seal(0, "av", "pocketsphinx")
     with container.opened(order["file"]) as media:
-        pieces = audio.samples(media, order["start"], order["end"], order.get("channel"))
+        pieces = _samples(media, order)
         return sphinx.words_of(pieces, order["start"])
 
 
@@ -56,7 +84,7 @@ def whisper_(order: dict[str, Any]) -> dict[str, Any]:
     """Return the utterances between two moments and their language, by a Whisper model."""
     seal(0, "av", "faster_whisper")
     with container.opened(order["file"]) as media:
-        pieces = audio.samples(media, order["start"], order["end"], order.get("channel"))
+        pieces = _samples(media, order)
         return whisper.heard(
             pieces, order["start"], order["model"], order["device"], order["compute"], order["language"]
         )
@@ -66,7 +94,7 @@ def wave(order: dict[str, Any]) -> int:
     """Write the sound between two moments to `out` as a WAV file; return its length in bytes."""
     seal(order["most_bytes"], "av")
     with container.opened(order["file"]) as media:
-        pieces = audio.samples(media, order["start"], order["end"], order.get("channel"))
+        pieces = _samples(media, order)
         return audio.put_wave(order["out"], pieces)
 
 
@@ -82,7 +110,7 @@ def picture(order: dict[str, Any]) -> dict[str, Any]:
     seal(order["most_bytes"], "av")
     with container.opened(order["file"]) as media:
         data, width, height = frames.picture(media, order["at"], order["width"], order["most_pixels"])
-    frames.put(order["out"], data)
+    container.put(order["out"], data)
     return {"width": width, "height": height, "size": len(data)}
 
 
@@ -91,7 +119,7 @@ def sheet(order: dict[str, Any]) -> dict[str, Any]:
     seal(order["most_bytes"], "av")
     with container.opened(order["file"]) as media:
         data, width, height = frames.sheet(media, order["moments"], order["columns"], order["most_pixels"])
-    frames.put(order["out"], data)
+    container.put(order["out"], data)
     return {"width": width, "height": height, "size": len(data)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, Final
@@ -13,13 +12,14 @@ from av.container import InputContainer
 from hopyard_media.engine.container import begins, frames
 from hopyard_media.engine.faults import Refused
 
-#: Scenes are looked for in pictures of this width: what changes is seen in small ones as well.
+#: Scenes are looked for in pictures of this width and height: what changes is seen in small ones as well.
 _LOOK_WIDTH: Final = 320
 _TILE: Final = (320, 180)
 _FORMAT: Final = "yuvj420p"
 #: By degrees counterclockwise.
 _TURNS: Final = {90: ("cclock",), 180: ("clock", "clock"), 270: ("clock",)}
 _LEAD: Final = 2.0
+_HIGHEST: Final = 16_000
 #: Of one part; a film that flickers has no scenes.
 _MOST_CUTS: Final = 10_000
 
@@ -46,29 +46,40 @@ def cuts(
     By FFmpeg's filter `select`, whose score from 0 to 1 compares each picture with the one before it.
     """
     stream = stream_of(container, most_pixels)
-    graph = av.filter.Graph()
-    source = graph.add_buffer(template=stream)
-    small = graph.add("scale", f"{_LOOK_WIDTH}:-2")
-    chosen = graph.add("select", f"gt(scene,{threshold:g})")
-    sink = graph.add("buffersink")
-    source.link_to(small)
-    small.link_to(chosen)
-    chosen.link_to(sink)
-    graph.configure()
+    graph: Any = None
+    form: tuple[Any, ...] = ()
     found: list[float] = []
     origin = begins(container)
     for frame in _frames(container, stream, origin + start, origin + end):
+        if form != (form := (frame.width, frame.height, frame.format.name, frame.time_base)):
+            graph = _looking(frame, threshold)
         graph.push(frame)
         moments = [round(at - origin, 3) for at in _times(graph)]
         found += [at for at in moments if start <= at < end][: _MOST_CUTS - len(found)]
     return found
 
 
+def _looking(frame: Any, threshold: float) -> Any:
+    """Return the filters that choose pictures unlike the one before, for pictures of this one's form."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    small = graph.add("scale", f"min({_LOOK_WIDTH}\\,iw):min({_LOOK_WIDTH}\\,ih)")
+    chosen = graph.add("select", f"gt(scene,{threshold:g})")
+    sink = graph.add("buffersink")
+    source.link_to(small)
+    small.link_to(chosen)
+    chosen.link_to(sink)
+    graph.configure()
+    return graph
+
+
 def _frames(container: InputContainer, stream: Any, start: float, end: float) -> Iterator[Any]:
     """Yield the frames around a time, which is counted as the file counts it."""
     if start - begins(container) > _LEAD:
         container.seek(int((start - _LEAD) * 1_000_000), any_frame=False)
-    for frame in frames(container, stream):
+    for frame in frames(container, stream, before=end):
         if frame.time is not None and frame.time >= end:
             return
         if frame.pts is not None:
@@ -88,9 +99,15 @@ def picture(container: InputContainer, at: float, width: int, most_pixels: int) 
     """Return the picture shown at a moment as JPEG, at most `width` wide, with its width and height."""
     stream = stream_of(container, most_pixels)
     frame = _shown_at(container, stream, at)
-    wide = min(width, frame.width) // 2 * 2
-    high = max(2, round(frame.height * wide / frame.width) // 2 * 2)
+    wide, high = _fitted(frame.width, frame.height, width)
     return _jpeg(frame.reformat(width=wide, height=high, format=_FORMAT)), wide, high
+
+
+def _fitted(width: int, height: int, most: int, highest: int = _HIGHEST) -> tuple[int, int]:
+    """Return a picture's width, at most so wide, and height, as a JPEG may have it; both are even."""
+    share = min(1.0, most / width, highest / height)
+    wide, high = (max(2, round(one * share) // 2 * 2) for one in (width, height))
+    return wide, high
 
 
 def sheet(
@@ -103,7 +120,7 @@ def sheet(
     for n, at in enumerate(moments):
         frame = _shown_at(container, stream, at)
         if graph is None:
-            size = (frame.width, frame.height)
+            size = _fitted(frame.width, frame.height, *_TILE)
             graph = _tiles(size, columns, -(-len(moments) // columns), len(moments))
         shown = frame.reformat(width=size[0], height=size[1], format=_FORMAT)
         shown.pts, shown.time_base = n, Fraction(1, 1)
@@ -118,12 +135,10 @@ def _tiles(size: tuple[int, int], columns: int, rows: int, count: int) -> Any:
     wide, high = _TILE
     shape = av.VideoFormat(_FORMAT, size[0], size[1])
     source = graph.add_buffer(width=size[0], height=size[1], format=shape, time_base=Fraction(1, 1))
-    fit = graph.add("scale", f"{wide}:{high}:force_original_aspect_ratio=decrease")
     padded = graph.add("pad", f"{wide}:{high}:-1:-1")
     tiled = graph.add("tile", f"{columns}x{rows}:nb_frames={count}:padding=4:margin=4")
     sink = graph.add("buffersink")
-    source.link_to(fit)
-    fit.link_to(padded)
+    source.link_to(padded)
     padded.link_to(tiled)
     tiled.link_to(sink)
     graph.configure()
@@ -135,7 +150,7 @@ def _shown_at(container: InputContainer, stream: Any, at: float) -> Any:
     wanted = begins(container) + max(0.0, at)
     container.seek(int(wanted * 1_000_000), any_frame=False)
     shown = None
-    for frame in frames(container, stream):
+    for frame in frames(container, stream, before=wanted + _LEAD):
         if shown is not None and frame.time is not None and frame.time > wanted + 1e-6:
             break
         shown = frame
@@ -173,10 +188,3 @@ def _jpeg(frame: Any) -> bytes:
     frame.pts = 0
     frame.time_base = encoder.time_base
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
-
-
-def put(descriptor: int, data: bytes) -> None:
-    """Write a picture to an open file, from its beginning."""
-    written = 0
-    while written < len(data):
-        written += os.pwrite(descriptor, data[written:], written)

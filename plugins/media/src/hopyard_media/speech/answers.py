@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from hopyard.errors import InvalidInput
@@ -19,6 +20,9 @@ _NAMES: Final = (
     "slovak=sk slovenian=sl spanish=es swahili=sw swedish=sv tagalog=tl tamil=ta thai=th turkish=tr "
     "ukrainian=uk urdu=ur vietnamese=vi welsh=cy"
 )
+#: Of an answer, and how many more for a second of sound: nobody speaks so fast.
+_MOST_CHARACTERS: Final = (1_000, 100)
+_MOST_PIECES: Final = (100, 15)
 _CODES: Final = dict(re.findall(r"(\w+)=(\w+)", _NAMES))
 
 
@@ -37,18 +41,65 @@ def utterances(answer: dict[str, Any], start: float, end: float) -> list[dict[st
     Raises `InvalidInput` for an answer of another form.
     """
     try:
-        words = [_word(one, start, end) for one in answer.get("words") or ()]
-        segments = [_segment(one, start, end) for one in answer.get("segments") or () if not _is_silence(one)]
-        if words and segments:
-            return _together(words, segments)
-        if words:
-            return [{"words": words}]
-        if segments:
-            return segments
-        text = _clean(answer.get("text") or "")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"the transcription server's answer cannot be read: {error!r}") from None
+        words = _timed(answer, "words", end - start, lambda one: _word(one, start, end))
+        segments = _timed(answer, "segments", end - start, lambda one: _segment(one, start, end))
+        words = _spoken(words, segments, answer, start, end)
+        text = _short(_clean(answer.get("text") or ""), end - start)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        told = str(error) if type(error) is ValueError else repr(error)
+        raise InvalidInput(f"the transcription server's answer cannot be read: {told[:300]}") from None
+    if words and segments:
+        return _together(words, segments)
+    if words:
+        return [{"words": words}]
+    if segments or answer.get("segments"):
+        return segments
     return [{"start": start, "end": end, "text": text}] if text else []
+
+
+def _timed(
+    answer: dict[str, Any], name: str, seconds: float, read: Callable[[Any], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the words or segments of an answer in their order, without those that say nothing."""
+    given = answer.get(name) or []
+    if not isinstance(given, list):
+        raise TypeError(f"found {type(given).__name__} as {name}, expected a list")
+    most = _most(_MOST_PIECES, seconds)
+    if len(given) > most:
+        raise ValueError(f"found {len(given):,} {name}, expected at most {most:,} of so little sound")
+    found = [read(one) for one in given if not _is_silence(one)]
+    key = "word" if name == "words" else "text"
+    _short("".join(one[key] for one in found), seconds)
+    return sorted((one for one in found if one[key]), key=lambda one: one["start"])
+
+
+def _spoken(
+    words: list[dict[str, Any]],
+    segments: list[dict[str, Any]],
+    answer: dict[str, Any],
+    start: float,
+    end: float,
+) -> list[dict[str, Any]]:
+    """Return the words without those of segments that were made up where nobody speaks."""
+    silent = [_times(one, start, end) for one in answer.get("segments") or () if _is_silence(one)]
+    spoken = [(one["start"], one["end"]) for one in segments]
+    return [
+        word
+        for word in words
+        if any(first <= word["start"] < last for first, last in spoken)
+        or not any(one["start"] <= word["start"] < one["end"] for one in silent)
+    ]
+
+
+def _most(bounds: tuple[int, int], seconds: float) -> int:
+    return bounds[0] + round(seconds * bounds[1])
+
+
+def _short(text: str, seconds: float) -> str:
+    most = _most(_MOST_CHARACTERS, seconds)
+    if len(text) > most:
+        raise ValueError(f"found {len(text):,} characters, expected at most {most:,} of so little sound")
+    return text
 
 
 def _together(words: list[dict[str, Any]], segments: list[dict[str, Any]]) -> list[dict[str, Any]]:

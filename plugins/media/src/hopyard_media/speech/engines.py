@@ -129,7 +129,7 @@ class ByCloud:
         )
         try:
             answer = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidInput(f"{url}: found an answer that is no JSON, expected verbose_json") from None
         if not isinstance(answer, dict):
             raise InvalidInput(f"{url}: found an answer that is no object, expected verbose_json")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import get_args
+from typing import Final, get_args
 
 from hopyard.errors import InvalidInput
 
 from hopyard_media.models import Format, Segment, Transcript
+
+_ARROW: Final = re.compile("-{2,}>")
+_MARKUP: Final = str.maketrans("<>{}", "‹›()")
 
 
 def check(formats: Iterable[str]) -> None:
@@ -24,7 +28,7 @@ def text_of(transcript: Transcript, wanted: Format) -> str:
         return "\n".join(_said(one) for one in transcript.segments) + "\n"
     if wanted == "srt":
         blocks = [
-            f"{n}\n{_clock(one.start, ',')} --> {_clock(one.end, ',')}\n{_line(_said(one))}\n"
+            f"{n}\n{_clock(one.start, ',')} --> {_clock(one.end, ',')}\n{_plain(_said(one))}\n"
             for n, one in enumerate(transcript.segments, 1)
         ]
         return "\n".join(blocks)
@@ -41,7 +45,12 @@ def _said(one: Segment) -> str:
 
 def _line(text: str) -> str:
     """Return a text that cannot end its block, or begin another one."""
-    return " ".join(text.split()).replace("-->", "->")
+    return _ARROW.sub("->", " ".join(text.split()))
+
+
+def _plain(text: str) -> str:
+    """Return a line in which players see no markup: SubRip has no way to write `<` and `{` themselves."""
+    return _line(text).translate(_MARKUP)
 
 
 def _escaped(one: Segment) -> str:

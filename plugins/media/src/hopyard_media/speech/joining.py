@@ -6,7 +6,7 @@ heard there only what begins within the part counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -18,6 +18,8 @@ MARGIN: Final = 5.0
 #: A pause of so many seconds ends a segment.
 _PAUSE: Final = 0.8
 _MOST_WORDS: Final = 60
+#: Characters: what is longer is a whole sentence.
+_LONGEST_WORD: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,27 @@ def own(part: Part, utterances: Iterable[dict[str, Any]]) -> list[dict[str, Any]
             words = [word for word in one["words"] if within(word["start"])]
             if words:
                 kept.append({"words": words})
-        elif within(one["start"]):
-            kept.append(one)
+        else:
+            kept += _shared(one, within)
     return kept
+
+
+def _shared(one: dict[str, Any], within: Callable[[float], bool]) -> list[dict[str, Any]]:
+    """Return what is a part's own of a text without word times, as if its words were equally long.
+
+    Both parts at a border hear a sentence that lies across it, and servers that give no times at all say
+    everything from the first moment on.
+    """
+    text, start, end = one["text"], one["start"], one["end"]
+    pieces, glue = text.split(), " "
+    if len(pieces) * _LONGEST_WORD < len(text):  # a language that is written without spaces
+        pieces, glue = [*text], ""
+    each = (end - start) / max(1, len(pieces))
+    mine = [n for n in range(len(pieces)) if within(start + n * each)]
+    if len(mine) == len(pieces):
+        return [one] if mine else []
+    found = {"start": start + mine[0] * each, "end": start + (mine[-1] + 1) * each} if mine else {}
+    return [{**found, "text": glue.join(pieces[n] for n in mine)}] if mine else []
 
 
 def segments(utterances: Iterable[dict[str, Any]], speaker: str | None) -> list[Segment]:
@@ -88,7 +108,8 @@ def _segment(words: Sequence[Word], speaker: str | None) -> list[Segment]:
     if not words:
         return []
     text = " ".join(word.word for word in words)
-    return [Segment(start=words[0].start, end=words[-1].end, text=text, speaker=speaker, words=[*words])]
+    end = max(word.end for word in words)
+    return [Segment(start=words[0].start, end=end, text=text, speaker=speaker, words=[*words])]
 
 
 def in_order(found: Iterable[Segment]) -> list[Segment]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final, Protocol
 
 from hopyard import trees
 from hopyard.sandbox import Refusal
 
 from hopyard_media import outputs, store
+from hopyard_media.damage import Damage
 from hopyard_media.models import EngineName, Format, Speakers, Transcript
 from hopyard_media.recordings import note_transcript, worked_on
 from hopyard_media.sources import Source, settings
@@ -20,8 +21,17 @@ from hopyard_media.speech import joining
 from hopyard_media.speech.engines import Engine, Heard, engine_of
 from hopyard_media.speech.joining import Part
 
-_Parts = dict[tuple[int, int | None], Heard]
 _MOST_CHANNELS: Final = 8
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What was heard of the parts of a recording, by part and channel; `known` of `total` were before."""
+
+    total: int
+    heard: dict[tuple[int, int | None], Heard] = field(default_factory=dict)
+    known: int = 0
+    damage: Damage = field(default_factory=Damage)
 
 
 class Tell(Protocol):
@@ -61,11 +71,11 @@ async def transcribe(tell: Tell, root: str, way: str, wish: Wish) -> Transcript:
 async def transcript_of(tell: Tell, source: Source, engine: Engine, wish: Wish) -> Transcript:
     """Return what is said in an open recording, and keep it. Raises as `transcribe`."""
     options = store.digest("speech", engine.key, settings().limits.part_seconds, wish.speakers)
-    heard, known = await _heard(tell, source, engine, options, _channels(source, wish.speakers))
-    made = _whole(source, heard, known)
+    heard = await _heard(tell, source, engine, options, _channels(source, wish.speakers))
+    made = _whole(source, heard)
     await store.keep(source.sha256, options, store.WHOLE, made.model_dump(mode="json"))
     await note_transcript(source.root, source.way, options)
-    for one in wish.formats:
+    for one in dict.fromkeys(wish.formats):
         data = files.text_of(made, one).encode()
         made.files[one] = await outputs.write(outputs.name_of(source, f".{one}"), data)
     return made
@@ -73,25 +83,27 @@ async def transcript_of(tell: Tell, source: Source, engine: Engine, wish: Wish) 
 
 async def _heard(
     tell: Tell, source: Source, engine: Engine, options: str, channels: Sequence[int | None]
-) -> tuple[_Parts, int]:
-    """Return what was heard of all parts, by part and channel, and how many of them were known."""
+) -> _Parts:
+    """Return what was heard of all parts. What is damaged costs its own part, which is heard as silence."""
     known = await store.known(source.sha256, options)
     wanted = joining.parts(source.duration, settings().limits.part_seconds)
     work = [(part, channel) for part in wanted for channel in channels]
-    heard: _Parts = {}
-    began, fresh = time.monotonic(), 0
+    made = _Parts(len(work))
+    began = time.monotonic()
     for n, (part, channel) in enumerate(work):
         step = f"{part.number}" if channel is None else f"{part.number} channel {channel}"
         if step in known:
-            heard[part.number, channel] = Heard(**known[step])
+            made.heard[part.number, channel] = Heard(**known[step])
+            made.known += 1
             continue
-        tell(part.start, source.duration, _told(n, len(work), fresh, time.monotonic() - began))
-        found = await _hear(engine, source, part, channel)
-        await store.keep(source.sha256, options, step, asdict(found))
-        heard[part.number, channel] = found
-        fresh += 1
+        tell(part.start, source.duration, _told(n, len(work), n - made.known, time.monotonic() - began))
+        with made.damage.of(part.start, part.end):
+            found = await _hear(engine, source, part, channel)
+            await store.keep(source.sha256, options, step, asdict(found))
+            made.heard[part.number, channel] = found
+    made.damage.check(nothing=not made.heard)
     tell(source.duration, source.duration, "all parts heard")
-    return heard, len(work) - fresh
+    return made
 
 
 def _told(n: int, of: int, fresh: int, seconds: float) -> str:
@@ -119,7 +131,8 @@ def _channels(source: Source, speakers: Speakers) -> Sequence[int | None]:
     return [*range(count)]
 
 
-def _whole(source: Source, heard: _Parts, known: int) -> Transcript:
+def _whole(source: Source, made: _Parts) -> Transcript:
+    heard = made.heard
     channels = sorted({channel for _, channel in heard}, key=lambda one: -1 if one is None else one)
     segments = []
     for channel in channels:
@@ -140,9 +153,9 @@ def _whole(source: Source, heard: _Parts, known: int) -> Transcript:
         isolated=all(one.isolated for one in all_),
         confidence=round(sum(sure) / len(sure), 4) if sure else None,
         segments=joining.in_order(segments),
-        parts=len(all_),
-        known=known,
-        notes=_notes(all_),
+        parts=made.total,
+        known=made.known,
+        notes=[*_notes(all_), *source.notes, *made.damage.notes],
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopyard_media import outputs
 from hopyard_media.assistant import Unanswered, insights_of
+from hopyard_media.damage import Damage
 from hopyard_media.models import Insights, Picture, Transcript, Video
 from hopyard_media.recordings import note_video, worked_on
 from hopyard_media.sources import Source, settings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 STAGES = ("probe", "sound", "transcript", "scenes", "key_frames", "sheet", "insights")
 _NO_OUTPUT = "no `output` in the settings, the root for files"
+_STILL = "it has no moving pictures"
+_JOINED = "it is several videos, joined: their times begin anew"
 _RATE, _HEADER = 16_000, 44
 
 
@@ -33,7 +36,8 @@ async def process(job: Job, root: str, way: str, wish: Wish, *, sound: bool, ins
         outputs.wanted()
     async with worked_on(root, way) as source:
         work = _Work(job, source, engine, wish)
-        await work.stages.over("probe", "done", f"{source.facts['format']}, {source.duration:,.1f} s")
+        told = [f"{source.facts['format']}, {source.duration:,.1f} s", *source.notes]
+        await work.stages.over("probe", "done", "; ".join(told))
         await work.sound(wanted=sound)
         await work.transcript()
         await work.scenes()
@@ -61,6 +65,7 @@ class _Work:
             format=facts["format"],
             streams=facts["streams"],
             tags=facts["tags"],
+            notes=source.notes,
         )
         self._whole: Transcript | None = None
 
@@ -95,18 +100,20 @@ class _Work:
 
     async def scenes(self) -> None:
         """Look for scenes."""
-        if not self._source.streams("video"):
-            await self.stages.over("scenes", "skipped", "it has no moving pictures")
+        if not self._source.streams("video") or self._source.joined:
+            reason = _JOINED if self._source.streams("video") else _STILL
+            await self.stages.over("scenes", "skipped", reason)
             return
-        threshold = settings().pictures.threshold
+        threshold, damage = settings().pictures.threshold, Damage()
         self._video.scenes = await self.stages.kept(
-            "scenes", threshold, lambda: scenes_of(self.stages.tell, self._source)
+            "scenes", threshold, lambda: scenes_of(self.stages.tell, self._source, damage)
         )
+        self._video.notes += damage.notes
 
     async def pictures(self) -> None:
         """Take pictures of scenes, each as a file, and all on a sheet."""
         if not self._video.scenes or settings().output is None:
-            reason = "it has no moving pictures" if not self._video.scenes else _NO_OUTPUT
+            reason = self.stages.told[-1].detail if not self._video.scenes else _NO_OUTPUT
             await self.stages.over("key_frames", "skipped", reason)
             await self.stages.over("sheet", "skipped", reason)
             return
@@ -119,20 +126,25 @@ class _Work:
             _are_there,
         )
         self._video.key_frames = [Picture(**one) for one in found]
+        shown = [one.at for one in self._video.key_frames]  # without those that are damaged
         sheet = await self.stages.kept(
             "sheet",
-            [chosen, own.columns, self._source.way],
-            lambda: self._sheet(chosen, own.columns),
+            [shown, own.columns, self._source.way],
+            lambda: self._sheet(shown, own.columns),
             _is_there,
         )
         self._video.sheet = Picture(**sheet)
 
     async def _key_frames(self, chosen: list[float], width: int) -> list[dict[str, Any]]:
         found = []
+        damage = Damage(most=len(chosen))
         for n, at in enumerate(chosen):
             self.stages.tell(n, len(chosen), f"picture {n + 1} of {len(chosen)}")
             name = outputs.name_of(self._source, f".{round(at * 1000):09}ms.jpg")
-            found.append({"at": at, **await self._taken("picture", {"at": at, "width": width}, name)})
+            with damage.of(at, at):
+                found.append({"at": at, **await self._taken("picture", {"at": at, "width": width}, name)})
+        damage.check(nothing=not found)
+        self._video.notes += damage.notes
         return found
 
     async def _sheet(self, chosen: list[float], columns: int) -> dict[str, Any]:

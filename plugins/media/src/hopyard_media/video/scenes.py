@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from hopyard_media import store
+from hopyard_media.damage import Damage
 from hopyard_media.sources import Source, settings
 from hopyard_media.speech import joining
 from hopyard_media.speech.transcribing import Tell
@@ -19,8 +20,9 @@ _LONG: Final = 10.0
 _MOST: Final = 5_000
 
 
-async def scenes_of(tell: Tell, source: Source) -> list[float]:
-    """Return the moments at which scenes begin, 0 first. Each part is looked at once, and kept."""
+async def scenes_of(tell: Tell, source: Source, damage: Damage) -> list[float]:
+    """Return the moments at which scenes begin, 0 first. Each part is looked at once, and kept;
+    one that is `damage` has none."""
     own = settings()
     threshold = own.pictures.threshold
     parts = joining.parts(source.duration, own.limits.part_seconds)
@@ -34,9 +36,11 @@ async def scenes_of(tell: Tell, source: Source) -> list[float]:
             end = part.end if part is not parts[-1] else part.last
             order = {"start": part.start, "end": end, "threshold": threshold}
             order["most_pixels"] = own.limits.max_pixels
-            known[step] = await source.do("cuts", order, end - part.start)
-            await store.keep(source.sha256, options, step, known[step])
-        found += known[step]
+            with damage.of(part.start, part.end):
+                known[step] = await source.do("cuts", order, end - part.start)
+                await store.keep(source.sha256, options, step, known[step])
+        found += known.get(step, ())
+    damage.check(nothing=not known)
     return _steady(found)
 
 
