@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,6 +18,8 @@ from hopyard import storage
 from hopyard.errors import InvalidInput, TransientError
 from pydantic import BaseModel, ValidationError
 
+from hopyard_ai.agent.answers import CUT
+from hopyard_ai.agent.providers import UNUSABLE_ANSWER
 from hopyard_ai.content import spending
 from hopyard_ai.content.values import Spent
 from hopyard_ai.health import model, settings
@@ -25,6 +27,8 @@ from hopyard_ai.health import model, settings
 if TYPE_CHECKING:
     from hopyard import Job
     from pydantic_ai.usage import RunUsage
+
+    from hopyard_ai.agent.metering import Taken
 
 Form = TypeVar("Form", bound=BaseModel)
 A = TypeVar("A")
@@ -76,10 +80,7 @@ class Asker:
             )
             if found is not None:
                 return found
-            unable = "the model's answer cannot be used: it does not have the form asked for"
-            if self._job.attempt >= _ATTEMPTS:
-                raise InvalidInput(f"{unable}, in {_ATTEMPTS} attempts; a larger model may do it")
-            raise TransientError(unable)
+            raise TransientError(f"{UNUSABLE_ANSWER} cannot be used: it does not have the form asked for")
 
         from hopyard_ai.agent.structured import structured
 
@@ -108,33 +109,40 @@ class Asker:
         if known is not None and (check is None or check(known) is None):
             self._cached += 1
             return known
-        await _within_budget(self._job)
+        await within_budget(self._job)
         from pydantic_ai.usage import RunUsage
 
-        from hopyard_ai.agent import patience
+        from hopyard_ai.agent.metering import Taken, meter
 
-        usage, names = RunUsage(), list[str]()
-        token = patience.answered.set(names)
+        taken = list[Taken]()
+        token = meter.set(taken)
         try:
-            answer = await answered(usage)
+            answer = await answered(RunUsage())
+        except TransientError as error:
+            if self._job.attempt >= _ATTEMPTS and str(error).startswith(UNUSABLE_ANSWER):
+                raise InvalidInput(f"{error}, in {_ATTEMPTS} attempts; a larger model may do it") from error
+            raise
         finally:
-            patience.answered.reset(token)
-            await self._spent(usage, names[-1] if names else settings().model)
-        await _keep(key, answer)
+            meter.reset(token)
+            await self._spent(taken)
+        if CUT not in answer.model_dump_json():  # the next one who asks may get all of it
+            await _keep(key, answer)
         return answer
 
     def _key(self, form: Any, prompt: str, instructions: str) -> str:
         parts = [models(), form, instructions, prompt, self._own]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    async def _spent(self, usage: RunUsage, name: str) -> None:
-        if not usage.requests:
+    async def _spent(self, taken: Sequence[Taken]) -> None:
+        if not taken:
             return
-        cost = spending.cost_of(settings().prices, name, usage.input_tokens, usage.output_tokens, usage.cost)
+        own = settings()
         async with storage.transaction() as tx:
-            await spending.add(
-                tx, self._job, name, requests=usage.requests, tokens=usage.total_tokens, cost=cost
-            )
+            for one in taken:
+                name = one.model or own.model
+                cost = spending.cost_of(own.prices, name, one.told, one.answered, one.cost)
+                tokens = one.told + one.answered
+                await spending.add(tx, self._job, name, requests=1, tokens=tokens, cost=cost)
 
     async def spent(self) -> Spent:
         """Return what the job has spent until now, over all its attempts."""
@@ -187,7 +195,8 @@ async def standing_in_line(job: Job) -> AsyncIterator[None]:
         visitor.reset(token)
 
 
-async def _within_budget(job: Job) -> None:
+async def within_budget(job: Job) -> None:
+    """Raise `InvalidInput` where the day of the person whom a job is for is used up."""
     own = settings()
     if job.person is None or (own.daily_tokens is None and own.daily_cost is None):
         return
