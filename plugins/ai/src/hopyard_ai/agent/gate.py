@@ -83,7 +83,7 @@ class Gate:
             free, now = storage.moment(row["free_at"]), storage.moment(row["now"])
             assert free is not None and now is not None  # noqa: S101, PT018 - neither is null
             ahead = max(0.0, (free - now).total_seconds())
-            if ahead > 2 * _HORIZON:  # handed out by a clock that was wrong: nobody else's moment is so far away
+            if ahead > 2 * _HORIZON:  # of a clock that was wrong: no moment so far away is handed out
                 ahead = 0.0
                 await tx.execute(f"UPDATE ai_limit SET free_at = {tx.sql.now} WHERE name = $1", self.name)
             if ahead > most:

@@ -53,7 +53,9 @@ def measured(answer: ModelResponse, messages: Sequence[ModelMessage]) -> ModelRe
 
 
 def _size(message: Any) -> int:
-    shown = [str(getattr(part, "content", None) or getattr(part, "args", None) or "") for part in message.parts]
+    shown = [
+        str(getattr(part, "content", None) or getattr(part, "args", None) or "") for part in message.parts
+    ]
     return sum(tokens(text) for text in [*shown, getattr(message, "instructions", None) or ""])
 
 

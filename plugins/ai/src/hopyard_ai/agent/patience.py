@@ -25,7 +25,7 @@ _TRIES: Final = 5
 #: A longer wait than this is not worth holding a running job for.
 _LONGEST: Final = 10.0
 #: What unreadable answers of servers raise inside their clients.
-_UNREADABLE: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
+_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 class Fit(WrapperModel):

@@ -37,6 +37,8 @@ _USED_UP: Final = re.compile(r"quota|billing|credit", re.IGNORECASE)
 _UNABLE: Final = re.compile(
     r"requires? |unsupported|not support|not implemented|does not exist", re.IGNORECASE
 )
+#: With these a server says that it is the request that is wrong: it is too long, say, or not understood.
+_OF_THE_REQUEST: Final = (400, 413, 422)
 #: Of which kind an error is, words in it, and what its person is told.
 _SENTENCES: Final = (
     (
@@ -79,6 +81,10 @@ _NEEDS: Final = {
     "anthropic": ("api_key",),
     "compatible": ("base_url",),
 }
+
+
+class Unable(InvalidInput):
+    """What is wrong is wrong with all requests: the model's name, its address. Less of them is no help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +162,15 @@ def openai_provider(provider: str, endpoint: Endpoint) -> Any:
     from openai import AsyncAzureOpenAI, AsyncOpenAI
     from pydantic_ai.providers.openai import OpenAIProvider
 
+    from hopyard_ai.agent.reaching import client_to
+
     key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
-    options: dict[str, Any] = {"api_key": key, "max_retries": 0, "timeout": endpoint.timeout}
+    options: dict[str, Any] = {
+        "api_key": key,
+        "max_retries": 0,
+        "timeout": endpoint.timeout,
+        "http_client": client_to(endpoint.base_url, endpoint.timeout),
+    }
     if provider == "azure":
         from pydantic_ai.providers.azure import AzureProvider
 
@@ -181,7 +194,15 @@ def _anthropic(model: str, endpoint: Endpoint) -> Model:
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    client = AsyncAnthropic(api_key=key, base_url=endpoint.base_url, max_retries=0, timeout=endpoint.timeout)
+    from hopyard_ai.agent.reaching import client_to
+
+    client = AsyncAnthropic(
+        api_key=key,
+        base_url=endpoint.base_url,
+        max_retries=0,
+        timeout=endpoint.timeout,
+        http_client=client_to(endpoint.base_url, endpoint.timeout),
+    )
     return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=client))
 
 
@@ -219,12 +240,15 @@ def _unreached(error: Any) -> TaskError:
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
+    refused = next((one for one in causes if isinstance(one, TaskError)), None)
+    if refused is not None:  # by the way out: a redirect, an answer that does not end
+        return refused
     if any("Timeout" in type(one).__name__ for one in causes) or "timed out" in str(error).lower():
         return TimeLimitExceeded(f"the model did not answer in time: {_reason(causes)}")
     wrong = [one for one in causes if isinstance(one, ssl.SSLError | socket.gaierror)]
     passing = any(isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError) for one in wrong)
     if wrong and not passing and "Temporary failure" not in _reason(causes):
-        return InvalidInput(f"the model cannot be reached as it is set up: {_reason(causes)}")
+        return Unable(f"the model cannot be reached as it is set up: {_reason(causes)}")
     if not any(isinstance(one, OSError) or type(one).__module__.startswith("http") for one in causes):
         return TransientError(f"the model's answer cannot be used: {_unread(causes)}")
     return TransientError(f"the model cannot be reached: {_reason(causes)}")
@@ -264,7 +288,7 @@ def _http(error: Any) -> TaskError:
         return TimeLimitExceeded(said)
     if error.status_code >= 500 and error.status_code != 501 and not _UNABLE.search(said):
         return TransientError(said)
-    return InvalidInput(said)
+    return InvalidInput(said) if error.status_code in _OF_THE_REQUEST else Unable(said)
 
 
 def _words(body: Any) -> str:

@@ -119,7 +119,7 @@ class Asker:
         try:
             answer = await answered(RunUsage())
         except TransientError as error:
-            if self._job.attempt >= _ATTEMPTS and str(error).startswith(UNUSABLE_ANSWER):
+            if given_up(self._job, error):
                 raise InvalidInput(f"{error}, in {_ATTEMPTS} attempts; a larger model may do it") from error
             raise
         finally:
@@ -148,6 +148,11 @@ class Asker:
         """Return what the job has spent until now, over all its attempts."""
         requests, tokens, cost = await spending.of_job(self._job.id)
         return Spent(model=models(), requests=requests, cached=self._cached, tokens=tokens, cost=cost)
+
+
+def given_up(job: Job, error: TransientError) -> bool:
+    """Whether a model has given answers that cannot be used, which are paid for, often enough."""
+    return job.attempt >= _ATTEMPTS and str(error).startswith(UNUSABLE_ANSWER)
 
 
 def offline_spent() -> Spent:

@@ -25,13 +25,12 @@ collection_option = click.option("--collection", default="default", show_default
 
 
 def _text(file: str) -> str:
-    if file == "-":
-        return sys.stdin.read(_LARGEST)
-    path = Path(file)
-    if path.stat().st_size > _LARGEST:
-        raise InvalidInput(f"{file}: found {path.stat().st_size:,} bytes, expected at most {_LARGEST:,}")
+    with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
+        data = stream.read(_LARGEST + 1)  # also of what has no size and no end, such as a pipe
+    if len(data) > _LARGEST:
+        raise InvalidInput(f"{file}: found more than {_LARGEST:,} bytes, which is the most that is sent")
     try:
-        return path.read_text()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInput(
             f"{file} is no text in UTF-8; `hopyard file extract` makes text of documents"
@@ -219,6 +218,10 @@ def search(query: tuple[str, ...], collection: str, limit: int, as_json: bool) -
 def _render_hits(made: dict[str, Any]) -> None:
     rows = [(f"{one['score']:.3f}", one["key"], " ".join(one["text"][:200].split())) for one in made["hits"]]
     table(f"Nearest of {made['searched']:,} texts", ("score", "key", "text"), rows)
+    if made["left_out"]:
+        say(
+            f"not compared: {made['left_out']:,} texts of another model or length; embed them again", err=True
+        )
     if made["lexical"]:
         say("by words in common, not by meaning: `embeddings.model` is local:lexical")
 

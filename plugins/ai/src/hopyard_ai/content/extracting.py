@@ -78,7 +78,7 @@ def telling(text: str, count: int) -> list[str]:
 
 
 def keywords(text: str, count: int) -> list[str]:
-    """Return the commonest words of a text as they are first written, the commonest first; no endless ones."""
+    """Return the commonest words of a text as they are first written, without endless ones."""
     written: dict[str, str] = {}
     for word in _WORD.findall(text[:_LOOKED_AT]):
         if len(word) <= _LONGEST_WORD:

@@ -11,11 +11,12 @@ from hopyard.errors import InvalidInput, TaskError, TransientError
 from hopyard.storage import Transaction
 from pydantic import BaseModel, Field
 
+from hopyard_ai.agent.providers import Unable
 from hopyard_ai.content import extracting
 from hopyard_ai.content.asking import Asker, each, offline_spent, standing_in_line
 from hopyard_ai.content.combining import NO_ORDER
 from hopyard_ai.content.items import named
-from hopyard_ai.content.labels import check_labels
+from hopyard_ai.content.labels import check_labels, quoted
 from hopyard_ai.content.texts import framed, tokens
 from hopyard_ai.content.values import Item, Sorted, Sorting, Suggestion
 from hopyard_ai.health import settings
@@ -29,6 +30,8 @@ _SAMPLE: Final = 60
 _SAMPLE_SHOWN: Final = 400
 _BATCH: Final = 20
 _MOST_LEARNED: Final = 12
+#: They are made of foreign texts and shown with each later question: a name has room, an order has not.
+_LONGEST_LEARNED: Final = 40
 _SORT: Final = (
     "Numbered items follow. For each say which categories fit, at most {most}, the best first, with how sure "
     f"you are from 0 to 1; none where none fits. The categories: {{categories}}. {NO_ORDER}"
@@ -112,13 +115,16 @@ async def _taxonomy(asker: Asker, name: str, given: Sequence[str], items: Sequen
 
 async def _learned(asker: Asker, items: Sequence[Item]) -> list[str]:
     if settings().offline:
-        return extracting.keywords("\n".join(item.text[:_SHOWN] for item in items), _MOST_LEARNED)
+        found = extracting.keywords("\n".join(item.text[:_SHOWN] for item in items), _MOST_LEARNED)
+        if not found:
+            raise InvalidInput("no categories can be learned: the items have no words; give `categories`")
+        return found
     step = max(1, len(items) // _SAMPLE)
     sample = [item.text[:_SAMPLE_SHOWN] for item in items[::step]][:_SAMPLE]
 
     def wrong(found: _Proposed) -> str | None:
         try:
-            check_labels(found.categories)
+            check_labels(found.categories, longest=_LONGEST_LEARNED)
         except InvalidInput as error:
             return str(error)
         return None if len(found.categories) <= _MOST_LEARNED else f"at most {_MOST_LEARNED} categories"
@@ -135,6 +141,8 @@ async def _sorted(asker: Asker, job: Job, known: _Taxonomy, items: Sequence[Item
     async def work(batch: list[Item]) -> list[Sorted]:
         try:
             return await _batch(asker, known, batch, most)
+        except Unable:  # costs each batch the same
+            raise
         except (InvalidInput, TransientError) as error:  # costs this batch, not the others
             if job.will_retry(error):
                 raise
@@ -155,7 +163,7 @@ async def _batch(asker: Asker, known: _Taxonomy, batch: Sequence[Item], most: in
         others = {s.category for choice in found.items for s in choice.suggestions} - {*known.categories}
         return f"{min(others)[:60]!r} is none of the categories" if others else None
 
-    told = _SORT.format(most=most, categories=", ".join(f"`{one}`" for one in known.categories))
+    told = _SORT.format(most=most, categories=quoted(known.categories))
     shown = _numbered([item.text[:_SHOWN] for item in batch])
     answer = await asker.ask(_Choices, shown, instructions=told, check=wrong)
     by_number = {choice.n: choice.suggestions for choice in answer.items}
