@@ -39,14 +39,13 @@ def bounded(count: int) -> int:
 
 
 def measured(answer: ModelResponse, messages: Sequence[ModelMessage]) -> ModelResponse:
-    """Return an answer whose tokens can be counted on; where its server says of none they are estimated.
+    """Return an answer whose tokens can be counted on; where its server speaks of none they are estimated.
 
     Otherwise the limits of people would never be reached by a model that does not count.
     """
     used = answer.usage
-    told, answered = bounded(used.input_tokens), bounded(used.output_tokens)
-    if not told and not answered:
-        told, answered = sum(_size(one) for one in messages), _size(answer)
+    told = bounded(used.input_tokens) or sum(_size(one) for one in messages)
+    answered = bounded(used.output_tokens) or _size(answer)
     if (told, answered) == (used.input_tokens, used.output_tokens):
         return answer
     return replace(answer, usage=replace(used, input_tokens=told, output_tokens=answered))

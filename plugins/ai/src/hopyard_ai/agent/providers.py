@@ -219,7 +219,7 @@ def classify(error: BaseException) -> TaskError | None:
     if isinstance(error, exceptions.ContentFilterError):
         return InvalidInput(DECLINED)
     if isinstance(error, exceptions.UnexpectedModelBehavior):
-        return TransientError(f"the model's answer cannot be used: {error.message}")
+        return TransientError(f"the model's answer cannot be used: {_words(error.message)}")
     if isinstance(error, exceptions.ModelAPIError):
         return _unreached(error)
     return None
@@ -297,7 +297,7 @@ def _words(body: Any) -> str:
     for name in ("error", "message"):
         if isinstance(found, Mapping) and name in found:
             found = found[name]
-    return redact(str(found or "no reason given"))[:300]
+    return redact(" ".join(str(found or "no reason given")[:2_000].split()))[:300]
 
 
 def explained(error: BaseException) -> str:

@@ -6,6 +6,7 @@ What asks a model is done by a worker, as a job: its cost is kept, and it goes o
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,8 @@ collection_option = click.option("--collection", default="default", show_default
 
 
 def _text(file: str) -> str:
-    with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
+    stdin = nullcontext(sys.stdin.buffer)  # stays open
+    with stdin if file == "-" else Path(file).open("rb") as stream:
         data = stream.read(_LARGEST + 1)  # also of what has no size and no end, such as a pipe
     if len(data) > _LARGEST:
         raise InvalidInput(f"{file}: found more than {_LARGEST:,} bytes, which is the most that is sent")
