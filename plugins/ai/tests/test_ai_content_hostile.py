@@ -249,6 +249,44 @@ def test_no_server_can_send_a_text_on_to_another_one(made: Maker) -> None:
     assert there.requests == []
 
 
+def test_an_endless_answer_is_refused_and_kept_for_nobody(made: Maker) -> None:
+    hop, model = made(lambda _: said("y" * 150_000, usage=9))
+    assert "found 150,0" in str(hop.run(process_with_llm, "A text.").error)
+    assert used(hop)["requests"] == len(model.requests) == 3
+    assert hop.fetch("SELECT key FROM ai_answer") == []
+
+
+def test_of_an_answer_so_much_is_read_and_no_more(made: Maker) -> None:
+    hop, model = made(lambda _: said("y" * 11_000_000))
+    outcome = hop.run(process_with_llm, "A text.")
+    assert "longer than 10485760 bytes" in str(outcome.error)
+    assert len(model.requests) == 1
+
+
+def test_what_a_model_names_is_bounded(made: Maker) -> None:
+    entity = {"name": "n" * 50_000, "mentions": 10**30}
+    answer = {"summary": "s", "entities": [entity], "categories": ["c" * 40_000]}
+    hop, _ = made(lambda _: said(answer, usage=9))
+    found = hop.run(analyze_content, "A text.").result()
+    assert len(found.entities[0].name) == len(found.categories[0]) == 300
+    assert found.entities[0].mentions == 1_000_000
+
+
+def test_suggestions_that_would_be_no_result_are_refused_before_they_are_paid_for(made: Maker) -> None:
+    hop, model = made(lambda _: said({"items": []}))
+    labels = [f"category {n}" for n in range(20)]
+    outcome = hop.run(smart_categorization, [f"text {n}" for n in range(3_000)], labels, suggestions=20)
+    assert "give fewer items" in str(outcome.error)
+    assert model.requests == []
+
+
+def test_thousands_of_bad_texts_are_counted_and_a_result(tmp_path: Path) -> None:
+    with Hop({"ai": AI}, folder=tmp_path / "hop") as hop:
+        bad = [{"key": f"{n:0200}", "text": ""} for n in range(3_000)]
+        found = hop.run(generate_embeddings_batch, [*bad, "garden"]).result()
+        assert (found.stored, found.failed, len(found.errors)) == (1, 3_000, 1_000)
+
+
 # --- servers that lie about vectors
 
 
@@ -353,6 +391,23 @@ def test_a_template_by_a_name_that_is_none_is_refused(made: Maker, name: str) ->
     hop, model = made(lambda _: said("fine"))
     assert "expected NAME" in str(hop.run(process_with_llm, "A text.", template=name).error)
     assert model.requests == []
+
+
+def test_a_job_goes_on_with_the_version_of_its_template_that_it_began_with(
+    made: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lie(_: dict[str, Any]) -> tuple[int, Any]:
+        if len(model.requests) == 1:
+            portal.run(templates.put("board", "Another question."))
+            return 503, {"error": {"message": "down"}}
+        return said("fine", usage=9)
+
+    monkeypatch.setattr("hopyard_ai.agent.patience._TRIES", 1)
+    hop, model = made(lie)
+    portal.run(templates.put("board", "One question."))
+    found = hop.run(process_with_llm, "A text.", template="board")
+    assert (found.attempt, found.result().template) == (2, "board@1")
+    assert "One question." in str(model.requests[1])
 
 
 # --- files and limits

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Servers may ask for any time; in seconds, more is not waited for.
 _LONGEST_WAIT: Final = 3600.0
+#: A vector of 4,096 numbers as JSON has some 90,000.
+_BYTES_OF_A_VECTOR: Final = 100_000
 _DECLINED: Final = re.compile(r"content[_ ](?:filter|management policy)|responsible ?ai", re.IGNORECASE)
 _USED_UP: Final = re.compile(r"quota|billing|credit", re.IGNORECASE)
 #: What a server says that will not do this at any time, although its status says that it failed.
@@ -157,19 +159,20 @@ def _remote(provider: str, model: str, endpoint: Endpoint) -> Model:
     return OpenAIChatModel(model, provider=openai_provider(provider, endpoint))
 
 
-def openai_provider(provider: str, endpoint: Endpoint) -> Any:
-    """Return pydantic-ai's provider for OpenAI, Azure, or a compatible server."""
+def openai_provider(provider: str, endpoint: Endpoint, texts: int = 0) -> Any:
+    """Return pydantic-ai's provider of OpenAI, Azure or a compatible server, for vectors of `texts` texts."""
     from openai import AsyncAzureOpenAI, AsyncOpenAI
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    from hopyard_ai.agent.reaching import client_to
+    from hopyard_ai.agent.reaching import MOST_BYTES, client_to
 
     key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
+    most = max(MOST_BYTES, texts * _BYTES_OF_A_VECTOR)
     options: dict[str, Any] = {
         "api_key": key,
         "max_retries": 0,
         "timeout": endpoint.timeout,
-        "http_client": client_to(endpoint.base_url, endpoint.timeout),
+        "http_client": client_to(endpoint.base_url, endpoint.timeout, most),
     }
     if provider == "azure":
         from pydantic_ai.providers.azure import AzureProvider

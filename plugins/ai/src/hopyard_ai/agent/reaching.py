@@ -12,17 +12,17 @@ from hopyard_ai.agent.providers import Unable
 if TYPE_CHECKING:
     import httpx2
 
-#: The most that is read of one answer: the vectors of a batch of thousands of texts have some 100 MB.
-_MOST_BYTES: Final = 128 * 1024 * 1024
+#: The most that is read of one answer, in bytes.
+MOST_BYTES: Final = 10 * 1024 * 1024
 
 
-def client_to(base_url: str | None, timeout: float) -> httpx2.AsyncClient:
+def client_to(base_url: str | None, timeout: float, most: int = MOST_BYTES) -> httpx2.AsyncClient:
     """Return a client that reaches the server at an address, and public ones where none is given.
 
     The operator who writes down a private address means it; no server can send a request on to another
     one, with the text and the key that are in it. `timeout` in seconds, for connecting and each read.
     """
-    client = Egress(_place(base_url)).client(max_bytes=_MOST_BYTES, timeout=timeout)
+    client = Egress(_place(base_url)).client(max_bytes=most, timeout=timeout)
     client.event_hooks = {"response": [_stays]}
     return client
 

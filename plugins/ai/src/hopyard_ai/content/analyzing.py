@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hopyard import Job
 
 _MOST_ENTITIES: Final = 100
+_LONGEST_NAME: Final = 300
+_MOST_MENTIONS: Final = 1_000_000
 _MOST_POINTS: Final = 20
 _MOST_CATEGORIES: Final = 10
 _CODE: Final = re.compile("[A-Za-z]{2}")
@@ -99,15 +101,18 @@ def _wrong(found: Read, categories: Sequence[str]) -> str | None:
 
 def _merged(found: Sequence[Read]) -> list[Entity]:
     """Return the parts' entities, each once, with its mentions in all parts."""
-    known: dict[str, Entity] = {}
+    known, mentioned = dict[str, Entity](), Counter[str]()
     for entity in (entity for one in found for entity in one.entities):
-        earlier = known.setdefault(entity.name.casefold(), entity.model_copy(update={"mentions": 0}))
-        earlier.mentions += entity.mentions
+        name = entity.name[:_LONGEST_NAME]
+        known.setdefault(name.casefold(), Entity(name=name, kind=entity.kind))
+        mentioned[name.casefold()] += min(entity.mentions, _MOST_MENTIONS)
+    for key, entity in known.items():
+        entity.mentions = mentioned[key]
     return sorted(known.values(), key=lambda one: -one.mentions)[:_MOST_ENTITIES]
 
 
 def _commonest(found: Sequence[Read]) -> list[str]:
-    counted = Counter(category for one in found for category in dict.fromkeys(one.categories))
+    counted = Counter(name[:_LONGEST_NAME] for one in found for name in dict.fromkeys(one.categories))
     return [category for category, _ in counted.most_common(_MOST_CATEGORIES)]
 
 

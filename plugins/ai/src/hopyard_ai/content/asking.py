@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hopyard import storage
-from hopyard.errors import InvalidInput, TransientError
+from hopyard.errors import InvalidInput, TaskError, TransientError
 from pydantic import BaseModel, ValidationError
 
 from hopyard_ai.agent.answers import CUT
@@ -36,6 +36,7 @@ B = TypeVar("B")
 
 #: A model that gives no answer of a form so often will not give one.
 _ATTEMPTS: Final = 3
+_LONGEST_ANSWER: Final = 100_000
 HOW_TO: Final = (
     "a model is needed for this, and none is set up: give `model` in [plugins.ai.settings], "
     "such as openai:gpt-5-mini, with its key"
@@ -117,17 +118,21 @@ class Asker:
         taken = list[Taken]()
         token = meter.set(taken)
         try:
-            answer = await answered(RunUsage())
+            answer = _short(await answered(RunUsage()))
         except TransientError as error:
-            if given_up(self._job, error):
-                raise InvalidInput(f"{error}, in {_ATTEMPTS} attempts; a larger model may do it") from error
-            raise
+            raise self._refused(error) from error
         finally:
             meter.reset(token)
             await self._spent(taken)
         if CUT not in answer.model_dump_json():  # the next one who asks may get all of it
             await _keep(key, answer)
         return answer
+
+    def _refused(self, error: TransientError) -> TaskError:
+        """Return what an answer that cannot be used, or did not come, is for this job."""
+        if given_up(self._job, error):
+            return InvalidInput(f"{error}, in {_ATTEMPTS} attempts; a larger model may do it")
+        return error
 
     def _key(self, form: Any, prompt: str, instructions: str) -> str:
         parts = [models(), form, instructions, prompt, self._own]
@@ -148,6 +153,16 @@ class Asker:
         """Return what the job has spent until now, over all its attempts."""
         requests, tokens, cost = await spending.of_job(self._job.id)
         return Spent(model=models(), requests=requests, cached=self._cached, tokens=tokens, cost=cost)
+
+
+def _short(answer: Form) -> Form:
+    """Return an answer that is short enough to be kept, and to be the result of a job."""
+    if (size := len(answer.model_dump_json())) > _LONGEST_ANSWER:
+        raise TransientError(
+            f"{UNUSABLE_ANSWER} cannot be used: found {size:,} characters, "
+            f"expected at most {_LONGEST_ANSWER:,}"
+        )
+    return answer
 
 
 def given_up(job: Job, error: TransientError) -> bool:

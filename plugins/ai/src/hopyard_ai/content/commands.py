@@ -201,6 +201,8 @@ def _render_embedded(made: dict[str, Any]) -> None:
         f"{made['stored']} stored in {made['collection']}, {made['unchanged']} unchanged; "
         f"{made['embedded']} new vectors of {made['dimensions']} dimensions by {made['model']}"
     )
+    if made["failed"]:
+        say(f"{made['failed']} have no vector:", err=True)
     for key, error in made["errors"].items():
         say(f"{key}: {error}", err=True)
     _tell_spent(made["spent"])

@@ -116,7 +116,7 @@ def _made(name: str, endpoint: providers.Endpoint) -> Embedder:
 
     from hopyard_ai.content.ordering import in_order
 
-    served = providers.openai_provider(provider, endpoint)
+    served = providers.openai_provider(provider, endpoint, settings().embeddings.batch)
     served.client.embeddings = in_order(served.client)
     made = OpenAIEmbeddingModel(model, provider=served)
     gate = Gate(f"embeddings {name}", settings().embeddings.requests_per_minute)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import storage
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _GIVES_UP: Final = 64
 #: A vector that was made or used within so many seconds is not removed: a job may be about to use it.
 _SPARED: Final = 3_600
+_MOST_ERRORS: Final = 1_000
 _LONGEST_META: Final = 10_000
 
 
@@ -61,7 +63,8 @@ async def embed_all(job: Job, items: Sequence[str | Item], collection: str) -> E
         unchanged=len(kept) - len(new),
         reused=sum(digest(item.text) in known for item in new),
         embedded=len(missing) - len(failed),
-        errors=errors,
+        failed=len(errors),
+        errors=dict(islice(errors.items(), _MOST_ERRORS)),
         spent=Spent(model=name, requests=requests, tokens=used, cost=cost, offline=name == LEXICAL),
     )
 

@@ -66,7 +66,10 @@ async def answer_about(
     """Return an answer. Raises `InvalidInput` for a wrong text, template or variable; as `Asker.ask`."""
     own = settings()
     text = checked(content, own.content.max_tokens)
-    task = await _task(operation, template, variables, categories)
+    # A version that is put meanwhile is for later jobs: this one goes on with what it began with.
+    task = await _task(operation, job.checkpoint.get("template", template), variables, categories)
+    if task.template is not None:
+        await job.save(template=task.template)
     if own.offline:
         return await asyncio.to_thread(_offline, text, task, categories)  # of a long text it takes a while
     asker, parts = Asker(job, fresh=fresh), pieces(text, own.content.part_tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,11 @@ _SAMPLE: Final = 60
 _SAMPLE_SHOWN: Final = 400
 _BATCH: Final = 20
 _MOST_LEARNED: Final = 12
+#: In bytes: of the job's result, and of what is written around an item and a suggestion in it.
+_LONGEST_RESULT: Final = 900_000
+_AROUND_ITEM: Final = 50
+_AROUND_SUGGESTION: Final = 50
+_LONGEST_ERROR: Final = 200
 #: They are made of foreign texts and shown with each later question: a name has room, an order has not.
 _LONGEST_LEARNED: Final = 40
 _SORT: Final = (
@@ -90,6 +96,7 @@ async def sorting_of(
     asker = Asker(job, fresh=fresh)
     async with standing_in_line(job):
         known = await _taxonomy(asker, taxonomy, categories, todo)
+        _check_size(todo, known.categories, suggestions)
         found = await _sorted(asker, job, known, todo, suggestions)
     await _keep(job, known, found)
     return Sorting(
@@ -100,6 +107,18 @@ async def sorting_of(
         failed=sum(one.error is not None for one in found),
         spent=offline_spent() if settings().offline else await asker.spent(),
     )
+
+
+def _check_size(items: Sequence[Item], categories: Sequence[str], most: int) -> None:
+    """Raise `InvalidInput` where the suggestions would be no result of a job, before they are paid for."""
+    longest = sorted((len(json.dumps(one)) for one in categories), reverse=True)[:most]
+    each_ = _AROUND_ITEM + sum(_AROUND_SUGGESTION + one for one in longest)
+    size = sum(len(json.dumps(item.key)) + each_ for item in items)
+    if size > _LONGEST_RESULT:
+        raise InvalidInput(
+            f"the suggestions for {len(items):,} items may have {size:,} bytes, expected at most "
+            f"{_LONGEST_RESULT:,}: give fewer items at once, or ask for fewer `suggestions` than {most}"
+        )
 
 
 async def _taxonomy(asker: Asker, name: str, given: Sequence[str], items: Sequence[Item]) -> _Taxonomy:
@@ -147,7 +166,7 @@ async def _sorted(asker: Asker, job: Job, known: _Taxonomy, items: Sequence[Item
             if job.will_retry(error):
                 raise
             errors.append(error)
-            return [Sorted(key=item.key, suggestions=[], error=str(error)) for item in batch]
+            return [Sorted(key=item.key, suggestions=[], error=str(error)[:_LONGEST_ERROR]) for item in batch]
 
     found = await each(work, batches, job, "batches sorted:")
     if len(errors) == len(batches):

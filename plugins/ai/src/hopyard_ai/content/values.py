@@ -105,8 +105,10 @@ class Embedded(BaseModel):
     unchanged: int
     reused: int
     embedded: int
+    failed: int = 0
+    """How many texts have no vector."""
     errors: dict[str, str]
-    """By key, why a text has no vector."""
+    """By key, why a text has none, of the first thousand."""
     spent: Spent
 
 
