@@ -12,7 +12,7 @@ from hopyard.testing import Hop
 from hopyard_ai import AI
 from hopyard_ai.content import vectors
 from hopyard_ai.tasks import generate_embeddings_batch, search, smart_categorization
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from reading_model import Answerer, ReadingModel, read
 
@@ -132,12 +132,15 @@ def test_items_that_are_none_or_mean_two_things_are_refused(made: Maker, items: 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=50))
 def test_a_packed_vector_has_length_one(values: list[float]) -> None:
+    assume(any(values))
     vector = vectors.unpacked(vectors.packed(values))
     length = vectors.cosine(vector, vector)
-    assert length == pytest.approx(1, abs=1e-3) or not any(values) or max(map(abs, values)) < 1e-20
+    assert length == pytest.approx(1, abs=1e-3)
 
 
 @given(st.text(max_size=500), st.text(max_size=500))
 def test_a_text_is_nearest_to_itself(one: str, other: str) -> None:
-    first, second = (vectors.unpacked(vectors.packed(vectors.lexical(text))) for text in (one, other))
+    made = [vectors.lexical(text) for text in (one, other)]
+    assume(all(map(any, made)))  # a text without words has no vector
+    first, second = (vectors.unpacked(vectors.packed(vector)) for vector in made)
     assert vectors.cosine(first, second) <= vectors.cosine(first, first) + 1e-5

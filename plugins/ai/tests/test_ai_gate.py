@@ -75,3 +75,16 @@ async def test_a_job_keeps_its_place_for_its_next_attempt(hopyard: Hopyard) -> N
         assert len(kept) == 1
     finally:
         visitor.reset(token)
+
+
+async def test_one_request_keeps_the_next_waiting_for_an_hour_at_most(hopyard: Hopyard) -> None:
+    gate = Gate("m", tokens_per_minute=1)
+    await gate.used(10**8)
+    assert await gate._take(10_000) == pytest.approx(3600, abs=5)
+
+
+async def test_a_moment_of_a_clock_that_was_wrong_holds_nobody_up(hopyard: Hopyard) -> None:
+    gate = Gate("m", requests_per_minute=60)
+    await gate.close(366 * 86_400)
+    assert await gate._take(10) == 0
+    assert await gate._take(10) == pytest.approx(1, abs=1)

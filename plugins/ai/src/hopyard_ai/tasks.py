@@ -124,6 +124,6 @@ async def generate_embeddings_batch(
 @task("ai.search", retry=_RETRY, time_limit=120, tool=Tool(read_only=True, idempotent=True))
 async def search(job: Job, query: str, collection: str = "default", limit: int = 5) -> Hits:
     """Find the stored texts that are nearest to a query."""
-    from hopyard_ai.content.embedding import search as nearest
+    from hopyard_ai.content.searching import search as nearest
 
     return await nearest(job, query, collection, limit)

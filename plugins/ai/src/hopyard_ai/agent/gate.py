@@ -23,6 +23,8 @@ _PATIENCE: Final = 10.0
 _LONGEST: Final = 120.0
 #: No moment further away is handed out, in seconds.
 _HORIZON: Final = 86_400.0
+#: The longest that one request keeps the next ones waiting by the tokens that it took, in seconds.
+_LONGEST_PUSH: Final = 3_600.0
 
 
 @dataclass(slots=True)
@@ -81,6 +83,9 @@ class Gate:
             free, now = storage.moment(row["free_at"]), storage.moment(row["now"])
             assert free is not None and now is not None  # noqa: S101, PT018 - neither is null
             ahead = max(0.0, (free - now).total_seconds())
+            if ahead > 2 * _HORIZON:  # of a clock that was wrong: no moment so far away is handed out
+                ahead = 0.0
+                await tx.execute(f"UPDATE ai_limit SET free_at = {tx.sql.now} WHERE name = $1", self.name)
             if ahead > most:
                 raise RateLimited(f"{self.name}: its limit is used up for {ahead:.0f} s", retry_after=ahead)
             if distance:
@@ -92,7 +97,8 @@ class Gate:
         """Say how many tokens a request took: the next ones wait until the limit has room for them."""
         if self.tokens_per_minute:
             own = 60.0 / self.requests_per_minute if self.requests_per_minute else 0.0
-            await self._push(max(0.0, tokens * 60.0 / self.tokens_per_minute - own))
+            seconds = tokens * 60.0 / self.tokens_per_minute - own
+            await self._push(min(max(0.0, seconds), _LONGEST_PUSH))
 
     async def close(self, seconds: float) -> None:
         """Have nobody make a request for so long, because the server said so."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 from hopyard.errors import RateLimited, TaskError, TimeLimitExceeded, TransientError
@@ -14,6 +13,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
+from hopyard_ai.agent import metering
 from hopyard_ai.agent.answers import made_fit
 from hopyard_ai.agent.gate import Gate
 from hopyard_ai.agent.providers import classify
@@ -21,22 +21,23 @@ from hopyard_ai.agent.providers import classify
 log = logging.getLogger("hopyard.task.ai")
 
 T = TypeVar("T")
-#: The names of the models that answered, in order, for who wants to know which ones of a chain did.
-answered: ContextVar[list[str] | None] = ContextVar("hopyard_ai_answered", default=None)
-
 _TRIES: Final = 5
 #: A longer wait than this is not worth holding a running job for.
 _LONGEST: Final = 10.0
 #: What unreadable answers of servers raise inside their clients.
-_UNREADABLE: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
+_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 class Fit(WrapperModel):
-    """A model whose answers can be stored and acted on (see `made_fit`). `key` is masked in them."""
+    """A model whose answers can be stored and acted on (see `made_fit`). `key` is masked in them.
 
-    def __init__(self, wrapped: Model, key: str = "") -> None:
+    What each took is noted under the model's `name` (see `metering`), before it is known to be of use.
+    """
+
+    def __init__(self, wrapped: Model, key: str = "", name: str = "") -> None:
         super().__init__(wrapped)
         self._key = key
+        self._name = name
 
     async def request(
         self,
@@ -46,7 +47,11 @@ class Fit(WrapperModel):
         **options: Any,
     ) -> ModelResponse:
         """One request to the model."""
-        answer = await super().request(messages, model_settings, model_request_parameters, **options)
+        noted = len(metering.meter.get() or ())
+        given = await super().request(messages, model_settings, model_request_parameters, **options)
+        answer = metering.measured(given, messages)
+        if len(metering.meter.get() or ()) == noted:  # else the model within, one of a chain, has noted it
+            metering.note(answer, self._name)
         fit: ModelResponse = made_fit(answer, messages, self._key)
         return fit
 
@@ -62,7 +67,7 @@ class Patient(Fit):
     def __init__(
         self, wrapped: Model, *, key: str = "", seconds: float = 60.0, gate: Gate | None = None
     ) -> None:
-        super().__init__(wrapped, key)
+        super().__init__(wrapped, key, gate.name if gate else "")
         self._seconds = seconds
         self._gate = gate
 
@@ -81,8 +86,6 @@ class Patient(Fit):
             gate=self._gate,
         )
         if self._gate is not None:
-            if (names := answered.get()) is not None:
-                names.append(self._gate.name)
             await self._gate.used(answer.usage.total_tokens)
         return answer
 

@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 
 #: Servers may ask for any time; in seconds, more is not waited for.
 _LONGEST_WAIT: Final = 3600.0
+#: A vector of 4,096 numbers as JSON has some 90,000.
+_BYTES_OF_A_VECTOR: Final = 100_000
 _DECLINED: Final = re.compile(r"content[_ ](?:filter|management policy)|responsible ?ai", re.IGNORECASE)
 _USED_UP: Final = re.compile(r"quota|billing|credit", re.IGNORECASE)
 #: What a server says that will not do this at any time, although its status says that it failed.
 _UNABLE: Final = re.compile(
     r"requires? |unsupported|not support|not implemented|does not exist", re.IGNORECASE
 )
+#: With these a server says that it is the request that is wrong: it is too long, say, or not understood.
+_OF_THE_REQUEST: Final = (400, 413, 422)
 #: Of which kind an error is, words in it, and what its person is told.
 _SENTENCES: Final = (
     (
@@ -79,6 +83,10 @@ _NEEDS: Final = {
     "anthropic": ("api_key",),
     "compatible": ("base_url",),
 }
+
+
+class Unable(InvalidInput):
+    """What is wrong is wrong with all requests: the model's name, its address. Less of them is no help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +159,21 @@ def _remote(provider: str, model: str, endpoint: Endpoint) -> Model:
     return OpenAIChatModel(model, provider=openai_provider(provider, endpoint))
 
 
-def openai_provider(provider: str, endpoint: Endpoint) -> Any:
-    """Return pydantic-ai's provider for OpenAI, Azure, or a compatible server."""
+def openai_provider(provider: str, endpoint: Endpoint, texts: int = 0) -> Any:
+    """Return pydantic-ai's provider of OpenAI, Azure or a compatible server, for vectors of `texts` texts."""
     from openai import AsyncAzureOpenAI, AsyncOpenAI
     from pydantic_ai.providers.openai import OpenAIProvider
 
+    from hopyard_ai.agent.reaching import MOST_BYTES, client_to
+
     key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
-    options: dict[str, Any] = {"api_key": key, "max_retries": 0, "timeout": endpoint.timeout}
+    most = max(MOST_BYTES, texts * _BYTES_OF_A_VECTOR)
+    options: dict[str, Any] = {
+        "api_key": key,
+        "max_retries": 0,
+        "timeout": endpoint.timeout,
+        "http_client": client_to(endpoint.base_url, endpoint.timeout, most),
+    }
     if provider == "azure":
         from pydantic_ai.providers.azure import AzureProvider
 
@@ -181,7 +197,15 @@ def _anthropic(model: str, endpoint: Endpoint) -> Model:
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    client = AsyncAnthropic(api_key=key, base_url=endpoint.base_url, max_retries=0, timeout=endpoint.timeout)
+    from hopyard_ai.agent.reaching import client_to
+
+    client = AsyncAnthropic(
+        api_key=key,
+        base_url=endpoint.base_url,
+        max_retries=0,
+        timeout=endpoint.timeout,
+        http_client=client_to(endpoint.base_url, endpoint.timeout),
+    )
     return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=client))
 
 
@@ -198,7 +222,7 @@ def classify(error: BaseException) -> TaskError | None:
     if isinstance(error, exceptions.ContentFilterError):
         return InvalidInput(DECLINED)
     if isinstance(error, exceptions.UnexpectedModelBehavior):
-        return TransientError(f"the model's answer cannot be used: {error.message}")
+        return TransientError(f"the model's answer cannot be used: {_words(error.message)}")
     if isinstance(error, exceptions.ModelAPIError):
         return _unreached(error)
     return None
@@ -219,12 +243,15 @@ def _unreached(error: Any) -> TaskError:
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
+    refused = next((one for one in causes if isinstance(one, TaskError)), None)
+    if refused is not None:  # by the way out: a redirect, an answer that does not end
+        return refused
     if any("Timeout" in type(one).__name__ for one in causes) or "timed out" in str(error).lower():
         return TimeLimitExceeded(f"the model did not answer in time: {_reason(causes)}")
     wrong = [one for one in causes if isinstance(one, ssl.SSLError | socket.gaierror)]
     passing = any(isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError) for one in wrong)
     if wrong and not passing and "Temporary failure" not in _reason(causes):
-        return InvalidInput(f"the model cannot be reached as it is set up: {_reason(causes)}")
+        return Unable(f"the model cannot be reached as it is set up: {_reason(causes)}")
     if not any(isinstance(one, OSError) or type(one).__module__.startswith("http") for one in causes):
         return TransientError(f"the model's answer cannot be used: {_unread(causes)}")
     return TransientError(f"the model cannot be reached: {_reason(causes)}")
@@ -264,7 +291,7 @@ def _http(error: Any) -> TaskError:
         return TimeLimitExceeded(said)
     if error.status_code >= 500 and error.status_code != 501 and not _UNABLE.search(said):
         return TransientError(said)
-    return InvalidInput(said)
+    return InvalidInput(said) if error.status_code in _OF_THE_REQUEST else Unable(said)
 
 
 def _words(body: Any) -> str:
@@ -273,7 +300,7 @@ def _words(body: Any) -> str:
     for name in ("error", "message"):
         if isinstance(found, Mapping) and name in found:
             found = found[name]
-    return redact(str(found or "no reason given"))[:300]
+    return redact(" ".join(str(found or "no reason given")[:2_000].split()))[:300]
 
 
 def explained(error: BaseException) -> str:

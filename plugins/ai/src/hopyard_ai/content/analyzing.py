@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -11,7 +13,7 @@ from pydantic import BaseModel, Field
 from hopyard_ai.content import extracting
 from hopyard_ai.content.asking import Asker, each, offline_spent, standing_in_line
 from hopyard_ai.content.combining import NO_ORDER, Answer, combined
-from hopyard_ai.content.labels import check_labels
+from hopyard_ai.content.labels import check_labels, quoted
 from hopyard_ai.content.texts import checked, framed, pieces
 from hopyard_ai.content.values import Analysis, Entity
 from hopyard_ai.health import settings
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
     from hopyard import Job
 
 _MOST_ENTITIES: Final = 100
+_LONGEST_NAME: Final = 300
+_MOST_MENTIONS: Final = 1_000_000
 _MOST_POINTS: Final = 20
 _MOST_CATEGORIES: Final = 10
+_CODE: Final = re.compile("[A-Za-z]{2}")
 _READ: Final = (
     "Read the text and say what is in it. The summary has at most five sentences. Name persons, "
     "organizations, places, dates, amounts and products that matter, with how often they occur. "
@@ -51,7 +56,7 @@ async def analysis_of(job: Job, content: str, categories: Sequence[str], fresh: 
     if categories:
         check_labels(categories)
     if own.offline:
-        return _offline(text, categories)
+        return await asyncio.to_thread(_offline, text, categories)  # of a long text it takes a while
     asker, parts = Asker(job, fresh=fresh), pieces(text, own.content.part_tokens)
 
     async def read(part: str) -> Read:
@@ -68,34 +73,46 @@ async def analysis_of(job: Job, content: str, categories: Sequence[str], fresh: 
         entities=_merged(found),
         categories=_commonest(found),
         key_points=whole.points[:_MOST_POINTS],
-        language=Counter(one.language for one in found).most_common(1)[0][0],
+        language=_language(found),
         parts=len(parts),
         spent=await asker.spent(),
     )
 
 
+def _language(found: Sequence[Read]) -> str | None:
+    """Return the code that most parts have; a model's other words for a language are none."""
+    codes = [one.language.lower() for one in found if one.language and _CODE.fullmatch(one.language)]
+    return Counter(codes).most_common(1)[0][0] if codes else None
+
+
 def _told(categories: Sequence[str]) -> str:
-    given = ", ".join(f"`{one}`" for one in categories)
-    wanted = f"Categories: those that fit out of {given}." if given else "Categories: at most five, short."
+    wanted = (
+        f"Categories: those that fit out of {quoted(categories)}."
+        if categories
+        else "Categories: at most five, short."
+    )
     return _READ.format(categories=wanted)
 
 
 def _wrong(found: Read, categories: Sequence[str]) -> str | None:
     others = [one for one in found.categories if categories and one not in categories]
-    return f"{others[0][:60]!r} is none of the categories: {', '.join(categories)}" if others else None
+    return f"{others[0][:60]!r} is none of the categories" if others else None
 
 
 def _merged(found: Sequence[Read]) -> list[Entity]:
     """Return the parts' entities, each once, with its mentions in all parts."""
-    known: dict[str, Entity] = {}
+    known, mentioned = dict[str, Entity](), Counter[str]()
     for entity in (entity for one in found for entity in one.entities):
-        earlier = known.setdefault(entity.name.casefold(), entity.model_copy(update={"mentions": 0}))
-        earlier.mentions += entity.mentions
+        name = entity.name[:_LONGEST_NAME]
+        known.setdefault(name.casefold(), Entity(name=name, kind=entity.kind))
+        mentioned[name.casefold()] += min(entity.mentions, _MOST_MENTIONS)
+    for key, entity in known.items():
+        entity.mentions = mentioned[key]
     return sorted(known.values(), key=lambda one: -one.mentions)[:_MOST_ENTITIES]
 
 
 def _commonest(found: Sequence[Read]) -> list[str]:
-    counted = Counter(category for one in found for category in dict.fromkeys(one.categories))
+    counted = Counter(name[:_LONGEST_NAME] for one in found for name in dict.fromkeys(one.categories))
     return [category for category, _ in counted.most_common(_MOST_CATEGORIES)]
 
 

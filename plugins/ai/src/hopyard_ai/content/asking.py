@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hopyard import storage
-from hopyard.errors import InvalidInput, TransientError
+from hopyard.errors import InvalidInput, TaskError, TransientError
 from pydantic import BaseModel, ValidationError
 
+from hopyard_ai.agent.answers import CUT
+from hopyard_ai.agent.providers import UNUSABLE_ANSWER
 from hopyard_ai.content import spending
 from hopyard_ai.content.values import Spent
 from hopyard_ai.health import model, settings
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
     from hopyard import Job
     from pydantic_ai.usage import RunUsage
 
+    from hopyard_ai.agent.metering import Taken
+
 Form = TypeVar("Form", bound=BaseModel)
 A = TypeVar("A")
 B = TypeVar("B")
 
 #: A model that gives no answer of a form so often will not give one.
 _ATTEMPTS: Final = 3
+_LONGEST_ANSWER: Final = 100_000
 HOW_TO: Final = (
     "a model is needed for this, and none is set up: give `model` in [plugins.ai.settings], "
     "such as openai:gpt-5-mini, with its key"
@@ -76,10 +81,7 @@ class Asker:
             )
             if found is not None:
                 return found
-            unable = "the model's answer cannot be used: it does not have the form asked for"
-            if self._job.attempt >= _ATTEMPTS:
-                raise InvalidInput(f"{unable}, in {_ATTEMPTS} attempts; a larger model may do it")
-            raise TransientError(unable)
+            raise TransientError(f"{UNUSABLE_ANSWER} cannot be used: it does not have the form asked for")
 
         from hopyard_ai.agent.structured import structured
 
@@ -108,38 +110,64 @@ class Asker:
         if known is not None and (check is None or check(known) is None):
             self._cached += 1
             return known
-        await _within_budget(self._job)
+        await within_budget(self._job)
         from pydantic_ai.usage import RunUsage
 
-        from hopyard_ai.agent import patience
+        from hopyard_ai.agent.metering import Taken, meter
 
-        usage, names = RunUsage(), list[str]()
-        token = patience.answered.set(names)
+        taken = list[Taken]()
+        token = meter.set(taken)
         try:
-            answer = await answered(usage)
+            answer = _short(await answered(RunUsage()))
+        except TransientError as error:
+            raise self._refused(error) from error
         finally:
-            patience.answered.reset(token)
-            await self._spent(usage, names[-1] if names else settings().model)
-        await _keep(key, answer)
+            meter.reset(token)
+            await self._spent(taken)
+        if CUT not in answer.model_dump_json():  # the next one who asks may get all of it
+            await _keep(key, answer)
         return answer
+
+    def _refused(self, error: TransientError) -> TaskError:
+        """Return what an answer that cannot be used, or did not come, is for this job."""
+        if given_up(self._job, error):
+            return InvalidInput(f"{error}, in {_ATTEMPTS} attempts; a larger model may do it")
+        return error
 
     def _key(self, form: Any, prompt: str, instructions: str) -> str:
         parts = [models(), form, instructions, prompt, self._own]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    async def _spent(self, usage: RunUsage, name: str) -> None:
-        if not usage.requests:
+    async def _spent(self, taken: Sequence[Taken]) -> None:
+        if not taken:
             return
-        cost = spending.cost_of(settings().prices, name, usage.input_tokens, usage.output_tokens, usage.cost)
+        own = settings()
         async with storage.transaction() as tx:
-            await spending.add(
-                tx, self._job, name, requests=usage.requests, tokens=usage.total_tokens, cost=cost
-            )
+            for one in taken:
+                name = one.model or own.model
+                cost = spending.cost_of(own.prices, name, one.told, one.answered, one.cost)
+                tokens = one.told + one.answered
+                await spending.add(tx, self._job, name, requests=1, tokens=tokens, cost=cost)
 
     async def spent(self) -> Spent:
         """Return what the job has spent until now, over all its attempts."""
         requests, tokens, cost = await spending.of_job(self._job.id)
         return Spent(model=models(), requests=requests, cached=self._cached, tokens=tokens, cost=cost)
+
+
+def _short(answer: Form) -> Form:
+    """Return an answer that is short enough to be kept, and to be the result of a job."""
+    if (size := len(answer.model_dump_json())) > _LONGEST_ANSWER:
+        raise TransientError(
+            f"{UNUSABLE_ANSWER} cannot be used: found {size:,} characters, "
+            f"expected at most {_LONGEST_ANSWER:,}"
+        )
+    return answer
+
+
+def given_up(job: Job, error: TransientError) -> bool:
+    """Whether a model has given answers that cannot be used, which are paid for, often enough."""
+    return job.attempt >= _ATTEMPTS and str(error).startswith(UNUSABLE_ANSWER)
 
 
 def offline_spent() -> Spent:
@@ -187,7 +215,8 @@ async def standing_in_line(job: Job) -> AsyncIterator[None]:
         visitor.reset(token)
 
 
-async def _within_budget(job: Job) -> None:
+async def within_budget(job: Job) -> None:
+    """Raise `InvalidInput` where the day of the person whom a job is for is used up."""
     own = settings()
     if job.person is None or (own.daily_tokens is None and own.daily_cost is None):
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pydantic import BaseModel
@@ -27,20 +27,30 @@ class Answer(BaseModel):
     points: list[str] = []
 
 
-async def answer(asker: Asker, prompt: str, instructions: str, *, points: bool) -> Answer:
+Check = Callable[[Answer], str | None]
+"""Says what is wrong with an answer, None where nothing is."""
+
+
+async def answer(
+    asker: Asker, prompt: str, instructions: str, *, points: bool, check: Check | None = None
+) -> Answer:
     """Return the model's answer: with points, or as plain text, of which any model is capable."""
     told = f"{instructions} {NO_ORDER}"
     if points:
-        return await asker.ask(Answer, prompt, instructions=told)
+        return await asker.ask(Answer, prompt, instructions=told, check=check)
     return Answer(text=await asker.write(prompt, instructions=told))
 
 
-async def combined(asker: Asker, parts: Sequence[Answer], instructions: str, *, points: bool) -> Answer:
+async def combined(
+    asker: Asker, parts: Sequence[Answer], instructions: str, *, points: bool, check: Check | None = None
+) -> Answer:
     """Return one answer for the whole text: groups of parts first, while they are too many at once."""
     told = [*parts]
     while len(told) > 1:
         told = [
-            group[0] if len(group) == 1 else await answer(asker, _shown(group), instructions, points=points)
+            group[0]
+            if len(group) == 1
+            else await answer(asker, _shown(group), instructions, points=points, check=check)
             for group in _groups(told)
         ]
     return told[0]

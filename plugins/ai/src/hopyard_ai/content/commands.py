@@ -6,6 +6,7 @@ What asks a model is done by a worker, as a job: its cost is kept, and it goes o
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,13 +26,13 @@ collection_option = click.option("--collection", default="default", show_default
 
 
 def _text(file: str) -> str:
-    if file == "-":
-        return sys.stdin.read(_LARGEST)
-    path = Path(file)
-    if path.stat().st_size > _LARGEST:
-        raise InvalidInput(f"{file}: found {path.stat().st_size:,} bytes, expected at most {_LARGEST:,}")
+    stdin = nullcontext(sys.stdin.buffer)  # stays open
+    with stdin if file == "-" else Path(file).open("rb") as stream:
+        data = stream.read(_LARGEST + 1)  # also of what has no size and no end, such as a pipe
+    if len(data) > _LARGEST:
+        raise InvalidInput(f"{file}: found more than {_LARGEST:,} bytes, which is the most that is sent")
     try:
-        return path.read_text()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInput(
             f"{file} is no text in UTF-8; `hopyard file extract` makes text of documents"
@@ -200,6 +201,8 @@ def _render_embedded(made: dict[str, Any]) -> None:
         f"{made['stored']} stored in {made['collection']}, {made['unchanged']} unchanged; "
         f"{made['embedded']} new vectors of {made['dimensions']} dimensions by {made['model']}"
     )
+    if made["failed"]:
+        say(f"{made['failed']} have no vector:", err=True)
     for key, error in made["errors"].items():
         say(f"{key}: {error}", err=True)
     _tell_spent(made["spent"])
@@ -219,6 +222,10 @@ def search(query: tuple[str, ...], collection: str, limit: int, as_json: bool) -
 def _render_hits(made: dict[str, Any]) -> None:
     rows = [(f"{one['score']:.3f}", one["key"], " ".join(one["text"][:200].split())) for one in made["hits"]]
     table(f"Nearest of {made['searched']:,} texts", ("score", "key", "text"), rows)
+    if made["left_out"]:
+        say(
+            f"not compared: {made['left_out']:,} texts of another model or length; embed them again", err=True
+        )
     if made["lexical"]:
         say("by words in common, not by meaning: `embeddings.model` is local:lexical")
 

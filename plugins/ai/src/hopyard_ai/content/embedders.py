@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
-from hopyard.errors import InvalidInput, TransientError
+from hopyard.errors import InvalidInput
 
 from hopyard_ai.agent import providers
 from hopyard_ai.agent.gate import Gate
+from hopyard_ai.agent.metering import bounded, price
 from hopyard_ai.content import vectors
 from hopyard_ai.content.settings import LEXICAL
+from hopyard_ai.content.texts import tokens
 from hopyard_ai.health import settings
 
 if TYPE_CHECKING:
@@ -26,12 +28,16 @@ _TURN: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Vectors, one for each text, in order; what they took in tokens and US dollars, if that is known."""
+    """Vectors, one for each text, in order; what they took in tokens and US dollars, if that is known.
+
+    `wrong` says why an answer, which has been paid for all the same, cannot be used.
+    """
 
     vectors: Sequence[Sequence[float]]
     tokens: int = 0
     cost: float | None = None
     requests: int = 1
+    wrong: str | None = None
 
 
 class Embedder(Protocol):
@@ -71,20 +77,18 @@ class ByModel:
         found = await patiently(
             lambda: self._model.embed([*texts], input_type=kind), seconds=self._seconds, gate=self._gate
         )
-        lengths = {len(vector) for vector in found.embeddings}
-        if len(found.embeddings) != len(texts) or len(lengths) != 1 or 0 in lengths:
-            raise TransientError(
-                f"the model's answer cannot be used: expected {len(texts)} vectors of one length, found "
-                f"{len(found.embeddings)} of {sorted(lengths)[:5]}"
-            )
-        return Made(found.embeddings, found.usage.total_tokens, _cost(found))
+        taken = bounded(found.usage.total_tokens) or sum(tokens(text) for text in texts)
+        return Made(found.embeddings, taken, price(found), wrong=_wrong(found.embeddings, len(texts)))
 
 
-def _cost(found: Any) -> float | None:
-    try:
-        return float(found.cost().total_price)
-    except LookupError:  # nobody knows the price of this model
+def _wrong(made: Sequence[Sequence[float]], expected: int) -> str | None:
+    lengths = {len(vector) for vector in made}
+    if len(made) == expected and len(lengths) == 1 and 0 not in lengths:
         return None
+    return (
+        f"the model's answer cannot be used: expected {expected} vectors of one length, found "
+        f"{len(made)} of {sorted(lengths)[:5]}"
+    )
 
 
 #: One client, with its connections, for each model and event loop.
@@ -110,7 +114,11 @@ def _made(name: str, endpoint: providers.Endpoint) -> Embedder:
         return ByModel(_on_this_machine(model), None, endpoint.timeout)
     from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
 
-    made = OpenAIEmbeddingModel(model, provider=providers.openai_provider(provider, endpoint))
+    from hopyard_ai.content.ordering import in_order
+
+    served = providers.openai_provider(provider, endpoint, settings().embeddings.batch)
+    served.client.embeddings = in_order(served.client)
+    made = OpenAIEmbeddingModel(model, provider=served)
     gate = Gate(f"embeddings {name}", settings().embeddings.requests_per_minute)
     return ByModel(made, gate, endpoint.timeout)
 

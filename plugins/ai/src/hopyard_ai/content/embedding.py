@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import heapq
 import json
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import storage
 from hopyard.errors import InvalidInput, TransientError
-from hopyard.storage import Row
+from hopyard.storage import Transaction
 
+from hopyard_ai.agent.providers import Unable
 from hopyard_ai.content import spending, vectors
-from hopyard_ai.content.asking import each, standing_in_line
+from hopyard_ai.content.asking import each, given_up, standing_in_line, within_budget
 from hopyard_ai.content.embedders import Made, embedder
 from hopyard_ai.content.items import digest, named
 from hopyard_ai.content.labels import check_labels
 from hopyard_ai.content.settings import LEXICAL
 from hopyard_ai.content.texts import tokens
-from hopyard_ai.content.values import Embedded, Hit, Hits, Item, Spent
+from hopyard_ai.content.values import Embedded, Item, Spent
 from hopyard_ai.health import settings
 
 if TYPE_CHECKING:
     from hopyard import Job
 
-#: What one look for vectors reads at once.
-_PAGE: Final = 1_000
-#: A search compares with each vector of a collection: more would take many seconds.
-_MOST_SEARCHED: Final = 200_000
-_MOST_HITS: Final = 100
+#: So many texts that are not taken, and none that is: it is not the texts.
+_GIVES_UP: Final = 64
 #: A vector that was made or used within so many seconds is not removed: a job may be about to use it.
 _SPARED: Final = 3_600
+_MOST_ERRORS: Final = 1_000
 _LONGEST_META: Final = 10_000
 
 
@@ -48,8 +46,10 @@ async def embed_all(job: Job, items: Sequence[str | Item], collection: str) -> E
     standing = await _standing(collection, name, fine)
     known = await _known(name, [*by_hash])
     missing = {hash_: text for hash_, text in by_hash.items() if hash_ not in known}
+    making = _Making(job, missing)
     async with standing_in_line(job):
-        failed = await _embed(job, missing)
+        await making.all()
+    failed = making.failed
     kept = [item for item in fine if digest(item.text) not in failed]
     errors |= {item.key: failed[digest(item.text)] for item in fine if digest(item.text) in failed}
     new = [item for item in kept if item.key not in standing]
@@ -63,7 +63,8 @@ async def embed_all(job: Job, items: Sequence[str | Item], collection: str) -> E
         unchanged=len(kept) - len(new),
         reused=sum(digest(item.text) in known for item in new),
         embedded=len(missing) - len(failed),
-        errors=errors,
+        failed=len(errors),
+        errors=dict(islice(errors.items(), _MOST_ERRORS)),
         spent=Spent(model=name, requests=requests, tokens=used, cost=cost, offline=name == LEXICAL),
     )
 
@@ -83,49 +84,87 @@ def _sound(items: Sequence[Item]) -> tuple[list[Item], dict[str, str]]:
     return fine, errors
 
 
-async def _embed(job: Job, missing: dict[str, str]) -> dict[str, str]:
-    """Make and keep the vectors of texts by hash; return why some have none. Raises where none has one."""
-    own, failed = settings().embeddings, dict[str, str]()
-    hashes = [*missing]
-    batches = [hashes[n : n + own.batch] for n in range(0, len(hashes), own.batch)]
+class _Making:
+    """Makes the vectors that are missing, by hash, and knows why some texts have none."""
 
-    async def work(batch: list[str]) -> None:
+    def __init__(self, job: Job, missing: dict[str, str]) -> None:
+        self._job = job
+        self._missing = missing
+        self._made = 0
+        self.failed = dict[str, str]()
+
+    async def all(self) -> None:
+        """Make them. Raises `InvalidInput` where no text was taken, and as the embedder."""
+        hashes, size = [*self._missing], settings().embeddings.batch
+        batches = [hashes[n : n + size] for n in range(0, len(hashes), size)]
+        await each(self._batch, batches, self._job, "batches embedded:")
+        if self.failed and len(self.failed) == len(hashes):
+            raise InvalidInput(self._none())
+
+    async def _batch(self, batch: list[str]) -> None:
+        if settings().embeddings.model != LEXICAL:
+            await within_budget(self._job)
         try:
-            await _keep_vectors(
-                job, own.model, batch, await embedder().embed([missing[one] for one in batch])
-            )
+            made = await embedder().embed([self._missing[one] for one in batch])
+            await self._keep(batch, made)
+        except Unable:
+            raise
         except InvalidInput as error:  # for one text of them: it is found by halves
-            if len(batch) == 1:
-                failed[batch[0]] = str(error)
-                return
-            half = len(batch) // 2
-            await work(batch[:half])
-            await work(batch[half:])
+            await self._halves(batch, error)
         except TransientError as error:
-            if job.will_retry(error):
+            if self._job.will_retry(error) and not given_up(self._job, error):
                 raise
-            failed.update(dict.fromkeys(batch, str(error)))
+            self.failed.update(dict.fromkeys(batch, str(error)))
 
-    await each(work, batches, job, "batches embedded:")
-    if failed and len(failed) == len(hashes):
-        raise InvalidInput(f"no text could be embedded: {next(iter(failed.values()))}")
-    return failed
+    async def _halves(self, batch: list[str], error: InvalidInput) -> None:
+        half = len(batch) // 2
+        if half:
+            await self._batch(batch[:half])
+            await self._batch(batch[half:])
+            return
+        self.failed[batch[0]] = str(error)
+        if not self._made and len(self.failed) >= _GIVES_UP:
+            raise Unable(self._none())
+
+    def _none(self) -> str:
+        return f"no text could be embedded: {next(iter(self.failed.values()))}"
+
+    async def _keep(self, hashes: Sequence[str], made: Made) -> None:
+        """Keep what is of use of an answer, and what it cost in any case."""
+        name, rows = settings().embeddings.model, list[tuple[str, str, bytes]]()
+        async with storage.transaction() as tx:
+            await spend(tx, self._job, name, made)
+            known = await tx.fetch("SELECT vector FROM ai_vector WHERE model = $1 LIMIT 1", name)
+            length = vectors.dimensions(known[0]["vector"]) if known else None
+            for hash_, vector in zip(hashes, () if made.wrong else made.vectors, strict=not made.wrong):
+                try:
+                    rows.append((name, hash_, _packed(vector, length)))
+                except (InvalidInput, TransientError) as error:  # one vector costs one text
+                    self.failed[hash_] = str(error)
+            await tx.execute_many(
+                f"INSERT INTO ai_vector (model, hash, vector, created) VALUES ($1, $2, $3, {tx.sql.now}) "
+                "ON CONFLICT DO NOTHING",
+                rows,
+            )
+        self._made += len(rows)
+        if made.wrong:
+            raise TransientError(made.wrong)
 
 
-async def _keep_vectors(job: Job, model: str, hashes: Sequence[str], made: Made) -> None:
-    rows = [
-        (model, hash_, vectors.packed(vector)) for hash_, vector in zip(hashes, made.vectors, strict=True)
-    ]
-    prices = settings().prices
-    async with storage.transaction() as tx:
-        await tx.execute_many(
-            f"INSERT INTO ai_vector (model, hash, vector, created) VALUES ($1, $2, $3, {tx.sql.now}) "
-            "ON CONFLICT DO NOTHING",
-            rows,
+def _packed(vector: Sequence[float], length: int | None) -> bytes:
+    if length is not None and len(vector) != length:
+        raise InvalidInput(
+            f"found a vector of {len(vector)} dimensions, expected {length} as those that are kept of this "
+            "model: if the model has changed, forget its collections (`hopyard ai collections --forget`)"
         )
-        if made.requests:
-            cost = spending.cost_of(prices, model, made.tokens, 0, made.cost)
-            await spending.add(tx, job, model, requests=made.requests, tokens=made.tokens, cost=cost)
+    return vectors.packed(vector)
+
+
+async def spend(tx: Transaction, job: Job, model: str, made: Made) -> None:
+    """Add to what a job has spent what some vectors took."""
+    if made.requests:
+        cost = spending.cost_of(settings().prices, model, made.tokens, 0, made.cost)
+        await spending.add(tx, job, model, requests=made.requests, tokens=made.tokens, cost=cost)
 
 
 async def _known(model: str, hashes: Sequence[str]) -> set[str]:
@@ -183,88 +222,6 @@ async def _dimensions(model: str, items: Sequence[Item]) -> int:
     return len(vectors.unpacked(rows[0]["vector"])) if rows else 0
 
 
-async def search(job: Job, query: str, collection: str, limit: int) -> Hits:
-    """Return the texts of a collection that are nearest to a query.
-
-    Compares with every text of the collection that has a vector of the configured model. Raises
-    `InvalidInput` where there is none, and for an empty query; as the embedder.
-    """
-    if not query.strip() or not 1 <= limit <= _MOST_HITS:
-        raise InvalidInput(f"expected a query, and 1 to {_MOST_HITS} hits")
-    name = settings().embeddings.model
-    await _check_searchable(collection, name)
-    made = await embedder().embed([query], query=True)
-    wanted = vectors.unpacked(vectors.packed(made.vectors[0]))
-    if made.requests:
-        async with storage.transaction() as tx:
-            cost = spending.cost_of(settings().prices, name, made.tokens, 0, made.cost)
-            await spending.add(tx, job, name, requests=1, tokens=made.tokens, cost=cost)
-    searched, best, after = 0, list[tuple[float, str]](), ""
-    while rows := await _page(collection, name, after):
-        scored = await asyncio.to_thread(_scores, rows, wanted)
-        best = heapq.nlargest(limit, [*best, *scored])
-        searched, after = searched + len(rows), rows[-1]["item"]
-    return Hits(
-        collection=collection,
-        model=name,
-        lexical=name == LEXICAL,
-        searched=searched,
-        hits=await _hits(collection, [one for one in best if one[0] > 0]),
-    )
-
-
-async def _check_searchable(collection: str, model: str) -> None:
-    rows = await storage.fetch(
-        "SELECT model, count(*) AS n FROM ai_embedding WHERE collection = $1 GROUP BY model", collection
-    )
-    counted = {row["model"]: int(row["n"]) for row in rows}
-    if not counted.get(model):
-        others = f"; it has texts of {', '.join(sorted(counted))}: embed them again" if counted else ""
-        raise InvalidInput(f"the collection {collection[:80]} has no texts embedded by {model}{others}")
-    if counted[model] > _MOST_SEARCHED:
-        raise InvalidInput(
-            f"the collection {collection[:80]} has {counted[model]:,} texts, expected at most "
-            f"{_MOST_SEARCHED:,} for a search"
-        )
-
-
-async def _page(collection: str, model: str, after: str) -> Sequence[Row]:
-    return await storage.fetch(
-        "SELECT e.item, v.vector FROM ai_embedding e "
-        "JOIN ai_vector v ON v.model = e.model AND v.hash = e.hash "
-        f"WHERE e.collection = $1 AND e.model = $2 AND e.item > $3 ORDER BY e.item LIMIT {_PAGE}",
-        collection,
-        model,
-        after,
-    )
-
-
-def _scores(rows: Sequence[Row], wanted: Any) -> list[tuple[float, str]]:
-    found = [(vectors.unpacked(row["vector"]), row["item"]) for row in rows]
-    # A provider may have changed the length of a model's vectors: others cannot be compared.
-    return [(vectors.cosine(one, wanted), item) for one, item in found if len(one) == len(wanted)]
-
-
-async def _hits(collection: str, best: Sequence[tuple[float, str]]) -> list[Hit]:
-    rows = await storage.fetch(
-        "SELECT item, text, meta FROM ai_embedding WHERE collection = $1 "
-        f"AND item {storage.sql().texts('$2')}",
-        collection,
-        storage.listed(item for _, item in best),
-    )
-    found = {row["item"]: row for row in rows}
-    return [
-        Hit(
-            key=item,
-            score=round(min(score, 1.0), 6),
-            text=found[item]["text"],
-            meta=json.loads(found[item]["meta"]),
-        )
-        for score, item in best
-        if item in found
-    ]
-
-
 async def collections() -> list[dict[str, Any]]:
     """Return each collection with its model and how many texts it has."""
     rows = await storage.fetch(
@@ -277,6 +234,8 @@ async def collections() -> list[dict[str, Any]]:
 async def forget(collection: str) -> int:
     """Remove a collection, and vectors that no other one uses; return how many texts went.
 
+    Young ones are spared, unless no collection is left of their model: the next may have another length.
+
     Raises `InvalidInput` where there is none.
     """
     async with storage.transaction() as tx:
@@ -288,6 +247,7 @@ async def forget(collection: str) -> int:
         await tx.execute(
             "DELETE FROM ai_vector WHERE NOT EXISTS (SELECT 1 FROM ai_embedding e "
             "WHERE e.model = ai_vector.model AND e.hash = ai_vector.hash) "
-            f"AND created < {tx.sql.minus(tx.sql.now, str(_SPARED))}"
+            f"AND (created < {tx.sql.minus(tx.sql.now, str(_SPARED))} OR NOT EXISTS "
+            "(SELECT 1 FROM ai_embedding e WHERE e.model = ai_vector.model))"
         )
     return gone

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from hopyard_ai.content.values import Entity, EntityKind
@@ -18,6 +19,7 @@ from hopyard_ai.offline._request import name_words, stem
 _LOOKED_AT: Final = 400_000
 _MOST_SENTENCES: Final = 4_000
 _LONGEST_SENTENCE: Final = 500
+_LONGEST_WORD: Final = 60
 _MOST_ENTITIES: Final = 50
 #: The commonest words of English, which tell nothing of a text.
 _COMMON: Final = frozenset(
@@ -31,15 +33,17 @@ _COMMON: Final = frozenset(
     would you your
     """.split()  # noqa: SIM905 - a list of a hundred words is read more easily so
 )
-_SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?]+(?!\s)[^.!?\n]*)*[.!?]*")
+#: Latin sentences end before a space; those of Chinese, Japanese, Hindi and Urdu end at their own marks.
+_SENTENCE: Final = re.compile(r"[^.!?\n。！？।۔]+(?:[.!?]+(?!\s)[^.!?\n。！？।۔]*)*[.!?。！？।۔]*")
 _NO_PROSE: Final = re.compile(r"^```.*?(?:^```|\Z)|^[|#<][^\n]*$", re.DOTALL | re.MULTILINE)
 _WORD: Final = re.compile(r"[^\W\d_][\w'’-]*")
+#: Each repetition has a bound: from each of n places a pattern would else look at all that follows.
 _NAMED: Final[tuple[tuple[EntityKind, re.Pattern[str]], ...]] = (
     ("contact", re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}|https?://[^\s<>\"')]{3,200}")),
     ("date", re.compile(r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[./]\d{1,2}[./]\d{4}\b")),
-    ("amount", re.compile(r"(?:[$€£]\s?\d[\d.,]*\d|\b\d[\d.,]*\s?(?:€|EUR|USD|GBP|CHF)\b)")),
+    ("amount", re.compile(r"[$€£]\s?\d[\d.,]{0,30}\d|\b\d[\d.,]{0,30}\s?(?:€|(?:EUR|USD|GBP|CHF)\b)")),
     # Two to four capitalised words in a row; what kind of thing it is nobody can tell without a model.
-    ("other", re.compile(r"\b[A-Z][\w’'-]+(?: (?:of |de |von |van )?[A-Z][\w’'-]+){1,3}")),
+    ("other", re.compile(r"\b[A-Z][\w’'-]{1,60}(?: (?:of |de |von |van )?[A-Z][\w’'-]{1,60}){1,3}")),
 )
 
 
@@ -74,11 +78,13 @@ def telling(text: str, count: int) -> list[str]:
 
 
 def keywords(text: str, count: int) -> list[str]:
-    """Return the commonest words of a text as they are first written, the commonest first."""
+    """Return the commonest words of a text as they are first written, without endless ones."""
     written: dict[str, str] = {}
     for word in _WORD.findall(text[:_LOOKED_AT]):
-        written.setdefault(stem(word.lower()), word.lower())
-    return [written[one] for one, _ in frequencies(text).most_common(count)]
+        if len(word) <= _LONGEST_WORD:
+            written.setdefault(stem(word.lower()), word.lower())
+    common = (one for one, _ in frequencies(text).most_common() if one in written)
+    return [written[one] for one in islice(common, count)]
 
 
 def entities(text: str) -> list[Entity]:
@@ -95,7 +101,12 @@ def entities(text: str) -> list[Entity]:
 def fitting(text: str, labels: Sequence[str], count: int) -> list[tuple[str, float]]:
     """Return the labels whose words a text has, with the share that they have of all that was found."""
     said = Counter(stem(word.lower()) for word in _WORD.findall(text[:_LOOKED_AT]))
-    scores = {label: min((said[stem(word)] for word in name_words(label)), default=0) for label in labels}
+    scores = {label: min((said[stem(word)] for word in _words(label)), default=0) for label in labels}
     total = sum(scores.values())
     best = sorted((label for label in labels if scores[label]), key=lambda label: -scores[label])
     return [(label, scores[label] / total) for label in best[:count]]
+
+
+def _words(label: str) -> list[str]:
+    """Return a label's words in any script, those of a name such as `systemHealth` one by one."""
+    return name_words(label) if label.isascii() else _WORD.findall(label.lower())

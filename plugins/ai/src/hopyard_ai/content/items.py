@@ -26,6 +26,8 @@ def named(items: Sequence[str | Item]) -> list[Item]:
     for given in items:
         text = clean(given if isinstance(given, str) else given.text)
         key = digest(text)[:32] if isinstance(given, str) else clean(given.key)
+        if not key:
+            raise InvalidInput(f"the key of the item {text[:60]!r}: found only NUL, expected text")
         item = Item(key=key, text=text, meta={} if isinstance(given, str) else given.meta)
         if found.setdefault(key, item) != item:
             raise InvalidInput(f"the key {key[:80]!r} is given for two different items")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,7 @@ from hopyard.errors import InvalidInput
 from hopyard_ai.content import extracting, templates
 from hopyard_ai.content.asking import HOW_TO, Asker, each, offline_spent, standing_in_line
 from hopyard_ai.content.combining import Answer, answer, combined
-from hopyard_ai.content.labels import check_labels
+from hopyard_ai.content.labels import check_labels, quoted
 from hopyard_ai.content.texts import checked, framed, pieces
 from hopyard_ai.content.values import Operation, Processed
 from hopyard_ai.health import settings
@@ -44,6 +45,13 @@ class _Task:
     operation: str
     points: bool
     template: str | None = None
+    only: tuple[str, ...] = ()
+    """The points are out of these, if any."""
+
+    def wrong(self, found: Answer) -> str | None:
+        """Say what is wrong with an answer, if anything."""
+        others = [one for one in found.points if self.only and one not in self.only]
+        return f"{others[0][:60]!r} is none of the categories" if others else None
 
 
 async def answer_about(
@@ -58,19 +66,24 @@ async def answer_about(
     """Return an answer. Raises `InvalidInput` for a wrong text, template or variable; as `Asker.ask`."""
     own = settings()
     text = checked(content, own.content.max_tokens)
-    task = await _task(operation, template, variables, categories)
+    # A version that is put meanwhile is for later jobs: this one goes on with what it began with.
+    task = await _task(operation, job.checkpoint.get("template", template), variables, categories)
+    if task.template is not None:
+        await job.save(template=task.template)
     if own.offline:
-        return _offline(text, task, categories)
+        return await asyncio.to_thread(_offline, text, task, categories)  # of a long text it takes a while
     asker, parts = Asker(job, fresh=fresh), pieces(text, own.content.part_tokens)
 
     async def read(numbered: tuple[int, str]) -> Answer:
         n, part = numbered
         where = _PART.format(n=n, all=len(parts)) if len(parts) > 1 else ""
-        return await answer(asker, framed(part), f"{task.instructions} {where}", points=task.points)
+        told = f"{task.instructions} {where}"
+        return await answer(asker, framed(part), told, points=task.points, check=task.wrong)
 
     async with standing_in_line(job):
         found = await each(read, enumerate(parts, 1), job, "parts read:")
-        whole = await combined(asker, found, _COMBINE.format(task=task.instructions), points=task.points)
+        told = _COMBINE.format(task=task.instructions)
+        whole = await combined(asker, found, told, points=task.points, check=task.wrong)
     return Processed(
         text=whole.text,
         points=whole.points,
@@ -91,9 +104,10 @@ async def _task(
         raise InvalidInput("variables are for a template: give `template` as well")
     if categories:
         check_labels(categories)
-    given = ", ".join(f"`{one}`" for one in categories)
-    wanted = f"They are out of these, as they stand here: {given}." if given else "At most five, short."
-    return _Task(_TASKS[operation].format(categories=wanted), operation, operation != "summarize")
+    known = f"They are out of these, as they stand here: {quoted(categories)}."
+    told = _TASKS[operation].format(categories=known if categories else "At most five, short.")
+    only = tuple(categories) if operation == "categorize" else ()
+    return _Task(told, operation, operation != "summarize", only=only)
 
 
 def _offline(text: str, task: _Task, categories: Sequence[str]) -> Processed:

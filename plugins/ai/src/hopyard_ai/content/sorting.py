@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,11 +12,12 @@ from hopyard.errors import InvalidInput, TaskError, TransientError
 from hopyard.storage import Transaction
 from pydantic import BaseModel, Field
 
+from hopyard_ai.agent.providers import Unable
 from hopyard_ai.content import extracting
 from hopyard_ai.content.asking import Asker, each, offline_spent, standing_in_line
 from hopyard_ai.content.combining import NO_ORDER
 from hopyard_ai.content.items import named
-from hopyard_ai.content.labels import check_labels
+from hopyard_ai.content.labels import check_labels, quoted
 from hopyard_ai.content.texts import framed, tokens
 from hopyard_ai.content.values import Item, Sorted, Sorting, Suggestion
 from hopyard_ai.health import settings
@@ -29,6 +31,13 @@ _SAMPLE: Final = 60
 _SAMPLE_SHOWN: Final = 400
 _BATCH: Final = 20
 _MOST_LEARNED: Final = 12
+#: In bytes: of the job's result, and of what is written around an item and a suggestion in it.
+_LONGEST_RESULT: Final = 900_000
+_AROUND_ITEM: Final = 50
+_AROUND_SUGGESTION: Final = 50
+_LONGEST_ERROR: Final = 200
+#: They are made of foreign texts and shown with each later question: a name has room, an order has not.
+_LONGEST_LEARNED: Final = 40
 _SORT: Final = (
     "Numbered items follow. For each say which categories fit, at most {most}, the best first, with how sure "
     f"you are from 0 to 1; none where none fits. The categories: {{categories}}. {NO_ORDER}"
@@ -87,6 +96,7 @@ async def sorting_of(
     asker = Asker(job, fresh=fresh)
     async with standing_in_line(job):
         known = await _taxonomy(asker, taxonomy, categories, todo)
+        _check_size(todo, known.categories, suggestions)
         found = await _sorted(asker, job, known, todo, suggestions)
     await _keep(job, known, found)
     return Sorting(
@@ -97,6 +107,18 @@ async def sorting_of(
         failed=sum(one.error is not None for one in found),
         spent=offline_spent() if settings().offline else await asker.spent(),
     )
+
+
+def _check_size(items: Sequence[Item], categories: Sequence[str], most: int) -> None:
+    """Raise `InvalidInput` where the suggestions would be no result of a job, before they are paid for."""
+    longest = sorted((len(json.dumps(one)) for one in categories), reverse=True)[:most]
+    each_ = _AROUND_ITEM + sum(_AROUND_SUGGESTION + one for one in longest)
+    size = sum(len(json.dumps(item.key)) + each_ for item in items)
+    if size > _LONGEST_RESULT:
+        raise InvalidInput(
+            f"the suggestions for {len(items):,} items may have {size:,} bytes, expected at most "
+            f"{_LONGEST_RESULT:,}: give fewer items at once, or ask for fewer `suggestions` than {most}"
+        )
 
 
 async def _taxonomy(asker: Asker, name: str, given: Sequence[str], items: Sequence[Item]) -> _Taxonomy:
@@ -112,13 +134,16 @@ async def _taxonomy(asker: Asker, name: str, given: Sequence[str], items: Sequen
 
 async def _learned(asker: Asker, items: Sequence[Item]) -> list[str]:
     if settings().offline:
-        return extracting.keywords("\n".join(item.text[:_SHOWN] for item in items), _MOST_LEARNED)
+        found = extracting.keywords("\n".join(item.text[:_SHOWN] for item in items), _MOST_LEARNED)
+        if not found:
+            raise InvalidInput("no categories can be learned: the items have no words; give `categories`")
+        return found
     step = max(1, len(items) // _SAMPLE)
     sample = [item.text[:_SAMPLE_SHOWN] for item in items[::step]][:_SAMPLE]
 
     def wrong(found: _Proposed) -> str | None:
         try:
-            check_labels(found.categories)
+            check_labels(found.categories, longest=_LONGEST_LEARNED)
         except InvalidInput as error:
             return str(error)
         return None if len(found.categories) <= _MOST_LEARNED else f"at most {_MOST_LEARNED} categories"
@@ -135,11 +160,13 @@ async def _sorted(asker: Asker, job: Job, known: _Taxonomy, items: Sequence[Item
     async def work(batch: list[Item]) -> list[Sorted]:
         try:
             return await _batch(asker, known, batch, most)
+        except Unable:  # costs each batch the same
+            raise
         except (InvalidInput, TransientError) as error:  # costs this batch, not the others
             if job.will_retry(error):
                 raise
             errors.append(error)
-            return [Sorted(key=item.key, suggestions=[], error=str(error)) for item in batch]
+            return [Sorted(key=item.key, suggestions=[], error=str(error)[:_LONGEST_ERROR]) for item in batch]
 
     found = await each(work, batches, job, "batches sorted:")
     if len(errors) == len(batches):
@@ -155,7 +182,7 @@ async def _batch(asker: Asker, known: _Taxonomy, batch: Sequence[Item], most: in
         others = {s.category for choice in found.items for s in choice.suggestions} - {*known.categories}
         return f"{min(others)[:60]!r} is none of the categories" if others else None
 
-    told = _SORT.format(most=most, categories=", ".join(f"`{one}`" for one in known.categories))
+    told = _SORT.format(most=most, categories=quoted(known.categories))
     shown = _numbered([item.text[:_SHOWN] for item in batch])
     answer = await asker.ask(_Choices, shown, instructions=told, check=wrong)
     by_number = {choice.n: choice.suggestions for choice in answer.items}

@@ -13,9 +13,12 @@ from hopyard.errors import InvalidInput
 from hopyard.storage import Row
 from pydantic import BaseModel
 
+from hopyard_ai.agent.answers import clean
+
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 _LONGEST: Final = 20_000
 _LONGEST_VALUE: Final = 2_000
+_LONGEST_ABOUT: Final = 500
 _COLUMNS: Final = "name, version, text, about, created"
 
 
@@ -47,14 +50,16 @@ def filled(template: PromptTemplate, values: Mapping[str, str]) -> str:
                 f"the variable {name}: found {len(value):,} characters, expected at most {_LONGEST_VALUE:,}; "
                 "long texts are given as the content"
             )
-    return Template(template.text).substitute(values)
+    return Template(template.text).substitute({name: clean(value) for name, value in values.items()})
 
 
 async def put(name: str, text: str, about: str = "") -> PromptTemplate:
     """Keep a template; return its newest version, a new one if the text is. Raises `InvalidInput`."""
     if _NAME.fullmatch(name) is None:
         raise InvalidInput(f"the template {name[:80]!r}: expected a name such as weekly-report")
-    text = text.strip()
+    text, about = clean(text).strip(), clean(about)
+    if len(about) > _LONGEST_ABOUT:
+        raise InvalidInput(f"about: found {len(about):,} characters, expected at most {_LONGEST_ABOUT:,}")
     _variables(text)
     async with storage.transaction() as tx:
         rows = await tx.fetch(
@@ -77,7 +82,7 @@ async def put(name: str, text: str, about: str = "") -> PromptTemplate:
 async def get(reference: str) -> PromptTemplate:
     """Return a template: the newest of `weekly`, or the third of `weekly@3`. Raises `InvalidInput`."""
     name, at, version = reference.partition("@")
-    if at and not re.fullmatch(r"[0-9]{1,6}", version):
+    if _NAME.fullmatch(name) is None or (at and not re.fullmatch(r"[0-9]{1,6}", version)):
         raise InvalidInput(
             f"the template {reference[:80]!r}: expected NAME or NAME@VERSION, such as weekly@3"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from hopyard.errors import InvalidInput
@@ -11,6 +12,11 @@ from hopyard_ai.agent.answers import clean
 #: A token is about four letters of English (OpenAI's rule of thumb), less in other languages and in code, and
 #: about one character of Chinese, which has three bytes: so many bytes are nearly always a token or more.
 _BYTES_PER_TOKEN: Final = 3
+#: Spaces, and what has no width: soft hyphens, joiners, marks of direction, variation selectors, tags.
+_UNSEEN: Final = (
+    r"[\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    r"\U000e0000-\U000e007f]{0,20}"
+)
 #: Where a text is best cut, the best first.
 _BORDERS: Final = (b"\n\n", b"\n", b". ", b" ")
 
@@ -20,15 +26,14 @@ def tokens(text: str) -> int:
     return -(-len(text.encode(errors="replace")) // _BYTES_PER_TOKEN)
 
 
-def checked(text: str, most: int) -> str:
+def checked(text: str, most: int, what: str = "content", setting: str = "content.max_tokens") -> str:
     """Return a text that can be stored and sent. Raises `InvalidInput` where it is empty or too long."""
     text = clean(text)
     if not text.strip():
-        raise InvalidInput("the content is empty: expected a text")
+        raise InvalidInput(f"the {what} is empty: expected a text")
     if (found := tokens(text)) > most:
         raise InvalidInput(
-            f"the content has about {found:,} tokens, expected at most {most:,} "
-            "(`content.max_tokens` of the plugin ai)"
+            f"the {what} has about {found:,} tokens, expected at most {most:,} (`{setting}` of the plugin ai)"
         )
     return text
 
@@ -60,6 +65,9 @@ def _border(data: bytes, start: int, end: int) -> int:
 
 
 def framed(text: str, name: str = "text") -> str:
-    """Return a text as a model is shown it: between marks that the text itself cannot have."""
-    inside = text.replace(f"</{name}", f"< /{name}").replace(f"<{name}", f"< {name}")
+    """Return a text as a model is shown it: between marks that the text itself cannot have.
+
+    Nor what a model may take for one: in capitals, with spaces, with marks that nobody sees.
+    """
+    inside = re.sub(rf"<(?={_UNSEEN}/?{_UNSEEN}{_UNSEEN.join(name)})", "&lt;", text, flags=re.IGNORECASE)
     return f"<{name}>\n{inside}\n</{name}>"

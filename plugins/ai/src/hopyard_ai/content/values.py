@@ -105,13 +105,18 @@ class Embedded(BaseModel):
     unchanged: int
     reused: int
     embedded: int
+    failed: int = 0
+    """How many texts have no vector."""
     errors: dict[str, str]
-    """By key, why a text has no vector."""
+    """By key, why a text has none, of the first thousand."""
     spent: Spent
 
 
 class Hit(BaseModel):
-    """A stored text that is near a query; `score` is the cosine of both vectors, at most 1."""
+    """A stored text that is near a query; `score` is the cosine of both vectors, at most 1.
+
+    Of a long `text` it has the beginning.
+    """
 
     key: str
     score: float
@@ -120,10 +125,14 @@ class Hit(BaseModel):
 
 
 class Hits(BaseModel):
-    """What was found, the nearest first. `lexical`: by words in common, not by meaning."""
+    """What was found, the nearest first. `lexical`: by words in common, not by meaning.
+
+    `left_out`: how many texts were not compared, because their vectors are of another model or length.
+    """
 
     collection: str
     model: str
     lexical: bool
     searched: int
+    left_out: int = 0
     hits: list[Hit]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from operator import mul
 from typing import Final
 
-from hopyard.errors import TransientError
+from hopyard.errors import InvalidInput, TransientError
 
 #: Of the lexical vectors. Fewer would have unlike words meet; more cost room and time in each comparison.
 LEXICAL_DIMENSIONS: Final = 1024
@@ -46,12 +46,23 @@ def _features(text: str) -> Iterator[str]:
 def packed(vector: Sequence[float]) -> bytes:
     """Return a vector of length one in that direction, as 32-bit floats.
 
-    Raises `TransientError` for a vector with what is no number in it.
+    Raises `TransientError` for a vector with what is no number in it, `InvalidInput` for one that is zero:
+    nothing is near to it.
     """
-    length = math.sqrt(math.fsum(value * value for value in vector))
+    try:
+        length = math.hypot(*vector)
+    except (TypeError, ValueError, OverflowError):
+        length = math.nan
     if not math.isfinite(length):
         raise TransientError("the model's vector has values that are no numbers")
-    return array("f", [value / length for value in vector] if length else vector).tobytes()
+    if not length:
+        raise InvalidInput("its vector is zero: it has nothing by which it can be found, such as words")
+    return array("f", [value / length for value in vector]).tobytes()
+
+
+def dimensions(data: bytes) -> int:
+    """Return how many dimensions a packed vector has."""
+    return len(data) // array("f").itemsize
 
 
 def unpacked(data: bytes) -> array[float]:
@@ -62,5 +73,5 @@ def unpacked(data: bytes) -> array[float]:
 
 
 def cosine(one: array[float], other: array[float]) -> float:
-    """Return the cosine of two vectors of length one; 0 where one of them is zero."""
+    """Return the cosine of two vectors of length one."""
     return float(sum(map(mul, one, other)))
