@@ -18,19 +18,18 @@ from hopyard.ledger.database import Database, open_database
 from hopyard.ledger.values import Claim, NewJob, new_id
 from hopyard.loading import Plugins, load_plugins
 from hopyard.settings import Settings
+from ledgers import migrated
 from plugin_files import Install, installing
-from servers import fresh_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a fresh ledger with the newest tables."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    else:
-        url = fresh_database(request.getfixturevalue("postgres_url"))
-    await migrations.upgrade(url, {migrations.CORE: migrations.CORE_PACKAGE})
-    return url
+    return await migrated(
+        {migrations.CORE: migrations.CORE_PACKAGE},
+        file=tmp_path / "ledger.db",
+        server=request.getfixturevalue("postgres_url") if request.param == "postgresql" else None,
+    )
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ import pytest
 from hopyard import Hopyard, current
 from hopyard.broker.publisher import Publisher
 from hopyard.engine.run.runner import Runner
-from hopyard.ledger import notes, readers, workers
+from hopyard.ledger import migrations, notes, readers, workers
 from hopyard.ledger.crashes import take_back
 from hopyard.ledger.database import Database
 from hopyard.ledger.read import listing
 from hopyard.ledger.values import Again, Claim, Done, Progress, QueueMessage
 from hopyard.specs import State, tool_name
+from ledgers import migrated
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from servers import fresh_database
 
 HOPFILE = '''
 from hopyard import Job, Plugin, PluginSettings, Queue, RetryPolicy, Tool, hookimpl, task
@@ -288,17 +288,26 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     return made
 
 
+HISTORIES = {
+    migrations.CORE: migrations.CORE_PACKAGE,
+    "ai": "hopyard_ai.migrations",
+    "maintenance": "hopyard_maintenance.migrations",
+}
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def hopyard(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Hopyard]:
     """A Hopyard with plugins ai, maintenance and a site of its own, and a migrated ledger."""
     (tmp_path / "hopyard.toml").write_text(CONFIG)
     (tmp_path / "hopfile.py").write_text(HOPFILE)
     overrides: dict[str, Any] = {"plugins.allow": ["ai", "maintenance", "site"]}
-    if request.param == "postgresql":
-        overrides["database_url"] = fresh_database(request.getfixturevalue("postgres_url"))
+    overrides["database_url"] = await migrated(
+        HISTORIES,
+        file=tmp_path / "ledger.db",
+        server=request.getfixturevalue("postgres_url") if request.param == "postgresql" else None,
+    )
     made = Hopyard.load(config=tmp_path / "hopyard.toml", data=tmp_path / "data", overrides=overrides)
     assert [record.reason for record in made.plugins.records if record.failed] == []
-    await made.upgrade()
     await made.client().publisher.close()
     made.client().publisher = Silent()
     yield made

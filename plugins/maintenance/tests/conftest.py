@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 from hopyard import Hopyard, current
 from hopyard.broker.publisher import Publisher
 from hopyard.ledger import migrations
-from hopyard.ledger.database import sqlite_path
 from hopyard.ledger.values import QueueMessage, new_id
 from hopyard_maintenance import Maintenance, MaintenanceSettings
-from servers import fresh_database
+from ledgers import migrated
 
 
 class Listener:
@@ -146,47 +142,19 @@ class Installed:
         return [row["title"] for row in await self.rows("SELECT title FROM notification ORDER BY created")]
 
 
-#: Databases with all tables, by kind: each test has a copy.
-_templates: dict[str, str] = {}
-
-
-async def _migrated(url: str) -> str:
-    """Return the address of a copy of a database that has all tables, next to the empty one at `url`."""
-    kind = url.partition(":")[0]
-    if kind not in _templates:
-        histories = {migrations.CORE: migrations.CORE_PACKAGE, "maintenance": Maintenance.migrations}
-        await migrations.upgrade(url, histories)
-        _templates[kind] = url
-    template = _templates[kind]
-    if kind == "sqlite":
-        copy = Path(sqlite_path(url)).with_name("copy.db")
-        shutil.copyfile(sqlite_path(template), copy)
-        return f"sqlite:///{copy}"
-    name, copy_of = f"copy_{new_id()[-12:]}", urlsplit(template).path.strip("/")
-    connection = await asyncpg.connect(urlunsplit(urlsplit(url)._replace(scheme="postgresql")))
-    try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {copy_of}")
-    finally:
-        await connection.close()
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def installed(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Installed]:
     """An installation without worker and broker, whose tables are there."""
     postgres = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    kind = "postgresql+asyncpg" if postgres else "sqlite"
-    empty = f"sqlite:///{tmp_path / 'empty.db'}"
-    if postgres:
-        empty = postgres if kind in _templates else fresh_database(postgres)
+    histories = {migrations.CORE: migrations.CORE_PACKAGE, "maintenance": Maintenance.migrations}
     overrides: dict[str, Any] = {
         "plugins.allow": ["maintenance"],
         "people.ops": {},
         "alerts.to": ["ops"],
         "egress.allow": ["127.0.0.1"],
-        "database_url": await _migrated(empty),
+        "database_url": await migrated(histories, file=tmp_path / "ledger.db", server=postgres),
     }
     made = Hopyard.load(data=tmp_path / "data", overrides=overrides)
     assert [record.reason for record in made.plugins.records if record.failed] == []

@@ -227,7 +227,7 @@ async def _replay(here: Served, wanted: deadletters.Filter, changes: dict[str, A
 
 
 async def _ids(here: Served, wanted: listing.JobFilter, *, live: bool) -> tuple[list[str], bool]:
-    """Return ids of a filter's live or dead jobs, up to what may be changed at once, and if there are more."""
+    """Return ids of a filter's live or dead jobs, so many as may be changed at once; say if more are left."""
     ids: list[str] = []
     cursor: str | None = None
     while len(ids) < MOST_AT_ONCE:
