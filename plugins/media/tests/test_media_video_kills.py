@@ -126,8 +126,10 @@ async def test_killed_within_any_stage_it_repeats_no_finished_one(site: Site, fo
     films(folder)
     await asyncio.to_thread(lambda: asyncio.run(site.hopyard.upgrade()))
     worker = await site.worker(stock=False)
-    options = {"root": "in", "sound": True}
-    jobs = {one: await site.submit("media.process_video", way=f"{one}.mp4", **options) for one in STAGES}
+    jobs = {
+        one: await site.submit("media.process_video", root="in", way=f"{one}.mp4", sound=True)
+        for one in STAGES
+    }
 
     async def all_are_held() -> bool:
         return all(noted(site, stage, "held") for stage in STAGES)
