@@ -31,7 +31,8 @@ $(VENV)/.installed: $(BIN)/uv constraints.txt core/pyproject.toml plugins/*/pypr
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed pyproject.toml
-	$(CONSTRAINED) -e "plugins/ai[anthropic]" -e "plugins/email[dkim]" -e "plugins/file[office]" --group dev
+	$(CONSTRAINED) -e "plugins/ai[anthropic]" -e "plugins/email[dkim]" -e "plugins/file[office]" \
+		-e "plugins/media[diarize]" --group dev
 	@touch $@
 
 $(VENV)/.documented: $(VENV)/.installed pyproject.toml

@@ -23,6 +23,7 @@ PINS: dict[str, list[str]] = {
     "arq": ["arq==0.28.0", "redis==5.3.1", "hiredis==3.5.0"],
     "procrastinate": ["procrastinate==3.10.0", "psycopg[binary,pool]"],
     "pgqueuer": ["pgqueuer==1.6.0", "asyncpg==0.32.0", "uvloop==0.23.0"],
+    "whisper": ["faster-whisper==1.2.1", "av"],
     "plot": ["matplotlib==3.11.2"],
 }
 
@@ -38,7 +39,7 @@ def python(name: str) -> Path:
     pins, noted = "\n".join(PINS[name]), folder / "pins"
     if not noted.exists() or noted.read_text() != pins:
         _venv(folder)
-        constraints = ["-c", ROOT / "constraints.txt"] if name == "celery" else []
+        constraints = ["-c", ROOT / "constraints.txt"] if name in ("celery", "whisper") else []
         _run(UV, "pip", "install", *_QUIET, "--python", found, *constraints, *PINS[name])
         noted.write_text(pins)
     return found

@@ -59,8 +59,13 @@ def word_errors(said: str, heard: str) -> tuple[int, int]:
     return row[-1], len(left)
 
 
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
 def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z']+", text.lower().replace("mister", "mr"))
+    """Return the words as all write them: Whisper writes small numbers as digits."""
+    spelled = re.sub(r"\b(\d|10)\b", lambda found: _NUMBERS[int(found[0])], text)
+    return re.findall(r"[a-z']+|\d+", spelled.lower().replace("mister", "mr"))
 
 
 def sound(path: Path, *channels: bytes, codec: str | None = None, rate: int = RATE) -> Path:

@@ -131,6 +131,15 @@ async def test_who_needs_more_than_there_is_holds_up_nobody(shop: Shop) -> None:
     assert await resources.waits(shop.ledger.database, never.id) == {"gpu": 3}
 
 
+async def test_what_was_held_leaves_no_rows_where_nobody_ever_waits(shop: Shop) -> None:
+    for _ in range(5):
+        (claim, _) = await shop.asks()
+        await shop.ends(claim)
+    (last, _) = await shop.asks()
+    rows = await shop.ledger.database.fetch("SELECT job_id FROM job_resource")
+    assert [str(row["job_id"]) for row in rows] == [last.id]
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_whatever_happens_no_more_is_held_than_there_is_and_all_get_their_turn(

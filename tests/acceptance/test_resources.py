@@ -1,13 +1,18 @@
-"""Jobs never hold more of a resource than there is, at no instant, whichever workers are killed."""
+"""Jobs never hold more of a resource than there is, at no instant, whichever workers are killed.
+
+`HOPYARD_INTERNAL_RESOURCE_JOBS=200 HOPYARD_INTERNAL_KILLS=6` runs it at the size of the acceptance.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,7 @@ import pytest
 import redis
 from hopyard.ledger import resources
 from hopyard.ledger.explaining import explain
+from hopyard.specs import State
 from servers import fresh_database
 from sites import Site, site_in
 
@@ -24,12 +30,14 @@ NEEDS = {
     "site.train": {"gpu": 1},
     "site.render": {"vram_mb": 6_000},
     "site.both": {"gpu": 1, "vram_mb": 5_000},
+    "site.small": {"vram_mb": 1_500},
 }
-#: So many jobs are submitted before each kill.
-JOBS, KILLS = 40, 5
+JOBS = int(os.environ.get("HOPYARD_INTERNAL_RESOURCE_JOBS", "40"))
+KILLS = int(os.environ.get("HOPYARD_INTERNAL_KILLS", "2"))
+WORKERS = 3
 
 HOPFILE = """
-import asyncio, json, os, time
+import asyncio, json, os, random, time
 from pathlib import Path
 from hopyard import Job, Plugin, Queue, hookimpl, task
 
@@ -43,7 +51,7 @@ def note(what, job):
 
 async def hold(job):
     note("begins", job)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(random.uniform(0.02, 0.2))
     note("ends", job)
 
 @task("site.train", resources={"gpu": 1})
@@ -52,6 +60,8 @@ async def train(job: Job): await hold(job)
 async def render(job: Job): await hold(job)
 @task("site.both", resources={"gpu": 1, "vram_mb": 5000})
 async def both(job: Job): await hold(job)
+@task("site.small", resources={"vram_mb": 1500})
+async def small(job: Job): await hold(job)
 @task("site.gate", resources={"gpu": 2})
 async def gate() -> None:
     while not LOG.with_name("open").exists():
@@ -65,7 +75,7 @@ class Site(Plugin):
     @hookimpl
     def register_queues(self): return [Queue("site", slots=8)]
     @hookimpl
-    def register_tasks(self): return [train, render, both, gate, huge, plain]
+    def register_tasks(self): return [train, render, both, small, gate, huge, plain]
 """
 
 
@@ -84,11 +94,25 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Ite
 
 
 def runs(site: Site) -> list[list[Any]]:
-    return [json.loads(line) for line in (site.folder / "runs.log").read_text().splitlines()]
+    log = site.folder / "runs.log"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def check_at_every_instant(noted: list[list[Any]], killed: dict[int, float]) -> None:
-    """Go through all beginnings and ends in order; a run whose process was killed ended with it."""
+def cut_off(noted: list[list[Any]]) -> set[tuple[str, int, int]]:
+    """Return the runs that have begun and not ended: job, attempt and process."""
+    ended = {(id_, attempt) for _, what, _, id_, attempt, _ in noted if what == "ends"}
+    return {
+        (id_, attempt, pid)
+        for _, what, _, id_, attempt, pid in noted
+        if what == "begins" and (id_, attempt) not in ended
+    }
+
+
+def check_at_every_instant(noted: list[list[Any]], killed: dict[int, float]) -> dict[str, int]:
+    """Go through all beginnings and ends in order; a run whose process was killed ended with it.
+
+    Return the most that was held at an instant.
+    """
     ended = {(id_, attempt) for _, what, _, id_, attempt, _ in noted if what == "ends"}
     changes = [(at, 1 if what == "begins" else -1, task, id_) for at, what, task, id_, attempt, pid in noted]
     changes += [
@@ -104,37 +128,68 @@ def check_at_every_instant(noted: list[list[Any]], killed: dict[int, float]) -> 
             most[name] = max(most[name], held[name])
             assert held[name] <= TOTALS[name], f"{held[name]} of {name} were held"
     assert held == dict.fromkeys(TOTALS, 0)
-    assert most["gpu"] == TOTALS["gpu"]  # it was used, too
+    return most
+
+
+async def check_all_over_once(site: Site, ids: list[str]) -> None:
+    """Each job is in the history once, as succeeded, and nothing of it is left: no row, no token."""
+    ended = await site.rows("SELECT id, state FROM job_history WHERE task LIKE 'site.%'")
+    assert Counter(str(row["id"]) for row in ended) == Counter(ids)
+    assert {row["state"] for row in ended} == {State.SUCCEEDED}
+    assert await site.rows("SELECT id FROM job_live WHERE task LIKE 'site.%'") == []
+    for one in await resources.overview(site.hopyard.client().database, TOTALS):
+        assert (one["held"], one["waiting"], one["holders"]) == (0, 0, [])
+    assert await site.result(await site.submit("site.gate")) is None  # which needs both GPUs
+
+
+async def kill_one_that_works(site: Site, begun: int, rng: random.Random) -> Any:
+    """Kill a worker that runs jobs, once so many runs have begun in all; return it, dead."""
+
+    async def working() -> list[Any]:
+        noted = runs(site)
+        busy = {pid for _, _, pid in cut_off(noted)}
+        enough = sum(what == "begins" for _, what, *_ in noted) >= begun
+        return [one for one in site.processes if enough and one.pid in busy and one.poll() is None]
+
+    victim = rng.choice(await site.until(working, f"{begun} runs have begun, and some go on"))
+    victim.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(victim.wait)
+    return victim
 
 
 async def upgraded(site: Site) -> None:
     await asyncio.to_thread(lambda: asyncio.run(site.hopyard.upgrade()))
 
 
-async def test_never_more_than_there_is_though_workers_are_killed(site: Site) -> None:
+@pytest.mark.timeout(300)
+async def test_never_more_than_there_is_though_workers_are_killed(
+    site: Site, record_property: Callable[[str, object], None]
+) -> None:
+    """Workers die at random moments while they run jobs, and others come in their place."""
     await upgraded(site)
-    workers = [await site.worker(stock=False) for _ in range(3)]
+    rng = random.Random(os.environ.get("HOPYARD_INTERNAL_SEED", "4110"))
+    await asyncio.gather(*(site.worker(stock=False) for _ in range(WORKERS)))
     names = [*NEEDS]
-    handles: list[Any] = []
+    handles = [await site.submit(names[n % len(names)]) for n in range(JOBS)]
     killed: dict[int, float] = {}
-    for _ in range(KILLS):
-        handles += [await site.submit(names[n % len(names)]) for n in range(JOBS)]
-        before = len(runs(site)) if (site.folder / "runs.log").exists() else 0
-
-        async def goes_on(before: int = before) -> bool:
-            return (site.folder / "runs.log").exists() and len(runs(site)) >= before + 20
-
-        await site.until(goes_on, "jobs run")
-        victim = workers.pop(random.randrange(len(workers)))
-        victim.send_signal(signal.SIGKILL)
-        victim.wait()
+    coming: list[asyncio.Task[Any]] = []
+    for begun in sorted(rng.sample(range(5, JOBS * 4 // 5), KILLS)):
+        victim = await kill_one_that_works(site, begun, rng)
         killed[victim.pid] = time.monotonic()
-        workers.append(await site.worker(stock=False))
+        coming.append(asyncio.create_task(site.worker(stock=False)))
     for handle in handles:
         await site.result(handle, within=120)
-    check_at_every_instant(runs(site), killed)
-    left = await site.rows("SELECT * FROM job_resource WHERE claim IS NULL")
-    assert left == []
+    await asyncio.gather(*coming)
+    noted = runs(site)
+    most = check_at_every_instant(noted, killed)
+    assert most["gpu"] == TOTALS["gpu"], "it was used, too"
+    cut = cut_off(noted)
+    assert {pid for _, _, pid in cut} <= killed.keys()
+    assert cut, "no job was killed"
+    (site.folder / "open").touch()
+    await check_all_over_once(site, [handle.id for handle in handles])
+    record_property("killed while they ran", len(cut))
+    print({"jobs": JOBS, "workers killed": len(killed), "runs cut off": len(cut), "most held": most})  # noqa: T201
 
 
 async def test_who_waits_holds_no_slot_and_is_explained(site: Site) -> None:

@@ -44,20 +44,22 @@ def test_what_people_say_is_heard_with_the_time_of_each_word(hop: Hop, folder: P
 def test_the_errors_of_words_on_human_recordings(
     hop: Hop, folder: Path, speech: Path, record_property: Any
 ) -> None:
-    """PocketSphinx's own figure is reported by the run; only a loose bound is asserted."""
-    wrong = said = 0
-    for name, text in samples.transcriptions(speech / "librivox").items():
-        shutil.copy(speech / "librivox" / f"{name}.wav", folder)
-        errors, words = samples.word_errors(text, transcribe(hop, f"{name}.wav").result().text)
-        wrong, said = wrong + errors, said + words
-    record_property("word error rate", f"{wrong / said:.1%} of {said} words")
-    assert said > 60
-    assert wrong / said < 0.5
+    """The figure is reported by the run (and `make bench ONLY=speech`); only a loose bound is asserted."""
+    for kind, least, bound in (("librivox", 60, 0.36), ("cards", 20, 0.2)):
+        wrong = said = 0
+        for name, text in samples.transcriptions(speech / kind).items():
+            shutil.copy(speech / kind / f"{name}.wav", folder)
+            errors, words = samples.word_errors(text, transcribe(hop, f"{name}.wav").result().text)
+            wrong, said = wrong + errors, said + words
+        record_property(f"word error rate, {kind}", f"{wrong / said:.1%} of {said} words")
+        assert said > least
+        assert wrong / said < bound
 
 
 def test_words_are_counted() -> None:
     assert samples.word_errors("ten of clubs", "ten of clubs") == (0, 3)
     assert samples.word_errors("ten of clubs", "ten off the clubs") == (2, 3)
+    assert samples.word_errors("ten of clubs", "10 of Clubs.") == (0, 3)
     assert samples.word_errors("ten of clubs", "") == (3, 3)
 
 

@@ -114,6 +114,7 @@ async def take(
     d = database.dialect
     async with database.transaction() as tx:
         await tx.execute(d.lock_resources)
+        await tx.execute(_FORGET)  # here as well, for where nobody ever waits nobody is called
         books = _Books(totals, await _rows(tx, d, None))
         since = {waiter.id: waiter.since for waiter in books.waiters.values()}
         taken = {one.id for one in wanted if books.take(one)}
@@ -148,7 +149,7 @@ async def call(database: Database, totals: Mapping[str, int], queues: Iterable[s
     d = database.dialect
     async with database.transaction() as tx:
         await tx.execute(d.lock_resources)
-        await tx.execute(f"DELETE FROM job_resource WHERE NOT ({_COUNTS})")
+        await tx.execute(_FORGET)
         # Called, and nobody came: the next one has its turn.
         await tx.execute(
             f"UPDATE job_resource SET called = NULL, since = {d.now} WHERE claim IS NULL AND called < {d.now}"
@@ -167,8 +168,10 @@ async def call(database: Database, totals: Mapping[str, int], queues: Iterable[s
     return [QueueMessage.of(row) for row in rows]
 
 
-_COUNTS: Final = (
-    "EXISTS (SELECT 1 FROM job_live j WHERE j.id = job_resource.job_id AND "
+#: Removes the rows that count no more.
+_FORGET: Final = (
+    "DELETE FROM job_resource WHERE NOT EXISTS "
+    "(SELECT 1 FROM job_live j WHERE j.id = job_resource.job_id AND "
     f"((job_resource.claim = j.claim AND j.state = {State.RUNNING:d}) OR (job_resource.claim IS NULL "
     f"AND j.state IN ({State.QUEUED:d}, {State.RUNNING:d}))))"
 )

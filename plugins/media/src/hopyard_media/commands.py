@@ -42,7 +42,7 @@ def _writing(command: Command) -> Command:
             type=click.Choice([*get_args(Speakers)]),
             default="none",
             show_default=True,
-            help="Whether each channel is a speaker.",
+            help="Whether each channel is a speaker, or they are told apart by voice.",
         ),
         click.option(
             "--write", "formats", type=_FORMATS, multiple=True, help="Write it below the root `output`, too."

@@ -40,6 +40,8 @@ async def engines() -> Health:
     }
     near = "whisper" if own.whisper is not None else "local"
     ready["hybrid"] = ready["cloud"] and ready[near]
+    if own.voices is not None and not there["sherpa_onnx"]:
+        return Health(False, "`voices` needs the extra: pip install 'hopyard-media[diarize]'", there)
     names = ", ".join(name for name, is_ready in ready.items() if is_ready) or "none"
     cut = "cut off from the network" if told["isolated"] else "not cut off from the network, by this kernel"
     detail = f"ready: {names}; the configured one is {own.engine}; what decodes is {cut}"

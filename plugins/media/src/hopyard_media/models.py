@@ -8,7 +8,7 @@ from hopyard import trees
 from pydantic import BaseModel
 
 EngineName = Literal["local", "whisper", "cloud", "hybrid"]
-Speakers = Literal["none", "channels"]
+Speakers = Literal["none", "channels", "voices"]
 Format = Literal["srt", "vtt", "txt", "json"]
 
 

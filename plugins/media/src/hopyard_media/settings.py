@@ -17,6 +17,12 @@ def _directory(value: str) -> str:
     return value
 
 
+def _file(value: str) -> str:
+    if not os.path.isfile(value):
+        raise ValueError("expected a file that is there")
+    return value
+
+
 class Cloud(PluginSettings):
     """An OpenAI-compatible server that transcribes."""
 
@@ -36,6 +42,24 @@ class Whisper(PluginSettings):
     )
     device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="What it runs on.")
     compute_type: str = Field("int8", pattern=r"^[a-z0-9_]{1,30}$", description="Such as int8 or float16.")
+
+
+class Voices(PluginSettings):
+    """Two ONNX models on this machine that tell voices apart, with the extra diarize."""
+
+    segmentation: Annotated[str, AfterValidator(_file)] = Field(
+        description="The file of a model that finds turns: pyannote's segmentation 3.0 as sherpa-onnx has it."
+    )
+    embedding: Annotated[str, AfterValidator(_file)] = Field(
+        description="The file of a model that makes vectors of voices, as sherpa-onnx has them."
+    )
+    speakers: int = Field(0, ge=0, le=100, description="How many there are, if that is known.")
+    threshold: float = Field(
+        0.5, gt=0, lt=2, description="How much voices must differ to be two; a larger one finds fewer."
+    )
+    max_seconds: float = Field(
+        3600.0, gt=0, le=6 * 3600, description="Of a recording, which is worked on as a whole."
+    )
 
 
 class Limits(PluginSettings):
@@ -91,6 +115,7 @@ class MediaSettings(PluginSettings):
         0.6, ge=0, le=1, description="Confidence below which `hybrid` asks the cloud about a part."
     )
     whisper: Whisper | None = Field(None, description="A Whisper model on this machine.")
+    voices: Voices | None = Field(None, description="Models that tell speakers in one channel apart.")
     pictures: Pictures = Field(default_factory=Pictures, description="Which pictures are taken of a video.")
     ai: Questions = Field(
         default_factory=Questions, description="What the ai plugin is asked about what is said."

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from av.container import InputContainer
 
-from hopyard_media.engine import audio, container, frames, sphinx, whisper
+from hopyard_media.engine import audio, container, frames, sphinx, voices, whisper
 from hopyard_media.engine.faults import seal
 
 _MOST_STREAMS: Final = 64
@@ -90,6 +90,19 @@ def whisper_(order: dict[str, Any]) -> dict[str, Any]:
         )
 
 
+def voices_(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return who speaks when, by two models that tell voices apart."""
+    seal(0, "av", "sherpa_onnx")
+    with container.opened(order["file"]) as media:
+        return voices.turns_of(
+            _samples(media, order),
+            order["segmentation"],
+            order["embedding"],
+            order["speakers"],
+            order["threshold"],
+        )
+
+
 def wave(order: dict[str, Any]) -> int:
     """Write the sound between two moments to `out` as a WAV file; return its length in bytes."""
     seal(order["most_bytes"], "av")
@@ -125,8 +138,9 @@ def sheet(order: dict[str, Any]) -> dict[str, Any]:
 
 def engines(order: dict[str, Any]) -> dict[str, bool]:
     """Return which of the libraries that hear can be imported."""
-    seal(0, "av", "pocketsphinx", "faster_whisper")
-    return {name: name in sys.modules for name in ("pocketsphinx", "faster_whisper")}
+    names = ("pocketsphinx", "faster_whisper", "sherpa_onnx")
+    seal(0, "av", *names)
+    return {name: name in sys.modules for name in names}
 
 
 OPERATIONS: Final = {
@@ -136,6 +150,7 @@ OPERATIONS: Final = {
     "picture": picture,
     "probe": probe,
     "sheet": sheet,
+    "voices": voices_,
     "wave": wave,
     "whisper": whisper_,
 }

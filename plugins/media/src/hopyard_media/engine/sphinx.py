@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from hopyard_media.engine.audio import RATE
@@ -24,48 +24,36 @@ def words_of(pieces: Iterable[bytes], offset: float) -> list[dict[str, Any]]:
         from pocketsphinx import Decoder, Endpointer  # type: ignore[import-untyped]
     except ImportError:
         raise Missing("transcription on this machine needs pocketsphinx: pip install hopyard-media") from None
-    detector = Endpointer(sample_rate=RATE)
     decoder = Decoder(samprate=RATE, loglevel="FATAL")
     found: list[dict[str, Any]] = []
-    begun = 0.0
-    rest = b""
-    for piece in pieces:
-        rest += piece
-        while len(rest) > detector.frame_bytes:  # the end of the stream must not be empty
-            frame, rest = rest[: detector.frame_bytes], rest[detector.frame_bytes :]
-            speaking = detector.in_speech
-            speech = detector.process(frame)
-            begun = _heard(decoder, detector, speaking, speech, begun, offset, found)
-    speaking = detector.in_speech
-    speech = detector.end_stream(rest) if rest else None
-    if speech is not None:
-        _heard(decoder, detector, speaking, speech, begun, offset, found)
-    elif speaking:
+    for begun, speech in _utterances(Endpointer(sample_rate=RATE), pieces):
+        decoder.start_utt()
+        # At once: it levels a sound by the mean of all that it is given, and by a guess what comes in bits,
+        # of which it hears several times as many words wrongly where they are few.
+        decoder.process_raw(speech, full_utt=True)
         decoder.end_utt()
         _note(decoder, begun, offset, found)
     return found
 
 
-def _heard(
-    decoder: Any,
-    detector: Any,
-    speaking: bool,
-    speech: bytes | None,
-    begun: float,
-    offset: float,
-    found: list[dict[str, Any]],
-) -> float:
-    """Give what is speech to the decoder; return when the utterance began."""
-    if speech is None:
-        return begun
-    if not speaking:
-        begun = detector.speech_start
-        decoder.start_utt()
-    decoder.process_raw(speech)
-    if not detector.in_speech:
-        decoder.end_utt()
-        _note(decoder, begun, offset, found)
-    return begun
+def _utterances(detector: Any, pieces: Iterable[bytes]) -> Iterator[tuple[float, bytes]]:
+    """Yield each piece of speech between silences, with the moment at which it begins."""
+    begun, speech, rest = 0.0, b"", b""
+    for piece in pieces:
+        rest += piece
+        while len(rest) > detector.frame_bytes:  # the end of the stream must not be empty
+            frame, rest = rest[: detector.frame_bytes], rest[detector.frame_bytes :]
+            more = detector.process(frame)
+            if more is None:
+                continue
+            begun = begun if speech else detector.speech_start
+            speech += more
+            if not detector.in_speech:
+                yield begun, speech
+                speech = b""
+    last = detector.end_stream(rest) if rest else None
+    if speech or last:
+        yield (begun if speech else detector.speech_start), speech + (last or b"")
 
 
 def _note(decoder: Any, begun: float, offset: float, found: list[dict[str, Any]]) -> None:

@@ -13,13 +13,14 @@ from hopyard.sandbox import Refusal
 
 from hopyard_media import outputs, store
 from hopyard_media.damage import Damage
-from hopyard_media.models import EngineName, Format, Speakers, Transcript
+from hopyard_media.models import EngineName, Format, Segment, Speakers, Transcript
 from hopyard_media.recordings import note_transcript, worked_on
 from hopyard_media.sources import Source, settings
 from hopyard_media.speech import formats as files
-from hopyard_media.speech import joining
+from hopyard_media.speech import joining, voices
 from hopyard_media.speech.engines import Engine, Heard, engine_of
 from hopyard_media.speech.joining import Part
+from hopyard_media.speech.voices import Turn
 
 _MOST_CHANNELS: Final = 8
 
@@ -54,6 +55,7 @@ class Wish:
         files.check(self.formats)
         if self.formats:
             outputs.wanted()
+        voices.wanted(self.speakers)
         return engine_of(self.engine, self.language)
 
 
@@ -70,9 +72,15 @@ async def transcribe(tell: Tell, root: str, way: str, wish: Wish) -> Transcript:
 
 async def transcript_of(tell: Tell, source: Source, engine: Engine, wish: Wish) -> Transcript:
     """Return what is said in an open recording, and keep it. Raises as `transcribe`."""
-    options = store.digest("speech", engine.key, settings().limits.part_seconds, wish.speakers)
-    heard = await _heard(tell, source, engine, options, _channels(source, wish.speakers))
-    made = _whole(source, heard)
+    told_apart = voices.wanted(wish.speakers)
+    # Parts are heard the same whoever speaks: what is kept of them serves both.
+    about = ("speech", engine.key, settings().limits.part_seconds)
+    parts = store.digest(*about, "none" if told_apart else wish.speakers)
+    options = store.digest(*about, "voices", *voices.key_of(told_apart)) if told_apart else parts
+    channels = _channels(source, wish.speakers)
+    turns = await voices.turns_of(source, told_apart) if told_apart else None
+    heard = await _heard(tell, source, engine, parts, channels)
+    made = _whole(source, heard, turns)
     await store.keep(source.sha256, options, store.WHOLE, made.model_dump(mode="json"))
     await note_transcript(source.root, source.way, options)
     for one in dict.fromkeys(wish.formats):
@@ -120,7 +128,7 @@ def _channels(source: Source, speakers: Speakers) -> Sequence[int | None]:
     streams = source.streams("audio")
     if not streams:
         raise Refusal(f"{trees.shown(source.way)}: it has no sound")
-    if speakers == "none":
+    if speakers != "channels":
         return [None]
     count = int(streams[0]["channels"])
     if not 2 <= count <= _MOST_CHANNELS:
@@ -131,15 +139,23 @@ def _channels(source: Source, speakers: Speakers) -> Sequence[int | None]:
     return [*range(count)]
 
 
-def _whole(source: Source, made: _Parts) -> Transcript:
+def _segments(made: _Parts, turns: Sequence[Turn] | None) -> list[Segment]:
     heard = made.heard
     channels = sorted({channel for _, channel in heard}, key=lambda one: -1 if one is None else one)
     segments = []
     for channel in channels:
         mine = [heard[key] for key in sorted(key for key in heard if key[1] == channel)]
+        utterances = [one for each in mine for one in each.utterances]
+        if turns is not None:
+            segments += voices.segments(utterances, turns)
+            continue
         speaker = None if channel is None else f"speaker {channel + 1}"
-        segments += joining.segments((one for each in mine for one in each.utterances), speaker)
-    all_ = [*heard.values()]
+        segments += joining.segments(utterances, speaker)
+    return joining.in_order(segments)
+
+
+def _whole(source: Source, made: _Parts, turns: Sequence[Turn] | None) -> Transcript:
+    all_ = [*made.heard.values()]
     sure = [one.confidence for one in all_ if one.confidence is not None]
     languages = Counter(one.language for one in all_ if one.language and one.utterances)
     return Transcript(
@@ -152,7 +168,7 @@ def _whole(source: Source, made: _Parts) -> Transcript:
         draft=any(one.draft for one in all_),
         isolated=all(one.isolated for one in all_),
         confidence=round(sum(sure) / len(sure), 4) if sure else None,
-        segments=joining.in_order(segments),
+        segments=_segments(made, turns),
         parts=made.total,
         known=made.known,
         notes=[*_notes(all_), *source.notes, *made.damage.notes],
