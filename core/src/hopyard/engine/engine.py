@@ -118,8 +118,7 @@ class Engine:
         self._put_together()
         self._background.vital(self._reconciler.run())
         self._background.vital(self._reconciler.run_retention())
-        unparked = await waiting.unpark(self._database, self._hopyard.tasks)
-        if unparked:
+        if unparked := await waiting.unpark(self._database, self._hopyard.tasks):
             log.info("%d parked jobs can run now", unparked)
 
     def _put_together(self) -> None:
@@ -141,9 +140,8 @@ class Engine:
         )
         tell_of_faults(hopyard.plugins, partial(self._soon, self._keep))
         host = JobHost(database, self._observers, self._running, self._wake)
-        self._processes = ProcessPool(
-            host, hopyard.environment, hopyard.settings.worker.cancel_grace, self._lines.logged
-        )
+        grace = hopyard.settings.worker.cancel_grace
+        self._processes = ProcessPool(host, hopyard.environment, grace, self._lines.logged)
         self._runner = Runner(
             hopyard, host, self._processes, lambda job, limit: self._jobs.ignored_its_limit(job, limit)
         )
@@ -214,8 +212,7 @@ class Engine:
     def stop(self, grace: float | None = None) -> None:
         """Drain: take nothing more, let jobs finish within `grace` seconds, hand the rest back."""
         grace = self._hopyard.settings.worker.grace if grace is None else grace
-        draining = asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop)
-        draining.result(timeout=grace + 60)
+        asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop).result(timeout=grace + 60)
         self._main.run_waiting()
         self._heartbeat.stop()
         asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result(timeout=30)
@@ -327,8 +324,7 @@ class Engine:
         """Claim what messages stand for, and begin it."""
         found = await self._claimer.claim(batch)
         deliveries = {delivery.id: delivery for delivery in batch}
-        tasks = self._celery_worker.app.tasks
-        begun = []
+        begun, tasks = [], self._celery_worker.app.tasks
         for claim in found.claims:
             delivery = deliveries[claim.id]
             try:
@@ -374,9 +370,8 @@ class Engine:
 
     def _cancel_soon(self, id_: str) -> None:
         """Cancel a job for Celery's remote control, from the consumer's thread."""
-        asyncio.run_coroutine_threadsafe(
-            cancelling.cancel(self._database, [id_], "revoked through Celery"), self._loop
-        ).result(timeout=30)
+        cancel = cancelling.cancel(self._database, [id_], "revoked through Celery")
+        asyncio.run_coroutine_threadsafe(cancel, self._loop).result(timeout=30)
         self._soon(self._cancel_here, id_)
 
     def _cancel_here(self, id_: str) -> None:

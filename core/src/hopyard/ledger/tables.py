@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hopyard.ledger import tables_read
 from hopyard.ledger.types import Id, Ids, Moment
 from sqlalchemy import (
     BigInteger,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+tables_read.add(metadata)
 
 
 def _job_columns() -> list[Column[Any]]:
@@ -206,41 +208,6 @@ job_effect = Table(
     Column("updated", Moment, nullable=False),
 )
 
-# Written by triggers: which jobs a statement changed. Kept an hour (`read/tail.py`).
-job_event = Table(
-    "job_event",
-    metadata,
-    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("at", Moment, nullable=False),
-    Column("jobs", Ids, nullable=False),
-    sqlite_autoincrement=True,  # whoever follows goes on behind the number that was seen last
-)
-
-# Written by triggers: jobs that ended, by minute. `waited` and `ran` are sums of seconds.
-job_minute = Table(
-    "job_minute",
-    metadata,
-    Column("minute", Moment, primary_key=True),
-    Column("task", Text, primary_key=True),
-    Column("queue", Text, primary_key=True),
-    Column("state", SmallInteger, primary_key=True),
-    Column("shard", Integer, primary_key=True),
-    Column("jobs", BigInteger, nullable=False),
-    Column("waited", Float, nullable=False),
-    Column("ran", Float, nullable=False),
-)
-
-# The first lines that a job logged, secrets masked.
-job_log = Table(
-    "job_log",
-    metadata,
-    Column("job_id", Id, primary_key=True),
-    Column("n", Integer, primary_key=True),
-    Column("at", Moment, nullable=False),
-    Column("level", Text, nullable=False),
-    Column("message", Text, nullable=False),
-)
-
 schedule = Table(
     "schedule",
     metadata,
@@ -375,34 +342,3 @@ set_aside = Table(
     Column("last", Moment, nullable=False),
 )
 Index("set_aside_last", set_aside.c.last)
-
-# Who may come in over HTTP: tokens, one-time logins and the sessions made of both (`access.py`).
-access_key = Table(
-    "access_key",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("kind", Text, nullable=False),  # token | login | session
-    Column("hash", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("plugins", Text),  # JSON list; null: all
-    Column("person", Text),
-    Column("parent", Text),  # the key that a session was made of: it ends with it
-    Column("created", Moment, nullable=False),
-    Column("expires", Moment),
-    Column("used", Moment),
-)
-
-# What was done over HTTP, and by whom.
-audit = Table(
-    "audit",
-    metadata,
-    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("at", Moment, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("act", Text, nullable=False),
-    Column("target", Text, nullable=False),
-    Column("data", Text, nullable=False),
-    Column("address", Text, nullable=False),
-)

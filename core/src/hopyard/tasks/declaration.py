@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,7 +27,7 @@ from hopyard.specs import RetryPolicy, State, TaskOptions, Tool, Unique
 from hopyard.tasks.deciding import decided, plugins_decide
 from hopyard.tasks.handle import JobHandle
 from hopyard.tasks.job import Job, current_job
-from hopyard.tasks.options import MAX_ID, check_options, check_queue, later, moment_with_zone
+from hopyard.tasks.options import MAX_ID, check_options, check_path, check_queue, later, moment_with_zone
 from hopyard.tasks.payload import Payload, checked
 
 if TYPE_CHECKING:
@@ -41,8 +40,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Pool = Literal["auto", "process"]
-#: Of a task's endpoint, below `/api/background`.
-_PATH = re.compile("[a-z0-9]+(?:[-_][a-z0-9]+)*(?:/[a-z0-9]+(?:[-_][a-z0-9]+)*){1,5}").fullmatch
 
 
 class Task(Generic[P, R]):
@@ -80,10 +77,7 @@ class Task(Generic[P, R]):
         if tool is not None and not isinstance(tool, Tool):
             checks.refuse(f"{what}: tool", tool, "True or a Tool")
         check_options(what, queue, retry, time_limit, priority, resources)
-        if path is not None and not (isinstance(path, str) and _PATH(path)):
-            checks.refuse(
-                f"{what}: path", path, "a path such as `files/extract-pdf-text`, without a / around it"
-            )
+        check_path(what, path)
         self.name = name
         self.function = function
         self.queue = queue
@@ -156,18 +150,8 @@ class Task(Generic[P, R]):
             checks.refuse(f"{self.name}: eta", eta, "either `delay` or `eta`")
         if delay is not None:
             eta = later(f"{self.name}: delay", delay)
-        if isinstance(unique, str):
-            unique = Unique(unique)
-        return Call(
-            self,
-            eta=eta,
-            queue=queue,
-            priority=priority,
-            id=id,
-            person=person,
-            unique=unique,
-            session=session,
-        )
+        one = Unique(unique) if isinstance(unique, str) else unique
+        return Call(self, eta, queue, priority, id, person, one, session)
 
     async def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Validate the arguments, store the job and send its message. Durable when it returns.
@@ -383,9 +367,9 @@ def task(
     `async def` tasks run on the worker's event loop, `def` tasks in threads, with `pool="process"` in a child
     process. `time_limit` in seconds (default 600); `queue` defaults to the plugin's name; `priority` 0 to 9,
     9 first (default 5); `tool=True` offers it to LLMs; `resources={"gpu": 1}` is what a job holds of what the
-    installation has, the queue's unless given; `path="files/extract"` is its endpoint's path below
-    `/api/background`, from its name unless given. Raises `PluginError` for a name without a plugin,
-    `SpecError` for an option that is none.
+    installation has, the queue's unless given; `path` is its endpoint's below `/api/background`.
+
+    Raises `PluginError` for a name without a plugin, `SpecError` for an option that is none.
     """
     checks.text("task: name", name)
 

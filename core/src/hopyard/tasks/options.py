@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ from hopyard.specs import RetryPolicy, TaskOptions
 
 #: The longest id that a caller may give a job, in characters.
 MAX_ID: Final = 500
+#: Of a task's endpoint, below `/api/background`.
+_PATH: Final = re.compile("[a-z0-9]+(?:[-_][a-z0-9]+)*(?:/[a-z0-9]+(?:[-_][a-z0-9]+)*){1,5}").fullmatch
 _LONGEST: Final = 100 * checks.YEAR
 _USUAL: Final = TaskOptions("default")
 
@@ -34,6 +37,12 @@ def check_options(
         replace(_USUAL, **{name: value for name, value in given.items() if value is not None})
     except SpecError as error:
         raise SpecError(f"{what}: {error}", expected=error.expected, nearest=error.nearest) from None
+
+
+def check_path(what: str, path: Any) -> None:
+    """Raise `SpecError` for what is no path of an endpoint below `/api/background`; None is its name's."""
+    if path is not None and not (isinstance(path, str) and _PATH(path)):
+        checks.refuse(f"{what}: path", path, "a path such as `files/extract-pdf-text`, without a / around it")
 
 
 def check_queue(what: str, queue: str) -> None:
