@@ -47,8 +47,9 @@ setup-test-servers: ## Install the servers that the tests start, as root on Debi
 demo: $(VENV)/.installed ## Install what is needed to run, and show what Hopyard does
 	$(BIN)/hopyard demo
 
-test: $(VENV)/.developed ## Run all tests
-	$(BIN)/pytest -n 3 --dist loadfile
+test: $(VENV)/.developed ## Run all tests; those of a real language model by themselves, since it needs all cores
+	$(BIN)/pytest -n 3 --dist loadfile --ignore tests/llm
+	$(BIN)/pytest tests/llm
 
 coverage: $(VENV)/.developed ## Which branches the packages' own tests reach in their process, about twice as long; ONLY=core/tests/test_x.py
 	$(BIN)/pytest -n 3 --dist loadfile $(or $(ONLY),core/tests plugins) --cov --cov-report=term-missing:skip-covered

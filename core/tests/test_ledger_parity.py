@@ -289,5 +289,5 @@ async def test_retention_looks_up_each_live_job_by_its_key(ledger: Any) -> None:
 async def test_waiting_for_an_unknown_job_says_so(lab: Any) -> None:
     current.set_instance(lab.hopyard)
     with pytest.raises(UnknownJob):
-        await lab.hopyard.handle("typo").result(timeout=30)
+        await lab.hopyard.handle("typo").result(timeout=1)
     assert issubclass(UnknownJob, HopyardError)
