@@ -1,7 +1,7 @@
 """The HTTP API and the dashboard: `pip install "hopyard[web]"`, `hopyard web`.
 
 For programs that serve it themselves: `create_app(hopyard)` is an ASGI application. For plugins that add
-routes by `register_routes`: `needs` and `Viewer` say who may use them.
+routes by `register_routes`: `needs` and `Viewer` say who may use them, `audit` keeps what they do.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from hopyard.web.viewer import Role, Viewer
 if TYPE_CHECKING:
     from hopyard.web.app import create_app
     from hopyard.web.security import needs
+    from hopyard.web.state import audit
 
-__all__ = ["Role", "Viewer", "create_app", "needs"]
+__all__ = ["Role", "Viewer", "audit", "create_app", "needs"]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,4 +28,8 @@ def __getattr__(name: str) -> Any:
         from hopyard.web.security import needs
 
         return needs
+    if name == "audit":
+        from hopyard.web.state import audit
+
+        return audit
     raise AttributeError(f"module `hopyard.web` has no `{name}`")

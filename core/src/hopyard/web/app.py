@@ -17,6 +17,7 @@ from hopyard.web.api import (
     deadletters,
     health,
     jobs,
+    people,
     plugins,
     queues,
     schedules,
@@ -32,7 +33,7 @@ from hopyard.web.state import Served
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
 
-_ROUTERS = (jobs, queues, schedules, deadletters, workers, plugins, health, access)
+_ROUTERS = (jobs, queues, schedules, deadletters, workers, plugins, people, health, access)
 
 
 def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:

@@ -16,6 +16,7 @@ from hopyard.display import to_json
 from hopyard.errors import (
     BrokerError,
     HopyardError,
+    InvalidInput,
     LedgerUnavailable,
     NotAdmitted,
     PayloadError,
@@ -32,6 +33,7 @@ _STATUS: Final[tuple[tuple[type[HopyardError], int], ...]] = (
     (UnknownJob, 404),
     (UnknownTask, 404),
     (NotAdmitted, 403),
+    (InvalidInput, 422),
     (PayloadError, 422),
     (SpecError, 422),
     (LedgerUnavailable, 503),

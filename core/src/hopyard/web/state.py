@@ -43,3 +43,11 @@ class Served:
 def served(connection: HTTPConnection) -> Served:
     """Return what the application shares, for `Depends` and for code that has the request."""
     return cast(Served, connection.app.state.served)
+
+
+async def audit(request: HTTPConnection, viewer: Viewer, act: str, target: str, **data: Any) -> None:
+    """Keep what somebody does over HTTP, as `hopyard web` shows it. Call it before it is done.
+
+    Secrets in `data` are masked. Raises `LedgerError`: what nobody can account for is not done.
+    """
+    await served(request).audit(request, viewer, act, target, **data)

@@ -16,6 +16,7 @@ from hopyard_ai.settings import AISettings
 
 if TYPE_CHECKING:
     import click
+    from fastapi import APIRouter
 
 __all__ = ["AI", "AIHooks", "AISettings", "AITool"]
 
@@ -63,6 +64,12 @@ class AI(Plugin[AISettings]):
         from hopyard_ai.content import commands as texts
 
         return [*commands.COMMANDS, *texts.COMMANDS]
+
+    @hookimpl
+    def register_routes(self) -> Iterable[APIRouter]:
+        from hopyard_ai.web import router
+
+        return [router]
 
     @hookimpl
     def classify_error(self, task: str, error: BaseException) -> Verdict | None:

@@ -1,0 +1,36 @@
+"""What people were told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from hopyard.ledger import readers
+from hopyard.web.api.deps import Here, Reader
+from hopyard.web.problems import Refused
+
+router = APIRouter(tags=["people"])
+
+
+class Inbox(BaseModel):
+    """What a person was told, the newest first, with how each message was delivered."""
+
+    notifications: list[dict[str, Any]]
+
+
+@router.get("/inbox")
+async def inbox(
+    here: Here,
+    viewer: Reader,
+    person: Annotated[
+        str | None, Query(max_length=200, description="Whose; everybody's unless given.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Inbox:
+    """List what was told."""
+    if viewer.person is not None and person not in (None, viewer.person):
+        raise Refused(403, f"this key is for {viewer.person}")
+    whose = viewer.person or person
+    return Inbox(notifications=await readers.notifications(here.database, person=whose, limit=limit))
