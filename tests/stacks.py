@@ -28,7 +28,7 @@ class Stack:
         self.environment = {**clean, "PATH": f"{_BIN}:{os.environ['PATH']}", **environment}
         with (folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [_BIN / "hopyard", "up"],
+                [_BIN / "hopyard", "up", "--no-web"],
                 cwd=folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

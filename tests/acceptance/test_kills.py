@@ -70,7 +70,7 @@ class Stack:
     def up(self) -> None:
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hopyard.cli", "up"],
+                [sys.executable, "-m", "hopyard.cli", "up", "--no-web"],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -35,6 +35,7 @@ COMMANDS = {
     "worker": ("hopyard.cli.worker:command", "Run jobs."),
     "beat": ("hopyard.cli.beat:command", "Submit what is scheduled."),
     "web": ("hopyard.cli.web:command", "Serve the dashboard and the HTTP API."),
+    "top": ("hopyard.cli.top:command", "Show what runs, in this terminal, kept up to date."),
     "tasks": ("hopyard.cli.tasks:command", "List the tasks of all plugins."),
     "run": ("hopyard.cli.run:command", "Submit a job and follow it."),
     "jobs": ("hopyard.cli.jobs:command", "List, show, cancel, replay and discard jobs."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,17 +14,20 @@ from hopyard.cli._context import load_hopyard
 from hopyard.cli._output import say
 from hopyard.cli._processes import Keeper, child, worker_grace
 from hopyard.cli._roles import patiently
+from hopyard.cli.web import installed, login_link
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.local.stack import StackFile
+    from hopyard.settings import Settings
     from hopyard.supervise import ChildSpec, ChildStatus
 
 
 @click.command("up")
 @click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
-def command(quiet: bool) -> None:
-    """Start broker, ledger, workers and scheduler on this machine, and keep them running.
+@click.option("--web/--no-web", default=True, help="Serve the dashboard and the HTTP API, if installed.")
+def command(quiet: bool, web: bool) -> None:
+    """Start broker, ledger, workers, scheduler and dashboard on this machine, and keep them running.
 
     What the settings do not name is embedded: Valkey and SQLite in the data directory. Ctrl-C stops all.
     """
@@ -33,20 +38,22 @@ def command(quiet: bool) -> None:
     logs.configure(hopyard.settings.log.level, hopyard.settings.log.format)
     with StackFile(hopyard.settings.data) as stack:
         patiently(lambda: asyncio.run(hopyard.upgrade()))
-        children = specs(hopyard)
+        port = web_port(hopyard.settings) if web and installed() else None
+        children = specs(hopyard, port)
         stack.write(broker_url=hopyard.broker_url, database_url=hopyard.database_url)
         keeper = Keeper(
             children, lambda: hopyard.database_url, on_change=lambda statuses: _write(stack, statuses)
         )
         if not quiet:
             _tell(hopyard, children)
+            _tell_web(hopyard, web, port)
         keeper.run()
     if not quiet:
         say("stopped")
 
 
-def specs(hopyard: Hopyard) -> list[ChildSpec]:
-    """Return the processes of the stack, in the order of their start."""
+def specs(hopyard: Hopyard, web: int | None = None) -> list[ChildSpec]:
+    """Return the processes of the stack, in the order of their start; `web` is the dashboard's port."""
     from hopyard.local import broker
 
     settings = hopyard.settings
@@ -60,7 +67,27 @@ def specs(hopyard: Hopyard) -> list[ChildSpec]:
             )
         )
     children.append(child("scheduler", ["beat"], grace=10, log=logs / "scheduler.log"))
+    if web is not None:
+        arguments = ["--set", f"web.port={web}", "web", "serve"]
+        children.append(child("web", arguments, grace=10, log=logs / "web.log"))
     return children
+
+
+def web_port(settings: Settings) -> int | None:
+    """Return the dashboard's port: that of the settings; where they name none and it is taken, a free one.
+
+    None where the port that they name is taken.
+    """
+    host, port = settings.web.host, settings.web.port
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            if settings.source("web", "port") != "default":
+                return None
+            probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def groups(hopyard: Hopyard) -> dict[str, list[str]]:
@@ -83,3 +110,16 @@ def _tell(hopyard: Hopyard, children: Sequence[ChildSpec]) -> None:
     say(f"  ledger   {hopyard.database_url}")
     say(f"  plugins  {', '.join(hopyard.plugins.names)}")
     say(f"  runs     {', '.join(spec.name for spec in children)}; logs in {hopyard.settings.data / 'logs'}")
+
+
+def _tell_web(hopyard: Hopyard, wanted: bool, port: int | None) -> None:
+    """Print where the dashboard is, with a link that lets one browser in; or why there is none."""
+    web = hopyard.settings.web
+    if port is not None:
+        link = asyncio.run(login_link(hopyard, getpass.getuser(), "admin", port=port))
+        say(f"  web      {link}")
+        say("           lets one browser in, within a quarter of an hour; more: hopyard web login")
+    elif wanted and installed():
+        say(f"  web      not served: port {web.port} of {web.host} is taken", err=True)
+    elif wanted:
+        say('  web      not installed: pip install "hopyard[web]"')

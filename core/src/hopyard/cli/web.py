@@ -81,18 +81,20 @@ def run(hopyard: Hopyard) -> None:
     )
 
 
-def address(settings: Settings) -> str:
-    """Return where browsers find it."""
+def address(settings: Settings, port: int | None = None) -> str:
+    """Return where browsers find it; `port` where it is another than the settings'."""
     web = settings.web
     if web.origins:
         return web.origins[0] + web.prefix
     host = f"[{web.host}]" if ":" in web.host else web.host
     if host in ("0.0.0.0", "[::]"):  # noqa: S104 - what the settings may say
         host = "127.0.0.1"
-    return f"{'https' if web.certificate else 'http'}://{host}:{web.port}{web.prefix}"
+    return f"{'https' if web.certificate else 'http'}://{host}:{port or web.port}{web.prefix}"
 
 
-async def login_link(hopyard: Hopyard, name: str, role: str, person: str | None = None) -> str:
+async def login_link(
+    hopyard: Hopyard, name: str, role: str, person: str | None = None, port: int | None = None
+) -> str:
     """Return an address that lets one browser in, once, within a quarter of an hour."""
     from hopyard.ledger import access
 
@@ -100,7 +102,7 @@ async def login_link(hopyard: Hopyard, name: str, role: str, person: str | None 
         hopyard.client().database, "login", name, role, person=person, seconds=LINK_SECONDS
     )
     # Behind `#`: what stands there is sent to no server, and so is in no log.
-    return f"{address(hopyard.settings)}/login#{key}"
+    return f"{address(hopyard.settings, port)}/login#{key}"
 
 
 @command.command("login")

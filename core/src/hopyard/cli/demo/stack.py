@@ -20,7 +20,7 @@ class Stack:
         self._command += ["--config", str(config), "--data", str(folder / "data")]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*self._command, "up"],
+                [*self._command, "up", "--no-web"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
