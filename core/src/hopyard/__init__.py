@@ -155,6 +155,7 @@ PUBLIC_MODULES = (
     "hopyard.storage",
     "hopyard.testing",
     "hopyard.trees",
+    "hopyard.web",
 )
 
 
