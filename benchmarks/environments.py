@@ -24,6 +24,7 @@ PINS: dict[str, list[str]] = {
     "procrastinate": ["procrastinate==3.10.0", "psycopg[binary,pool]"],
     "pgqueuer": ["pgqueuer==1.6.0", "asyncpg==0.32.0", "uvloop==0.23.0"],
     "whisper": ["faster-whisper==1.2.1", "av"],
+    "flower": ["flower==2.2.0", "celery[redis]==5.7.0", "kombu[redis]==5.7.0", *_REDIS],
     "plot": ["matplotlib==3.11.2"],
 }
 

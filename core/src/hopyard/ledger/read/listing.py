@@ -24,9 +24,11 @@ from hopyard.ledger.values import is_job_id, job_id, micros, moment
 from hopyard.specs import State
 
 #: Rows that one page looks at, at most.
-WINDOW: Final = 20_000
+WINDOW: Final = 10_000
 #: Jobs of one page, at most.
 MOST: Final = 1_000
+#: Windows that are looked at to count.
+_COUNTED: Final = 6
 _LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _LAST_TIME: Final = datetime.max.replace(tzinfo=UTC)
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,10 +124,10 @@ async def jobs(database: Database, wanted: JobFilter, *, limit: int = 50) -> lis
 async def count(database: Database, wanted: JobFilter, *, most: int = 10_000) -> tuple[int, bool]:
     """Count jobs until there are `most`; say whether the number is exact.
 
-    Gives up after looking at twenty windows of rows.
+    Gives up after looking at six windows of rows.
     """
     total, place = 0, _TOP
-    for _ in range(20):
+    for _ in range(_COUNTED):
         found = await _page(database, wanted, min(most, WINDOW), place, _PLACES)
         total += len(found.rows)
         if found.cursor is None:

@@ -23,7 +23,7 @@ class Failures(BaseModel):
 
 @router.get("/failures")
 async def list_failures(
-    here: Here, viewer: Watcher, limit: Annotated[int, Query(ge=1, le=failures.MOST)] = 2_000
+    here: Here, viewer: Watcher, limit: Annotated[int, Query(ge=1, le=failures.MOST)] = 1_000
 ) -> Failures:
     """Return the latest dead jobs in groups: of one task, with errors that are alike."""
     found = await failures.groups(here.database, viewer.narrowed(), limit)
