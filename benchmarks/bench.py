@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import environments, report, speech, submitting, workloads
+from benchmarks import environments, reading, report, speech, submitting, workloads
 from benchmarks.session import FailedSystem, Servers, Session, System, running_servers
 
 _MODULES = "benchmarks.systems"
@@ -69,7 +69,7 @@ _ABLE = {
 def main(arguments: Sequence[str]) -> int:
     """Run; return how many systems failed."""
     options = parsed(arguments)
-    for part in (speech, submitting):
+    for part in (speech, submitting, reading):
         if part.NAME in options.only:
             print(part.report())
             options.only.remove(part.NAME)
@@ -114,7 +114,10 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     # `submit` stands for all of its kinds.
     kinds = [name for name in every if name.startswith("submit-")]
     options.only = [name for given in options.only for name in (kinds if given == "submit" else [given])]
-    for given, known in ((options.systems, SYSTEMS), (options.only, [*every, speech.NAME, submitting.NAME])):
+    for given, known in (
+        (options.systems, SYSTEMS),
+        (options.only, [*every, speech.NAME, submitting.NAME, reading.NAME]),
+    ):
         if unknown := set(given) - set(known):
             parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return options

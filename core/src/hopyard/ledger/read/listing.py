@@ -25,10 +25,12 @@ from hopyard.specs import State
 
 #: Rows that one page looks at, at most.
 WINDOW: Final = 10_000
+#: Rows of one person, task or parent, and failures, are scattered: each costs as much as so many in a row.
+_SCATTERED: Final = 4
 #: Jobs of one page, at most.
 MOST: Final = 1_000
 #: Windows that are looked at to count.
-_COUNTED: Final = 6
+_COUNTED: Final = 5
 _LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _LAST_TIME: Final = datetime.max.replace(tzinfo=UTC)
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,6 +81,9 @@ class _Rows(NamedTuple):
     looked_back_to: datetime | None = None
 
 
+_Condition = tuple[str, tuple[Any, ...]]
+
+
 class _Columns(NamedTuple):
     """What is read of each row: of live jobs, and of those that are over."""
 
@@ -86,7 +91,6 @@ class _Columns(NamedTuple):
     over: str
 
 
-_PLACES: Final = _Columns("id, created", "id, finished")
 _SUMMARIES: Final = _Columns(summary.LIVE, summary.OVER)
 _WHOLE: Final = _Columns(f"{COLUMNS}, {NOT_OVER}", f"{COLUMNS}, finished, result, error")
 
@@ -122,20 +126,26 @@ async def jobs(database: Database, wanted: JobFilter, *, limit: int = 50) -> lis
 
 
 async def count(database: Database, wanted: JobFilter, *, most: int = 10_000) -> tuple[int, bool]:
-    """Count jobs until there are `most`; say whether the number is exact.
+    """Count jobs up to `most`; say whether the number is exact.
 
-    Gives up after looking at six windows of rows.
+    Of live jobs, and of those that are over, some ten thousands of the latest are looked at.
     """
-    total, place = 0, _TOP
-    for _ in range(_COUNTED):
-        found = await _page(database, wanted, min(most, WINDOW), place, _PLACES)
-        total += len(found.rows)
-        if found.cursor is None:
-            return total, True
-        if total >= most:
-            break
-        place = _read(found.cursor)
-    return total, False
+    total, exact = 0, True
+    for over in (False, True):
+        if _possible(wanted, over=over):
+            found, looked_at, limit = await _counted(database, wanted, over, most)
+            total, exact = total + found, exact and looked_at < limit
+    return min(total, most), exact and total <= most
+
+
+async def _counted(database: Database, wanted: JobFilter, over: bool, most: int) -> tuple[int, int, int]:
+    """Return how many rows match, how many were looked at, and how many may be."""
+    query = _Query(database, over)
+    led = query.lead(wanted)
+    query.begin_behind(_TOP_OF_HISTORY if over else _TOP)
+    rest = _rest(database, wanted, led)
+    limit = query.window * _COUNTED if rest else most + 1
+    return (*await query.count(rest, limit), limit)
 
 
 async def _page(database: Database, wanted: JobFilter, limit: int, place: _Place, columns: _Columns) -> _Rows:
@@ -167,10 +177,10 @@ async def _part(database: Database, wanted: JobFilter, limit: int, place: _Place
     query = _Query(database, place.over)
     led = query.lead(wanted)
     query.begin_behind(place)
-    rest = _rest(database, wanted, led, place.over)
+    rest = _rest(database, wanted, led)
     edge = await query.edge() if rest and not wanted.ids else None
     for condition, values in rest:
-        query.add(condition, *values)
+        query.add(query.about(condition), *values)
     if edge is not None:
         query.end_at(edge)
     rows = await query.rows(limit + 1, columns)
@@ -187,9 +197,11 @@ class _Query:
     def __init__(self, database: Database, over: bool) -> None:
         self._database = database
         self._over = over
-        self._last = "finished" if over else "created"
+        self._table, self._last = ("job_history", "finished") if over else ("job_live", "created")
         self._where: list[str] = []
         self._values: list[Any] = []
+        self.window = WINDOW
+        """Rows that may be looked at for one page."""
 
     def add(self, condition: str, *values: Any) -> None:
         """Add a condition with `{}` where each value belongs."""
@@ -202,11 +214,17 @@ class _Query:
         for name in _INDEXED:
             if getattr(wanted, name) is not None and (self._over or name != "task"):
                 self.add(f"{name} = {{}}", _value(wanted, name))
+                self.window = max(1, WINDOW // _SCATTERED)
                 return name
         states = [state for state in wanted.states if state.final]
         if self._over and states and State.SUCCEEDED not in states:
             self.add(f"state <> {State.SUCCEEDED:d}")
+            self.window = max(1, WINDOW // _SCATTERED)
         return None
+
+    def about(self, condition: str) -> str:
+        """Return a condition with the column that tells this table's times."""
+        return condition.replace("LAST", self._last)
 
     def begin_behind(self, place: _Place) -> None:
         """Leave out what comes up to a place."""
@@ -218,8 +236,22 @@ class _Query:
 
     async def edge(self) -> _Place | None:
         """Return the last of the rows that may be looked at; None if there are no more than those."""
-        rows = await self._select(f"id, {self._last}", 1, WINDOW - 1)
+        rows = await self._select(f"id, {self._last}", 1, self.window - 1)
         return self.place(rows[0]) if rows else None
+
+    async def count(self, rest: Sequence[_Condition], limit: int) -> tuple[int, int]:
+        """Return how many of the first `limit` rows match the rest of a filter, and how many there are."""
+        inner, held = " AND ".join(self._where), len(self._where)
+        for condition, values in rest:
+            self.add(self.about(condition), *values)
+        outer = " AND ".join(self._where[held:]) or "true"
+        (row,) = await self._database.fetch(
+            f"SELECT count(*) AS all_rows, count(CASE WHEN {outer} THEN 1 END) AS matching FROM "
+            f"(SELECT * FROM {self._table} WHERE {inner} ORDER BY {self._last} DESC, id DESC "
+            f"LIMIT {int(limit)}) AS latest",
+            *self._values,
+        )
+        return int(row["matching"]), int(row["all_rows"])
 
     async def rows(self, limit: int, columns: _Columns) -> list[Row]:
         """Return rows with these columns."""
@@ -227,7 +259,7 @@ class _Query:
 
     async def _select(self, columns: str, limit: int, offset: int) -> list[Row]:
         found = await self._database.fetch(
-            f"SELECT {columns} FROM {'job_history' if self._over else 'job_live'} "
+            f"SELECT {columns} FROM {self._table} "
             f"WHERE {' AND '.join(self._where)} ORDER BY {self._last} DESC, id DESC "
             f"LIMIT {int(limit)} OFFSET {int(offset)}",
             *self._values,
@@ -240,12 +272,9 @@ class _Query:
         return _Place(self._over, at or _NO_TIME, str(row["id"]))
 
 
-_Condition = tuple[str, tuple[Any, ...]]
-
-
-def _rest(database: Database, wanted: JobFilter, led: str | None, over: bool) -> list[_Condition]:
-    """Return the conditions of a filter that no index leads to."""
-    last, d = "finished" if over else "created", database.dialect
+def _rest(database: Database, wanted: JobFilter, led: str | None) -> list[_Condition]:
+    """Return the conditions of a filter that no index leads to; `LAST` stands for the column of the time."""
+    d = database.dialect
     rest: list[_Condition] = [
         (f"{name} = {{}}", (_value(wanted, name),))
         for name in (*_INDEXED, "queue")
@@ -260,9 +289,9 @@ def _rest(database: Database, wanted: JobFilter, led: str | None, over: bool) ->
         # As it stands in the stored text, which is JSON.
         rest.append((d.contains("error", "{}"), (json.dumps(wanted.error)[1:-1],)))
     if wanted.since is not None:
-        rest.append((f"{last} >= {{}}", (wanted.since,)))
+        rest.append(("LAST >= {}", (wanted.since,)))
     if wanted.until is not None:
-        rest.append((f"{last} < {{}}", (wanted.until,)))
+        rest.append(("LAST < {}", (wanted.until,)))
     if wanted.ids:
         rest.append(("id " + d.ids("{}"), (database.list([job_id(one) for one in wanted.ids]),)))
     return rest
