@@ -20,6 +20,7 @@ from chaos.strikes_network import delays, partitions
 from chaos.strikes_schedulers import SCHEDULERS, clocks, leaders, schedule
 from chaos.strikes_servers import servers
 from chaos.strikes_workers import kills, pages, poisons, steps, zombies
+from chaos.viewer import Viewer
 
 Strikes = Callable[[Siege], Coroutine[Any, Any, None]]
 
@@ -46,6 +47,8 @@ async def test_a_site_under_siege(siege: Siege) -> None:
     load = place.produce(10_000_000, rate=_RATE, long=3.0)
     await place.workers.ready(plan.WORKERS)
     took["start"] = time.monotonic() - begun
+    viewer = Viewer(place)
+    watching = asyncio.create_task(viewer.watch())
 
     beside = [asyncio.create_task(siege.struck(strike)) for strike in (leaders, clocks)]
     for name, strikes in _ACTS:
@@ -67,6 +70,11 @@ async def test_a_site_under_siege(siege: Siege) -> None:
     evidence.cancelled, evidence.poison, evidence.calm = siege.cancelled, siege.poison, calm
     took["quiet"] = time.monotonic() - begun
     siege.numbers = figures(evidence) | {"seconds": {name: round(s) for name, s in took.items()}}
-    violations = [*place.failures, *check(evidence)]
+    violations = [*place.failures, *check(evidence), *(await viewer.differences())[:5]]
+    watching.cancel()
+    viewer.end()
+    siege.numbers["viewer"] = (
+        f"{viewer.connections} connections, {viewer.kills} kills, {viewer.resets} resets"
+    )
     violations += [line for judge in siege.judges for line in judge(evidence)]
     siege.verdict(violations)

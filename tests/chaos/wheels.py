@@ -36,7 +36,7 @@ class Installation:
                 python,
                 "-c",
                 constraints,
-                *wheels.values(),
+                *(f"{path}[web]" if name == "hopyard" else path for name, path in wheels.items()),
             ]
         )
         shutil.copytree(
