@@ -28,7 +28,7 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return await migrated(
         {migrations.CORE: migrations.CORE_PACKAGE},
         file=tmp_path / "ledger.db",
-        server=request.getfixturevalue("postgres_url") if request.param == "postgresql" else None,
+        server=None if request.param == "sqlite" else request.getfixturevalue("postgres_url"),
     )
 
 
