@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -100,7 +100,7 @@ async def make(
 async def find(database: Database, key: str, kinds: Sequence[Kind]) -> Key | None:
     """Return what a whole key opens, if it is of one of these kinds and has not expired.
 
-    A session whose parent is gone has ended.
+    A session whose parent is gone, or has expired, has ended.
     """
     shape = _SHAPE(key)
     if shape is None:
@@ -108,7 +108,8 @@ async def find(database: Database, key: str, kinds: Sequence[Kind]) -> Key | Non
     d = database.dialect
     rows = await database.fetch(
         f"SELECT k.*, k.expires IS NULL OR k.expires > {d.now} AS valid, p.id AS mother FROM access_key k "
-        "LEFT JOIN access_key p ON p.id = k.parent WHERE k.id = $1",
+        f"LEFT JOIN access_key p ON p.id = k.parent AND (p.expires IS NULL OR p.expires > {d.now}) "
+        "WHERE k.id = $1",
         shape[1],
     )
     if not rows or not hmac.compare_digest(rows[0]["hash"], _hash(shape[2])):
@@ -125,15 +126,20 @@ async def find(database: Database, key: str, kinds: Sequence[Kind]) -> Key | Non
     return _key(row)
 
 
-async def opens(database: Database, id_: str) -> bool:
-    """Say whether there is a key with this id that has not expired, and its parent, if it has one."""
+async def opening(database: Database, ids: Collection[str]) -> set[str]:
+    """Return which of these keys are there and have not expired, with their parents, if they have any."""
+    if not ids:
+        return set()
     d = database.dialect
+    some = ", ".join(f"${n}" for n in range(1, len(ids) + 1))
     rows = await database.fetch(
-        f"SELECT 1 FROM access_key k WHERE id = $1 AND (expires IS NULL OR expires > {d.now}) "
-        "AND (parent IS NULL OR EXISTS (SELECT 1 FROM access_key p WHERE p.id = k.parent))",
-        id_,
+        f"SELECT k.id FROM access_key k WHERE k.id IN ({some}) "
+        f"AND (k.expires IS NULL OR k.expires > {d.now}) "
+        "AND (k.parent IS NULL OR EXISTS (SELECT 1 FROM access_key p WHERE p.id = k.parent "
+        f"AND (p.expires IS NULL OR p.expires > {d.now})))",
+        *ids,
     )
-    return bool(rows)
+    return {str(row["id"]) for row in rows}
 
 
 async def spend(database: Database, key: str) -> Key | None:

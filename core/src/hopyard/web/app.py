@@ -59,7 +59,7 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
         summary="Background jobs: submit them, follow them, deal with them.",
         lifespan=lifespan,
         root_path=state.prefix,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         responses=problems.RESPONSES,
@@ -73,6 +73,7 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
     app.include_router(health.probes)
     app.include_router(submitting.router(hopyard), prefix="/api/background")
     app.include_router(streams.router, prefix="/api")
+    app.include_router(openapi.router, prefix="/api")
     for name, router in hopyard.plugins.routes(APIRouter):
         app.include_router(router, prefix=f"/api/plugins/{name}", tags=[name])
     pages.install(app)

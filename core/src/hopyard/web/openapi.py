@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
 
-from hopyard.web.api.submitting import schemas
+from hopyard.web.api.deps import Here, Reader
+from hopyard.web.api.submitting import path_of, schemas
+from hopyard.web.problems import Strict
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
+    from hopyard.web.viewer import Viewer
+
+router = APIRouter()
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request, here: Here, viewer: Reader) -> JSONResponse:
+    """Return the document, with the tasks that concern whoever asks."""
+    return Strict(_for(viewer, request.app.openapi(), here.hopyard))
 
 
 def document(app: FastAPI, hopyard: Hopyard) -> dict[str, Any]:
@@ -26,3 +38,16 @@ def document(app: FastAPI, hopyard: Hopyard) -> dict[str, Any]:
         made["security"] = [{"token": []}]
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _for(viewer: Viewer, whole: dict[str, Any], hopyard: Hopyard) -> dict[str, Any]:
+    """Return the document without tasks of other plugins than the viewer's."""
+    others = [task for name, task in hopyard.tasks.items() if not viewer.concerns(name)]
+    paths = {f"/api/background{path_of(task)}" for task in others}
+    names = tuple(f"{task.name}." for task in others)
+    components = dict(whole["components"])
+    components["schemas"] = {
+        name: schema for name, schema in components.get("schemas", {}).items() if not name.startswith(names)
+    }
+    left = {path: found for path, found in whole["paths"].items() if path not in paths}
+    return whole | {"paths": left, "components": components}

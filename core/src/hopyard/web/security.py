@@ -89,10 +89,6 @@ class Keys:
         self._known[key] = (time.monotonic() + _BELIEVED, viewer)
         return viewer
 
-    async def still(self, viewer: Viewer) -> bool:
-        """Say whether the key that let somebody in still opens."""
-        return await access.opens(self._database(), viewer.id)
-
     def forget(self) -> None:
         """Look all keys up anew: one was revoked."""
         self._known.clear()
@@ -154,7 +150,7 @@ class Guard:
         """Put the viewer (or None) into the scope's state. Raises `Refused`."""
         connection = HTTPConnection(scope)
         address = connection.client.host if connection.client else "unknown"
-        if int(connection.headers.get("content-length") or 0) > MOST_BYTES:
+        if _length(connection.headers) > MOST_BYTES:
             raise Refused(413, f"a request's body has at most {MOST_BYTES:,} bytes")
         viewer = await self._viewer(connection.headers, address)
         scope.setdefault("state", {})["viewer"] = viewer
@@ -194,6 +190,14 @@ class Guard:
             raise Refused(403, "a browser says from where it asks; programs send `Authorization: Bearer …`")
         if origin is not None and origin not in ours:
             raise Refused(403, "this request comes from another origin; see `web.origins` in the settings")
+
+
+def _length(headers: Headers) -> int:
+    """Return how long a body is said to be. Raises `Refused` for what is no length."""
+    said = headers.get("content-length", "0")
+    if not (said.isascii() and said.isdigit() and len(said) < 19):
+        raise Refused(400, "the header Content-Length is no number")
+    return int(said)
 
 
 def session_of(headers: Headers) -> str | None:

@@ -62,9 +62,9 @@ class Viewer:
         plugins: Sequence[str] | None = self.plugins
         asked = wanted.pop("plugins", None)
         if isinstance(asked, Sequence):
-            plugins = [name for name in asked if self.plugins is None or name in self.plugins]
+            plugins = tuple(name for name in asked if self.plugins is None or name in self.plugins)
         if self.person is not None:
             if wanted.get("person") not in (None, self.person):
-                plugins = []
+                plugins = ()
             wanted["person"] = self.person
         return JobFilter(plugins=plugins, **wanted)  # type: ignore[arg-type]

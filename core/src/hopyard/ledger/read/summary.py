@@ -95,6 +95,14 @@ async def summaries(database: Database, ids: Sequence[str]) -> list[JobSummary]:
     return [summary(row) for row in rows]
 
 
+async def running(database: Database, most: int) -> list[JobSummary]:
+    """Return jobs that run, those that began last, at most so many."""
+    rows = await database.fetch(
+        f"SELECT {LIVE} FROM job_live WHERE state = {State.RUNNING:d} ORDER BY started DESC LIMIT {int(most)}"
+    )
+    return [summary(row) for row in rows]
+
+
 async def progress(database: Database, ids: Sequence[str]) -> list[JobProgress]:
     """Return how far these jobs are, of those that have told."""
     rows = await database.fetch(

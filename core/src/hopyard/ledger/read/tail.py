@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from hopyard.ledger.database import Database
+from hopyard.ledger.database import Database, Row
 from hopyard.specs import State
 
 #: Seconds that what has changed is kept for those who come back.
@@ -43,9 +44,14 @@ class Tail:
 
     @classmethod
     async def from_now(cls, database: Database) -> Tail:
-        """Return a tail that begins behind what is there."""
-        (row,) = await database.fetch("SELECT coalesce(max(n), 0) AS last FROM job_event")
-        return cls(database, int(row["last"]))
+        """Return a tail that begins behind what is there, but for the numbers that may still come."""
+        rows = await database.fetch(f"SELECT n FROM job_event ORDER BY n DESC LIMIT {_BATCH}")
+        there = [int(row["n"]) for row in reversed(rows)]
+        tail = cls(database, there[-1] if there else 0)
+        now = time.monotonic()
+        for before, n in pairwise(there):
+            tail._missing |= dict.fromkeys(range(before + 1, n), now)
+        return tail
 
     @property
     def place(self) -> int:
@@ -75,16 +81,32 @@ async def since(database: Database, place: int, most: int = 100_000) -> Changes 
 
     What was told before may be told again: whoever asks reads the jobs as they are now.
     """
+    return (await missed(database, [place], most))[place]
+
+
+async def missed(
+    database: Database, places: Collection[int], most: int = 100_000
+) -> dict[int, Changes | None]:
+    """As `since` for each of several places, in two statements."""
     (row,) = await database.fetch("SELECT min(n) AS first, coalesce(max(n), 0) AS last FROM job_event")
     first, last = row["first"], int(row["last"])
-    if place > last or last - place > most or (first is None and last != place):
-        return None
-    if first is not None and place + 1 < int(first):
-        return None
-    rows = await database.fetch(
-        f"SELECT n, jobs FROM job_event WHERE n > $1 ORDER BY n LIMIT {int(most)}", place
-    )
-    return Changes(_once(row["jobs"] for row in rows), int(rows[-1]["n"]) if rows else place, False)
+    kept = [
+        place
+        for place in places
+        if place <= last and last - place <= most and (place == last or int(first) <= place + 1)
+    ]
+    rows: Sequence[Row] = []
+    if kept:
+        rows = await database.fetch(
+            f"SELECT n, jobs FROM job_event WHERE n > $1 ORDER BY n LIMIT {int(most)}", min(kept)
+        )
+    found: dict[int, Changes | None] = dict.fromkeys(places)
+    for place in kept:
+        theirs = [row for row in rows if int(row["n"]) > place]
+        found[place] = Changes(
+            _once(row["jobs"] for row in theirs), int(theirs[-1]["n"]) if theirs else place, False
+        )
+    return found
 
 
 async def prune(database: Database) -> int:

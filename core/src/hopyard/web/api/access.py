@@ -128,6 +128,7 @@ async def revoke(id: str, request: Request, here: Here, viewer: Admin) -> Revoke
     if not await access.revoke(here.database, id):
         raise Refused(404, f"there is no key `{id[:80]}`")
     here.keys.forget()
+    here.hub.keys_changed()
     return Revoked(id=id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -47,15 +47,16 @@ class Asked:
             at = getattr(self, name)
             if at is not None and at.tzinfo is None:
                 raise Refused(422, f"{name}: a time needs its zone, such as 2027-01-31T08:00:00Z")
+        asked = {name: value for name, value in self.said().items() if name not in ("state", "plugin")}
         return viewer.narrowed(
             states=tuple(State[name.upper()] for name in dict.fromkeys(self.state or ())),
             **({"plugins": self.plugin} if self.plugin else {}),
-            **{
-                name: getattr(self, name)
-                for name in ("task", "queue", "person", "schedule", "parent", "error", "since", "until")
-                if getattr(self, name) not in (None, "")
-            },
+            **asked,
         )
+
+    def said(self) -> dict[str, Any]:
+        """Return what was asked for, without what was left open."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", [])}
 
 
 Filtered = Annotated[Asked, Depends()]
@@ -181,7 +182,7 @@ async def replay_job(
 async def cancel_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
     """Cancel the live jobs of a filter, up to 10,000. Count them first."""
     wanted = asked.filter(viewer)
-    await here.audit(request, viewer, "cancel many", "jobs", query=request.url.query)
+    await here.audit(request, viewer, "cancel many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=True)
     done = 0
     for start in range(0, len(ids), _BATCH):
@@ -196,7 +197,7 @@ async def cancel_jobs(request: Request, here: Here, viewer: Operator, asked: Fil
 async def replay_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
     """Do the dead jobs of a filter again, up to 10,000. Count them first."""
     wanted = asked.filter(viewer)
-    await here.audit(request, viewer, "replay many", "jobs", query=request.url.query)
+    await here.audit(request, viewer, "replay many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=False)
     done = 0
     for start in range(0, len(ids), _BATCH):
@@ -208,7 +209,7 @@ async def replay_jobs(request: Request, here: Here, viewer: Operator, asked: Fil
 async def discard_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
     """Remove the dead jobs of a filter for good, up to 10,000. Count them first."""
     wanted = asked.filter(viewer)
-    await here.audit(request, viewer, "discard many", "jobs", query=request.url.query)
+    await here.audit(request, viewer, "discard many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=False)
     done = 0
     for start in range(0, len(ids), _BATCH):
@@ -227,17 +228,18 @@ async def _replay(here: Served, wanted: deadletters.Filter, changes: dict[str, A
 
 
 async def _ids(here: Served, wanted: listing.JobFilter, *, live: bool) -> tuple[list[str], bool]:
-    """Return ids of a filter's live or dead jobs, so many as may be changed at once; say if more are left."""
+    """Return ids of a filter's live or dead jobs, as many as one act may change, and if there are more."""
+    states = [state for state in State if (not state.final if live else state is State.DEAD)]
+    if wanted.states:
+        states = [state for state in states if state in wanted.states]
+    if not states:
+        return [], False
+    wanted = replace(wanted, states=states)
     ids: list[str] = []
     cursor: str | None = None
-    while len(ids) < MOST_AT_ONCE:
+    while True:
         found = await listing.page(here.database, wanted, limit=listing.MOST, cursor=cursor)
-        ids += [job.id for job in found.jobs if _meant(job, live)]
+        ids += [job.id for job in found.jobs]
         cursor = found.cursor
-        if cursor is None or (live and cursor.startswith("over")):
-            break
-    return ids[:MOST_AT_ONCE], cursor is not None and not (live and cursor.startswith("over"))
-
-
-def _meant(job: JobSummary, live: bool) -> bool:
-    return job.state == "dead" if not live else job.finished is None
+        if cursor is None or len(ids) >= MOST_AT_ONCE:
+            return ids[:MOST_AT_ONCE], cursor is not None or len(ids) > MOST_AT_ONCE

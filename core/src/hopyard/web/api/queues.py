@@ -116,7 +116,13 @@ async def resume(queue: str, request: Request, here: Here, viewer: Operator) -> 
 @router.get("/resources")
 async def list_resources(here: Here, viewer: Watcher) -> Resources:
     """Say how much of each resource there is, which jobs hold it, and how many wait."""
-    return Resources(resources=await resources.overview(here.database, here.hopyard.settings.resources))
+    found = await resources.overview(here.database, here.hopyard.settings.resources)
+    return Resources(
+        resources=[
+            one | {"holders": [job for job in one["holders"] if viewer.concerns(job["task"])]}
+            for one in found
+        ]
+    )
 
 
 async def _known(here: Served, viewer: Viewer, queue: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, Field
@@ -17,6 +17,7 @@ from hopyard.ledger.values import derived_id
 from hopyard.specs import State
 from hopyard.web.api.deps import Here, Reader, Submitter, Watcher, seen_job
 from hopyard.web.problems import Refused
+from hopyard.web.state import Served
 from hopyard.web.viewer import Role, Viewer
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Started(BaseModel):
     """A job was accepted: from now on nothing loses it."""
 
     task_id: str
-    status: str = "started"
+    status: Literal["started"] = "started"
     message: str
     monitor_url: str = Field(description="Where its status is to be had.")
 
@@ -38,11 +39,11 @@ class Started(BaseModel):
 class Progress(BaseModel):
     """How far a job is, as its task told last."""
 
-    current: float = 0.0
-    total: float | None = None
-    percentage: float | None = Field(None, description="0 to 100; null where no total is known.")
-    message: str = ""
-    updated_at: datetime | None = None
+    current: float
+    total: float | None
+    percentage: float | None = Field(description="0 to 100; null where no total is known.")
+    message: str
+    updated_at: datetime | None
 
 
 class Status(BaseModel):
@@ -94,7 +95,7 @@ class Cancelled(BaseModel):
 def router(hopyard: Hopyard) -> APIRouter:
     """Return the endpoints of the section HTTP, one for each task of the enabled plugins among them."""
     made = APIRouter(tags=["background"])
-    made.get("/status/{task_id}")(status)
+    made.get("/status/{task_id}", response_model_exclude_unset=True)(status)
     made.get("/tasks/active")(active)
     made.get("/performance/overview")(overview)
     made.delete("/tasks/{task_id}", status_code=202)(cancel)
@@ -208,31 +209,40 @@ def _person(viewer: Viewer, person: str | None) -> str | None:
 
 
 def _once(viewer: Viewer, task: Task[..., Any], key: str) -> str:
-    """Return the id that the same viewer's key always gives; another one's names another job."""
-    return derived_id("http", viewer.person or viewer.name, task.name, key)
+    """Return the id that the same viewer's key always gives; another one's names another job.
+
+    Names are given twice, ids are not. One person is the same viewer with each of their tokens and logins.
+    """
+    whose = ("token", viewer.id) if viewer.person is None else ("person", viewer.person)
+    return derived_id("http", *whose, task.name, key)
 
 
 async def status(task_id: str, here: Here, viewer: Reader) -> Status:
     """Say where a job stands: its progress, and its result or error once it is over."""
     job = await seen_job(here, viewer, task_id)
-    found = await progress(here.database, [job.id])
-    told = Progress()
-    if found:
-        one = found[0]
-        told = Progress(
-            current=one.current,
-            total=one.total,
-            percentage=one.percentage,
-            message=one.message,
-            updated_at=one.updated,
-        )
-    answer = Status(task_id=job.id, status=job.state, progress=told)
+    known: dict[str, Any] = {}
     if is_over(job.state):
         ended = (await here.hopyard.client().ended([job.id])).get(job.id)
-        if ended is not None:
-            answer.result = stored.value(ended.result)
-            answer.error = stored.record(ended.error) or None
-    return answer
+        if ended is not None and ended.state is State.SUCCEEDED:
+            known["result"] = stored.value(ended.result)
+        elif ended is not None:
+            known["error"] = stored.record(ended.error) or None
+    return Status(task_id=job.id, status=job.state, progress=await _progress(here, job.id), **known)
+
+
+async def _progress(here: Served, id_: str) -> Progress:
+    """Return how far a job is; nothing yet of one that has not told."""
+    found = await progress(here.database, [id_])
+    if not found:
+        return Progress(current=0.0, total=None, percentage=None, message="", updated_at=None)
+    one = found[0]
+    return Progress(
+        current=one.current,
+        total=one.total,
+        percentage=one.percentage,
+        message=one.message,
+        updated_at=one.updated,
+    )
 
 
 async def active(

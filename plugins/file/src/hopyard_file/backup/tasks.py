@@ -14,6 +14,7 @@ _LONG: Final = 24 * 3600.0
 
 @task(
     "file.backup_user_data",
+    path="files/backup-user-data",
     queue="file.backup",
     retry=_RETRY,
     time_limit=_LONG,
@@ -28,6 +29,7 @@ async def backup_user_data(job: Job, source: str = "", dry_run: bool = False) ->
 
 @task(
     "file.list_backups",
+    path="files/list-backups",
     queue="file.backup",
     retry=_RETRY,
     time_limit=600,
@@ -43,6 +45,7 @@ async def list_backups(job: Job, source: str = "") -> list[SnapshotLine]:
 
 @task(
     "file.verify_backups",
+    path="files/verify-backups",
     queue="file.backup",
     retry=_RETRY,
     time_limit=_LONG,
@@ -61,6 +64,7 @@ async def verify_backups(job: Job, repository: str = "", share: float = 1.0) -> 
 
 @task(
     "file.prune_backups",
+    path="files/prune-backups",
     queue="file.backup",
     retry=_RETRY,
     time_limit=_LONG,

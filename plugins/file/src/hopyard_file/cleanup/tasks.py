@@ -12,6 +12,7 @@ from hopyard_file.cleanup.models import TempCleanupReport
 
 @task(
     "file.cleanup_temp_files",
+    path="files/cleanup-temp-files",
     queue="file.cleanup",
     retry=RetryPolicy(max_retries=5, backoff=60, max_backoff=600),
     time_limit=3600,

@@ -14,6 +14,7 @@ _LONG: Final = 12 * 3600.0
 
 @task(
     "file.sync_cloud_storage",
+    path="files/sync-cloud-storage",
     queue="file.cloud",
     retry=_RETRY,
     time_limit=_LONG,

@@ -32,7 +32,13 @@ Categories = Annotated[
 ]
 
 
-@task("file.process_uploaded_file", retry=_RETRY, time_limit=_HOUR, tool=_READS)
+@task(
+    "file.process_uploaded_file",
+    path="files/process-uploaded-file",
+    retry=_RETRY,
+    time_limit=_HOUR,
+    tool=_READS,
+)
 async def process_uploaded_file(
     job: Job,
     root: RootName,
@@ -50,7 +56,7 @@ async def process_uploaded_file(
     return await process_upload(job, root, way, name=name, digest=digest, categories=categories)
 
 
-@task("file.process_document", retry=_RETRY, time_limit=_HOUR, tool=_READS)
+@task("file.process_document", path="files/process-document", retry=_RETRY, time_limit=_HOUR, tool=_READS)
 async def process_document(
     job: Job, root: RootName, way: Way, digest: Digest = None, categories: Categories = None
 ) -> Document:
@@ -60,7 +66,9 @@ async def process_document(
     return await process(job, root, way, digest=digest, categories=categories)
 
 
-@task("file.extract_text_from_pdf", retry=_RETRY, time_limit=_HOUR, tool=_READS)
+@task(
+    "file.extract_text_from_pdf", path="files/extract-pdf-text", retry=_RETRY, time_limit=_HOUR, tool=_READS
+)
 async def extract_text_from_pdf(
     job: Job,
     root: RootName,
@@ -75,7 +83,13 @@ async def extract_text_from_pdf(
     return await extract(job, root, way, first, last, ocr)
 
 
-@task("file.analyze_file_with_ai", retry=_RETRY, time_limit=_HOUR, tool=_READS)
+@task(
+    "file.analyze_file_with_ai",
+    path="files/analyze-file-with-ai",
+    retry=_RETRY,
+    time_limit=_HOUR,
+    tool=_READS,
+)
 async def analyze_file_with_ai(job: Job, root: RootName, way: Way) -> FileAnalysis:
     """Analyze a document with AI: its type, key information, key points, recommendations."""
     from hopyard_file.documents.processing import analyze
@@ -85,6 +99,7 @@ async def analyze_file_with_ai(job: Job, root: RootName, way: Way) -> FileAnalys
 
 @task(
     "file.batch_process_files",
+    path="files/batch-process-files",
     queue="file.batch",
     retry=RetryPolicy(max_retries=5, backoff=60, max_backoff=600),
     time_limit=24 * _HOUR,
@@ -113,6 +128,7 @@ async def batch_process_files(
 
 @task(
     "file.unpack_archive",
+    path="files/unpack-archive",
     retry=_RETRY,
     time_limit=_HOUR,
     tool=Tool(approval=True),
@@ -138,7 +154,13 @@ async def unpack_archive(
     return await unpack(job, root, way, into_root or root, into, nested=nested, skip_links=skip_links)
 
 
-@task("file.list_documents", retry=RetryPolicy(max_retries=1, backoff=5), time_limit=60, tool=_READS)
+@task(
+    "file.list_documents",
+    path="files/list-documents",
+    retry=RetryPolicy(max_retries=1, backoff=5),
+    time_limit=60,
+    tool=_READS,
+)
 async def list_documents(
     root: Annotated[str | None, Field(description="Those of one root.")] = None,
     under: Annotated[str, Field(max_length=4_000, description="Whose way begins so.")] = "",
