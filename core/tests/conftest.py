@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import importlib_metadata
 import pytest
@@ -20,6 +20,9 @@ from hopyard.loading import Plugins, load_plugins
 from hopyard.settings import Settings
 from ledgers import migrated
 from plugin_files import Install, installing
+
+if TYPE_CHECKING:
+    from web_lab import Port, Web
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -152,6 +155,24 @@ def until() -> Callable[[Callable[[], bool]], Any]:
 async def lab(valkey_url: str, database_url: str, ledger: Ledger, tmp_path: Path) -> AsyncIterator[Lab]:
     """An installation whose worker's engine runs in the tests' process."""
     async with lab_in(tmp_path, valkey_url, database_url, ledger) as made:
+        yield made
+
+
+@pytest.fixture
+async def web(lab: Lab) -> AsyncIterator[Web]:
+    """The HTTP API of that installation, with a key of each role and scope."""
+    from web_lab import web_on  # it needs the extra `web`, which not everybody who runs these tests has
+
+    async with web_on(lab) as made:
+        yield made
+
+
+@pytest.fixture
+async def port(web: Web) -> AsyncIterator[Port]:
+    """The same behind a real server."""
+    from web_lab import served_on_a_port
+
+    async with served_on_a_port(web) as made:
         yield made
 
 

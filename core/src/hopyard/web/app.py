@@ -24,6 +24,7 @@ from hopyard.web.api import (
     submitting,
     workers,
 )
+from hopyard.web.api.deps import of_plugin
 from hopyard.web.live import streams
 from hopyard.web.live.hub import Hub
 from hopyard.web.pages import routes as pages
@@ -75,7 +76,7 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
     app.include_router(streams.router, prefix="/api")
     app.include_router(openapi.router, prefix="/api")
     for name, router in hopyard.plugins.routes(APIRouter):
-        app.include_router(router, prefix=f"/api/plugins/{name}", tags=[name])
+        app.include_router(router, prefix=f"/api/plugins/{name}", tags=[name], dependencies=[of_plugin(name)])
     pages.install(app)
     app.openapi = lambda: openapi.document(app, hopyard)  # type: ignore[method-assign]  # FastAPI's own way
     return app

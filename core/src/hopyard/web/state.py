@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import HTTPConnection
@@ -25,7 +25,6 @@ class Served:
     keys: Keys
     hub: Hub
     prefix: str
-    counts: Any = field(default=None)
 
     @property
     def database(self) -> Database:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends
 
@@ -32,6 +32,16 @@ def _admin(viewer: Annotated[Viewer, needs(Role.ADMIN)]) -> Viewer:
     if viewer.plugins is not None:  # they could make a token for all of them
         raise Refused(403, "this key is for some plugins only")
     return unscoped(viewer)
+
+
+def of_plugin(name: str) -> Any:
+    """Return what all routes of a plugin ask for, whatever they ask for themselves: a key that is for it."""
+
+    def check(viewer: Reader) -> None:
+        if not viewer.concerns(name):
+            raise Refused(403, "this key is for other plugins")
+
+    return Depends(check)
 
 
 #: Whoever may look at the machinery: queues, workers, schedules, plugins.

@@ -32,5 +32,7 @@ async def inbox(
     """List what was told."""
     if viewer.person is not None and person not in (None, viewer.person):
         raise Refused(403, f"this key is for {viewer.person}")
+    if viewer.plugins is not None and viewer.person is None:
+        raise Refused(403, "this key is for some plugins only: what people are told is of all")
     whose = viewer.person or person
     return Inbox(notifications=await readers.notifications(here.database, person=whose, limit=limit))

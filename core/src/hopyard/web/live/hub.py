@@ -54,6 +54,7 @@ class Hub:
         self._tail: Tail | None = None
         self._running: dict[str, JobSummary] | None = None
         self._keys_at = 0.0
+        self._task: asyncio.Task[None] | None = None
         self.counts = LiveCounts(lambda: self._database)
         self._overviews = Overviews(lambda: self._database, self.counts)
         self._somebody_new = asyncio.Event()
@@ -64,14 +65,13 @@ class Hub:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Follow the ledger until the end of the block."""
-        task = asyncio.create_task(self._follow(), name="hopyard-web-follow")
+        """Follow the ledger from when somebody looks until the end of the block."""
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
             for viewing in (*self._viewings, *self._newcomers):
                 viewing.end()
 
@@ -80,6 +80,9 @@ class Hub:
         """Tell a viewer what is now, or what they missed, then what changes, until the end of the block."""
         self._newcomers[viewing] = None
         self._somebody_new.set()
+        if self._task is None or self._task.done():
+            # Not before: where the application is mounted in another one, nobody runs its lifespan.
+            self._task = asyncio.create_task(self._follow(), name="hopyard-web-follow")
         try:
             yield viewing
         finally:
