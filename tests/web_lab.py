@@ -75,10 +75,11 @@ class Web:
         """Store a job that a worker has run; with an error it ended dead. Return its id."""
         worker = await self.ledger.worker()
         claim = await self.ledger.running(worker, **values)
-        state, texts = State.SUCCEEDED, (json.dumps(result), None)
-        if error is not None:
-            state, texts = State.DEAD, (None, json.dumps(error))
-        await self.ledger.database.finish([Done(claim.id, claim.claim, state, *texts, None)], worker)
+        if error is None:
+            done = Done(claim.id, claim.claim, State.SUCCEEDED, json.dumps(result), None, None)
+        else:
+            done = Done(claim.id, claim.claim, State.DEAD, None, json.dumps(error), None)
+        await self.ledger.database.finish([done], worker)
         return str(claim.id)
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from hopyard.web.api.deps import Here, Reader
 from hopyard.web.api.submitting import path_of, schemas
-from hopyard.web.problems import Strict
+from hopyard.web.problems import ByValue
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -22,7 +22,7 @@ router = APIRouter()
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request, here: Here, viewer: Reader) -> JSONResponse:
     """Return the document, with the tasks that concern whoever asks."""
-    return Strict(_for(viewer, request.app.openapi(), here.hopyard))
+    return ByValue(_for(viewer, request.app.openapi(), here.hopyard))
 
 
 def document(app: FastAPI, hopyard: Hopyard) -> dict[str, Any]:

@@ -122,3 +122,11 @@ class Strict(JSONResponse):
     def render(self, content: Any) -> bytes:
         """Return the bytes."""
         return to_json(masked(content)).encode()
+
+
+class ByValue(JSONResponse):
+    """As `Strict`, for what has names such as `password` for what is no secret: descriptions of arguments."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the bytes; values that are known to be secret are masked all the same."""
+        return to_json(content).encode()

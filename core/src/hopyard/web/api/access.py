@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from hopyard.ledger import access
 from hopyard.web.api.deps import Admin, Here, Reader
-from hopyard.web.problems import Refused
+from hopyard.web.problems import ByValue, Refused
 
 router = APIRouter(tags=["access"])
 
@@ -105,7 +105,7 @@ async def list_keys(here: Here, viewer: Admin) -> KeysState:
     )
 
 
-@router.post("/tokens", status_code=201)
+@router.post("/tokens", status_code=201, response_class=ByValue)
 async def make_token(wanted: NewToken, request: Request, here: Here, viewer: Admin) -> MadeToken:
     """Make a token."""
     await here.audit(request, viewer, "make token", wanted.name, **wanted.model_dump(exclude={"name"}))

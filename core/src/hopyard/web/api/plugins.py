@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from hopyard.web.api.deps import Here, Watcher
-from hopyard.web.problems import Refused
+from hopyard.web.problems import ByValue, Refused
 from hopyard.web.state import Served
 
 router = APIRouter(tags=["plugins"])
@@ -64,13 +64,13 @@ async def list_plugins(here: Here, viewer: Watcher) -> Plugins:
     )
 
 
-@router.get("/tasks")
+@router.get("/tasks", response_class=ByValue)
 async def list_tasks(here: Here, viewer: Watcher) -> Tasks:
     """List the tasks, with what their arguments may be."""
     return Tasks(tasks=[form(here, name) for name in sorted(here.hopyard.tasks) if viewer.concerns(name)])
 
 
-@router.get("/tasks/{name}")
+@router.get("/tasks/{name}", response_class=ByValue)
 async def show_task(name: str, here: Here, viewer: Watcher) -> TaskForm:
     """Return one task."""
     if not viewer.concerns(name):
