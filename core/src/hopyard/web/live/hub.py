@@ -78,16 +78,24 @@ class Hub:
     @contextmanager
     def viewing(self, viewing: Viewing) -> Iterator[Viewing]:
         """Tell a viewer what is now, or what they missed, then what changes, until the end of the block."""
-        self._newcomers[viewing] = None
-        self._somebody_new.set()
+        self.join(viewing)
         if self._task is None or self._task.done():
             # Not before: where the application is mounted in another one, nobody runs its lifespan.
             self._task = asyncio.create_task(self._follow(), name="hopyard-web-follow")
         try:
             yield viewing
         finally:
-            self._newcomers.pop(viewing, None)
-            self._viewings.pop(viewing, None)
+            self.leave(viewing)
+
+    def join(self, viewing: Viewing) -> None:
+        """Have a viewer told from the next `welcome` on."""
+        self._newcomers[viewing] = None
+        self._somebody_new.set()
+
+    def leave(self, viewing: Viewing) -> None:
+        """Tell a viewer no more."""
+        self._newcomers.pop(viewing, None)
+        self._viewings.pop(viewing, None)
 
     def keys_changed(self) -> None:
         """Look at once whether the keys of those who look still open."""

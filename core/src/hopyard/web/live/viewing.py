@@ -163,7 +163,7 @@ class Viewing:
                 yield None
                 continue
             self._some.clear()
-            for message in self._taken():
+            for message in self.take():
                 yield message
             if self._ended:
                 return
@@ -172,8 +172,11 @@ class Viewing:
         waiting = (self._reset, self._ready, self._overview, self._jobs, self._gone, self._progress)
         return any(waiting) or bool(self._lines)
 
-    def _taken(self) -> list[Message]:
-        """Take what waits. Only the last message has the place: who read half of them has missed the rest."""
+    def take(self) -> list[Message]:
+        """Return what waits, which is told then.
+
+        Only the last message has the place: who has read half of them has missed the others.
+        """
         found: list[Message] = []
         if self._reset:
             found.append(Message("reset", "{}", None))
