@@ -77,6 +77,7 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
     app.include_router(openapi.router, prefix="/api")
     for name, router in hopyard.plugins.routes(APIRouter):
         app.include_router(router, prefix=f"/api/plugins/{name}", tags=[name], dependencies=[of_plugin(name)])
+        state.routed.add(name)
     pages.install(app)
     app.openapi = lambda: openapi.document(app, hopyard)  # type: ignore[method-assign]  # FastAPI's own way
     return app

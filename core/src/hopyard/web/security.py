@@ -153,7 +153,7 @@ class Guard:
         if _length(connection.headers) > MOST_BYTES:
             raise Refused(413, f"a request's body has at most {MOST_BYTES:,} bytes")
         viewer = await self._viewer(connection.headers, address)
-        scope.setdefault("state", {})["viewer"] = viewer
+        scope.setdefault("state", {}).update(viewer=viewer, guard=self)
         wait = self._limit.take(viewer.id if viewer is not None else f"address {address}")
         if wait:
             raise Refused(429, "too many requests; try again later", **{"Retry-After": str(int(wait) + 1)})

@@ -25,6 +25,8 @@ class Served:
     keys: Keys
     hub: Hub
     prefix: str
+    routed: set[str] = field(default_factory=set)
+    """The plugins that serve routes of their own."""
 
     @property
     def database(self) -> Database:

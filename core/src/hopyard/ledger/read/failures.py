@@ -6,17 +6,20 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from hopyard.ledger.database import Database
 from hopyard.ledger.read import listing
 from hopyard.ledger.read.listing import JobFilter
 from hopyard.ledger.read.summary import JobSummary
+from hopyard.ledger.values import utcnow
 from hopyard.specs import State
 
 #: Jobs that are looked at, at most.
 MOST: Final = 5_000
+#: Hours that a trend goes back.
+_HOURS: Final = 24
 #: What differs between errors of one kind: ids and other hexadecimal numbers, numbers, what stands in quotes.
 _VARIES: Final = re.compile(
     r"0x[0-9a-f]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|'[^']*'|\"[^\"]*\"|\d+"
@@ -25,7 +28,10 @@ _VARIES: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Dead jobs of one task whose errors are alike. `job` is the latest of them, `error` its error."""
+    """Dead jobs of one task whose errors are alike. `job` is the latest of them, `error` its error.
+
+    `trend` is how many ended in each of the last 24 hours, the earliest first.
+    """
 
     fingerprint: str
     task: str
@@ -34,6 +40,7 @@ class FailureGroup:
     first: datetime
     last: datetime
     job: str
+    trend: tuple[int, ...]
 
 
 class Groups(NamedTuple):
@@ -68,14 +75,28 @@ def fingerprint(task: str, error: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
 
 
+def common_text(error: str) -> str:
+    """Return the longest text in an error that the others of its group have as well, for a filter.
+
+    An error in one line is `kind: message`; the two stand apart in what is stored.
+    """
+    kind, _, message = error.removesuffix("…").partition(": ")
+    return max((piece.strip() for piece in _VARIES.split(message)), key=len, default="") or kind
+
+
 def _grouped(jobs: Iterable[JobSummary]) -> list[FailureGroup]:
     found: dict[str, FailureGroup] = {}
+    trends: dict[str, list[int]] = {}
+    now = utcnow()
     for job in jobs:  # the latest first
         error, at = job.error or "", job.finished or job.created
         key = fingerprint(job.task, error)
         known = found.get(key)
+        trend = trends.setdefault(key, [0] * _HOURS)
+        if (hours := max(0, (now - at) // timedelta(hours=1))) < _HOURS:
+            trend[-1 - hours] += 1
         if known is None:
-            found[key] = FailureGroup(key, job.task, error, 1, at, at, job.id)
+            found[key] = FailureGroup(key, job.task, error, 1, at, at, job.id, ())
         else:
             found[key] = replace(known, jobs=known.jobs + 1, first=at)
-    return [*found.values()]
+    return [replace(group, trend=tuple(trends[key])) for key, group in found.items()]

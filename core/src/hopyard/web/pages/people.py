@@ -1,0 +1,27 @@
+"""What people asked for, what they were told, and what waits for their approval."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from hopyard.ledger import readers
+from hopyard.web.api.deps import Here, Reader
+from hopyard.web.pages import rendering
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/people")
+async def show(request: Request, here: Here, viewer: Reader, person: str = "") -> Response:
+    """Show the requests of a person, or of all; who may see one person's only sees these."""
+    who = viewer.person or person.strip()[:200] or None
+    return rendering.page(
+        request,
+        "people.html",
+        rendering.PEOPLE,
+        who=who,
+        people=[] if viewer.person is not None else sorted(here.hopyard.settings.people),
+        asks="ai" in here.routed,
+        told=await readers.notifications(here.database, person=who, limit=50),
+    )
