@@ -59,7 +59,6 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
         version=metadata.version("hopyard"),
         summary="Background jobs: submit them, follow them, deal with them.",
         lifespan=lifespan,
-        root_path=state.prefix,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -67,6 +66,7 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
         middleware=[Middleware(Guard, hopyard=hopyard, keys=keys)],
         default_response_class=problems.Strict,
     )
+    app.root_path = state.prefix  # the parameter of this name is deprecated, for servers can say it
     app.state.served = state
     problems.install(app)
     for module in _ROUTERS:
