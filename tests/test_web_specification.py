@@ -9,23 +9,14 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from hopyard import Hopyard, current
+from hopyard import Hopyard
 from hopyard.ledger import access, cancelling, notes
 from hopyard.ledger.values import Done, Progress, utcnow
 from hopyard.ledger.workers import register
-from hopyard.loading import installed_names
 from hopyard.specs import State
 from hopyard.web import create_app
-from ledgers import migrated
+from web_lab import everything
 
-PLUGINS: Final = ("ai", "email", "file", "maintenance", "media", "sync")
-SETTINGS: Final = """
-broker_url = "{broker}"
-database_url = "{database}"
-data = "{folder}/data"
-[plugins]
-allow = ["ai", "email", "file", "maintenance", "media", "sync"]
-"""
 #: The specification's own examples of paths, and arguments that each of their tasks takes.
 EXAMPLES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "/api/background/ai/analyze-content": ("ai.analyze_content", {"content": "A text."}),
@@ -51,25 +42,9 @@ EXAMPLES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def hopyard(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> AsyncIterator[Hopyard]:
     """An installation with all plugins and their tables."""
-    from redis import Redis
-
-    with Redis.from_url(valkey_url) as broker:
-        broker.flushall()
     server = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    assert {*PLUGINS} <= {*installed_names()}
-    (tmp_path / "hopyard.toml").write_text(
-        SETTINGS.format(broker=valkey_url, database="sqlite:///none", folder=tmp_path)
-    )
-    histories = Hopyard.load(config=tmp_path / "hopyard.toml").histories
-    database = await migrated(histories, file=tmp_path / "ledger.db", server=server)
-    (tmp_path / "hopyard.toml").write_text(
-        SETTINGS.format(broker=valkey_url, database=database, folder=tmp_path)
-    )
-    made = Hopyard.load(config=tmp_path / "hopyard.toml")
-    assert {*PLUGINS} <= {*made.plugins.names}, made.plugins.records
-    yield made
-    await made.close()
-    current.set_instance(None)
+    async with everything(tmp_path, valkey_url, server) as made:
+        yield made
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -13,11 +14,14 @@ import uvicorn
 import websockets
 from engines import DEADLINE, Lab
 from fastapi import FastAPI
+from hopyard import Hopyard, current
+from hopyard.broker.publisher import redis_url
 from hopyard.ledger import access
 from hopyard.ledger.values import Done, new_id
 from hopyard.specs import State
 from hopyard.web import Role, create_app
 from hopyard.web.state import Served
+from ledgers import migrated
 from servers import free_port
 
 BASE: Final = "http://hopyard.test"
@@ -29,6 +33,38 @@ SCOPED: Final[Mapping[str, Mapping[str, Any]]] = {
     "alice": {"role": "admin", "person": "alice"},
     "bob": {"role": "submitter", "person": "bob"},
 }
+
+
+_EVERYTHING: Final = """
+broker_url = "{broker}"
+database_url = "{database}"
+data = "{folder}/data"
+[plugins]
+allow = ["ai", "email", "file", "maintenance", "media", "sync"]
+"""
+
+
+@contextlib.asynccontextmanager
+async def everything(folder: Path, broker: str, server: str | None) -> AsyncIterator[Hopyard]:
+    """An installation with all plugins and their tables, on SQLite unless a database server is given."""
+    import redis
+
+    with redis.Redis.from_url(redis_url(broker)) as client:
+        client.flushall()
+    file = folder / "hopyard.toml"
+
+    def load(database: str) -> Hopyard:
+        file.write_text(_EVERYTHING.format(broker=broker, database=database, folder=folder))
+        return Hopyard.load(config=file)
+
+    histories = load("sqlite:///none").histories
+    made = load(await migrated(histories, file=folder / "ledger.db", server=server))
+    assert [record.reason for record in made.plugins.records if record.failed] == []
+    try:
+        yield made
+    finally:
+        await made.close()
+        current.set_instance(None)
 
 
 class Web:
@@ -175,13 +211,21 @@ class Events:
 
 @contextlib.asynccontextmanager
 async def served_on_a_port(web: Web) -> AsyncIterator[Port]:
-    """The application behind a real server, started as `hopyard web serve` starts it."""
+    """The application behind a real server."""
+    async with listening(web.app) as port:
+        yield Port(web, port)
+
+
+@contextlib.asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[int]:
+    """Serve an application as `hopyard web serve` does; gives the port."""
     port = free_port()
     config = uvicorn.Config(
-        web.app,
+        app,
         port=port,
         log_config=None,
         access_log=False,
+        log_level="info",
         server_header=False,
         timeout_graceful_shutdown=1,
         ws="websockets-sansio",
@@ -191,8 +235,10 @@ async def served_on_a_port(web: Web) -> AsyncIterator[Port]:
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
     try:
-        await web.lab.until(lambda: server.started, "the server listens")
-        yield Port(web, port)
+        async with asyncio.timeout(DEADLINE):
+            while not server.started:
+                await asyncio.sleep(0.005)
+        yield port
     finally:
         server.should_exit = True
         await serving

@@ -70,6 +70,7 @@ def run(hopyard: Hopyard) -> None:
         port=web.port,
         log_config=None,
         access_log=False,
+        log_level="info",  # below that headers of WebSockets are logged, with the keys in them
         server_header=False,
         proxy_headers=bool(web.proxies),
         forwarded_allow_ips=web.proxies or None,

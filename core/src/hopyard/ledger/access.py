@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from hopyard import checks
+from hopyard.display import printable, to_json
 from hopyard.errors import SpecError
 from hopyard.ledger import stored
 from hopyard.ledger.database import Database, Row
@@ -166,13 +167,13 @@ async def write(
     database: Database, who: str, role: str, act: str, target: str, data: Mapping[str, Any], address: str
 ) -> None:
     """Keep what somebody did; secrets in `data` are masked, and too much of it is left out."""
-    text = json.dumps(masked(dict(data)), default=str)
+    text = to_json(masked(dict(data)), other=str)
     if len(text) > _AUDIT_BYTES:
         text = json.dumps({"left_out": f"{len(text)} characters"})
     await database.execute(
         "INSERT INTO audit (at, who, role, act, target, data, address) "
         f"VALUES ({database.dialect.now}, $1, $2, $3, $4, $5, $6)",
-        *(who, role, act, checks.printable(target)[:500].replace("\0", "\ufffd")),
+        *(who, role, act, printable(target)[:500]),
         *(text, address),
     )
 

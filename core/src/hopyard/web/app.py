@@ -59,14 +59,14 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
         version=metadata.version("hopyard"),
         summary="Background jobs: submit them, follow them, deal with them.",
         lifespan=lifespan,
+        servers=[{"url": state.prefix}] if state.prefix else None,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         responses=problems.RESPONSES,
-        middleware=[Middleware(Guard, hopyard=hopyard, keys=keys)],
+        middleware=[Middleware(Guard, hopyard=hopyard, keys=keys, prefix=state.prefix)],
         default_response_class=problems.Strict,
     )
-    app.root_path = state.prefix  # the parameter of this name is deprecated, for servers can say it
     app.state.served = state
     problems.install(app)
     for module in _ROUTERS:

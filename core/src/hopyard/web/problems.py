@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from hopyard.display import to_json
 from hopyard.errors import (
@@ -83,7 +84,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HopyardError, _hopyard)
-    app.add_exception_handler(Exception, _bug)
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
@@ -110,9 +110,9 @@ async def _hopyard(request: Request, error: Exception) -> JSONResponse:
     return response(status, str(error), headers=headers)
 
 
-async def _bug(request: Request, error: Exception) -> JSONResponse:
-    # Starlette logs nothing of what is handled here, and what it is stays inside.
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+def fault(scope: Scope, error: Exception) -> JSONResponse:
+    """Log what went wrong unforeseen; return an answer that tells nothing of it."""
+    log.error("%s %s failed", scope.get("method"), scope.get("path"), exc_info=error)
     return response(500, "this is a fault of the server: its log says more")
 
 

@@ -124,8 +124,9 @@ class Limit:
 class Guard:
     """The outermost layer: finds out who asks, refuses what no page of ours sends, and sets headers."""
 
-    def __init__(self, app: ASGIApp, hopyard: Hopyard, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, hopyard: Hopyard, keys: Keys, prefix: str = "") -> None:
         self._app = app
+        self._prefix = prefix
         self._hopyard = hopyard
         settings = hopyard.settings
         self._origins = frozenset(settings.web.origins)
@@ -138,18 +139,38 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        if not scope.get("root_path", "").endswith(self._prefix):  # else somebody has mounted it there
+            scope["root_path"] = scope.get("root_path", "") + self._prefix
         try:
             await self._admit(scope)
         except Refused as refused:
             await _refuse(scope, receive, send, refused)
             return
         current.use(self._hopyard)
-        await self._app(scope, _limited(receive), _with_headers(scope, send))
+        await self._answered(scope, receive, _with_headers(scope, send))
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have it answered; what goes wrong unforeseen is logged, and answered as everything else is."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, _limited(receive), sending)
+        except Exception as error:
+            if begun or scope["type"] == "websocket":
+                raise
+            await problems.fault(scope, error)(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> None:
         """Put the viewer (or None) into the scope's state. Raises `Refused`."""
         connection = HTTPConnection(scope)
         address = connection.client.host if connection.client else "unknown"
+        if "\0" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            raise Refused(400, "NUL is in no name, id or text of ours")
         if _length(connection.headers) > MOST_BYTES:
             raise Refused(413, f"a request's body has at most {MOST_BYTES:,} bytes")
         viewer = await self._viewer(connection.headers, address)
