@@ -31,6 +31,9 @@ async def test_pages_have_each_job_once_whatever_comes_meanwhile(web: Web) -> No
     assert seen == [*reversed(live), *reversed(ended)]
 
 
+NONE = "00000000-0000-0000-0000-000000000000"
+
+
 @pytest.mark.parametrize("cursor", ["x", "live.1.2", "over.0.", f"live.-1.{NONE}"])
 async def test_a_cursor_that_is_none_is_refused(web: Web, cursor: str) -> None:
     assert (await web.ask("GET", "/api/jobs", params={"cursor": cursor})).status_code == 422
