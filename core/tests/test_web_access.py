@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from web_lab import Web
 
 #: What anybody may have: probes, and what a browser needs to log in.
-OPEN: Final = {"/livez", "/readyz", "/login", "/static"}
+#: `/logout` ends the session that comes with it; without one it ends nothing.
+OPEN: Final = {"/livez", "/readyz", "/login", "/logout"}
 #: What whoever has come in may have, whose answer is about them alone.
 VIEWER, SUBMITTER, OPERATOR, ADMIN = range(1, 5)
 ROLES: Final = ("viewer", "submitter", "operator", "admin")
@@ -77,6 +78,7 @@ def unguarded(routes: Sequence[BaseRoute]) -> list[str]:
         str(found.path)
         for found in iter_route_contexts(routes)
         if found.path not in OPEN
+        and not str(found.path).startswith("/static/")
         and not isinstance(found.original_route, APIWebSocketRoute)
         and not (isinstance(found.original_route, APIRoute) and _asks_for_a_role(found.dependant))
     ]
