@@ -1,7 +1,7 @@
 """Backup, prune and restore are killed at random moments: every finished snapshot comes back byte for byte.
 
 The sizes of the acceptance test: HOPYARD_INTERNAL_BACKUP_FILES=10000, HOPYARD_INTERNAL_BACKUP_MB=1000 and
-HOPYARD_INTERNAL_BACKUP_KILLS=10.
+HOPYARD_INTERNAL_BACKUP_KILLS=2: six kills each, of backup, prune and restore.
 """
 
 from __future__ import annotations
