@@ -28,10 +28,19 @@ Act = Literal["pause", "resume", "complete", "run"]
 _MAX_TEXT = 10_000
 
 
+class Question(BaseModel):
+    """Something that a person was asked about a request; `run` is what waits for the answer."""
+
+    request: str
+    run: str
+    text: str
+
+
 class Requests(BaseModel):
-    """People's requests."""
+    """People's requests, and the questions that wait for an answer."""
 
     requests: list[Request]
+    questions: list[Question]
 
 
 class WithRuns(BaseModel):
@@ -102,8 +111,15 @@ def _who(viewer: Viewer, person: str | None) -> str:
 @router.get("/requests")
 async def list_requests(viewer: Reader, person: Whose = None, completed: bool = False) -> Requests:
     """List requests that are open, with `completed` those that are done as well."""
+    whose = _whose(viewer, person)
     states = (*store.OPEN, "completed") if completed else store.OPEN
-    return Requests(requests=await store.requests(person=_whose(viewer, person), states=states))
+    waiting = await store.waiting_runs(whose, "asking")
+    return Requests(
+        requests=await store.requests(person=whose, states=states),
+        questions=[
+            Question(request=request.id, run=run.id, text=run.answer or "") for request, run in waiting
+        ],
+    )
 
 
 @router.post("/preview")
