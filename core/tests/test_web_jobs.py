@@ -99,6 +99,16 @@ async def test_the_same_key_is_the_same_job_for_the_same_viewer(web: Web) -> Non
     assert await web.ledger.count("job_live") == 6
 
 
+async def test_a_key_that_comes_with_other_arguments_is_refused(web: Web) -> None:
+    first = await submitted(web, "admin", "k-1", a=1)
+    answer = await web.ask(
+        "POST", "/api/background/site/add", json={"a": 2}, headers={"Idempotency-Key": "k-1"}
+    )
+    assert answer.status_code == 409
+    assert first in answer.json()["detail"]
+    assert await web.ledger.count("job_live") == 1
+
+
 async def test_the_same_key_at_the_same_time_is_one_job(web: Web) -> None:
     ids = await asyncio.gather(*(submitted(web, "admin", "k", a=1) for _ in range(20)))
     assert len({*ids}) == 1

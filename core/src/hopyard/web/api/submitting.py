@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from hopyard.ledger import cancelling, stored
 from hopyard.ledger.read import counting, listing
 from hopyard.ledger.read.summary import JobSummary, is_over, progress
-from hopyard.ledger.values import derived_id
+from hopyard.ledger.values import NewJob, derived_id
 from hopyard.specs import State
 from hopyard.web.api.deps import Here, Reader, Submitter, Watcher, seen_job
 from hopyard.web.problems import Refused
@@ -175,6 +175,8 @@ def _endpoint(task: Task[..., Any]) -> Callable[..., Awaitable[Started]]:
             person=_person(viewer, person),
             id=None if idempotency_key is None else _once(viewer, task, idempotency_key),
         )
+        if idempotency_key is not None:
+            await _check_same(here, call.job((), arguments))
         handle = await call.submit(**arguments)
         return Started(
             task_id=handle.id,
@@ -215,6 +217,15 @@ def _once(viewer: Viewer, task: Task[..., Any], key: str) -> str:
     """
     whose = ("token", viewer.id) if viewer.person is None else ("person", viewer.person)
     return derived_id("http", *whose, task.name, key)
+
+
+async def _check_same(here: Served, job: NewJob) -> None:
+    """Raise `Refused` where the key has named a job with other arguments."""
+    rows = await here.database.fetch(
+        "SELECT body FROM job_live WHERE id = $1 UNION ALL SELECT body FROM job_history WHERE id = $1", job.id
+    )
+    if rows and stored.arguments(rows[0]["body"]) != stored.arguments(job.body):
+        raise Refused(409, f"this Idempotency-Key has named job {job.id}, which has other arguments")
 
 
 async def status(task_id: str, here: Here, viewer: Reader) -> Status:

@@ -5,6 +5,7 @@ const place = document.querySelector("#asking");
 const { person, may } = place.dataset;
 const base = `${prefix}/api/plugins/ai`;
 const form = document.querySelector("#ask");
+let questions = [];
 const answers = new Map(); // what is written as an answer stays while the list is made anew
 
 function made(name, { text = "", ...rest } = {}, ...within) {
@@ -114,21 +115,22 @@ function request(one) {
   item.append(line);
   if (may) {
     item.append(made("p", { className: "row" }, ...acts(one)));
-    if (one.state === "active") item.append(answering(one));
+    for (const question of questions.filter((asked) => asked.request === one.id)) item.append(...answering(one, question));
   }
   return item;
 }
 
-function answering(one) {
-  const text = made("input", { value: answers.get(one.id) || "", maxLength: 10000, placeholder: "An answer, where it asked something" });
+// What a request has asked, and what is answered.
+function answering(one, question) {
+  const text = made("input", { value: answers.get(question.run) || "", maxLength: 10000, placeholder: "Your answer" });
   text.setAttribute("aria-label", `Answer about ${one.title}`);
-  text.addEventListener("input", () => answers.set(one.id, text.value));
+  text.addEventListener("input", () => answers.set(question.run, text.value));
   const send = button("Answer", async () => {
-    const said = await ask("POST", `${base}/requests/${encodeURIComponent(one.id)}/answer${whose(one.person)}`, { text: text.value });
-    answers.delete(one.id);
+    const said = await ask("POST", `${base}/requests/${encodeURIComponent(question.run)}/answer${whose(one.person)}`, { text: text.value });
+    answers.delete(question.run);
     return said;
   });
-  return made("p", { className: "row answer" }, text, send);
+  return [made("p", {}, made("b", { text: question.text || "It asks something." })), made("p", { className: "row answer" }, text, send)];
 }
 
 function approval(one) {
@@ -146,10 +148,12 @@ function approval(one) {
 
 async function load() {
   const query = person ? whose(person) : "";
-  const [{ requests }, { approvals }] = await Promise.all([
+  const [found, { approvals }] = await Promise.all([
     ask("GET", `${base}/requests${query}`),
     ask("GET", `${base}/approvals${query}`),
   ]);
+  const { requests } = found;
+  questions = found.questions;
   document.querySelector("#requests").replaceChildren(...requests.map(request));
   document.querySelector("#no-requests").hidden = requests.length > 0;
   document.querySelector("#approvals-list").replaceChildren(...approvals.map(approval));
