@@ -12,7 +12,11 @@ ONCE = RetryPolicy(max_retries=0)
 
 @task("site.walk")
 async def walk(
-    job: Job, gates: str, steps: int = 4, kind: Literal["slow", "quick"] = "quick", tags: list[str] | None = None
+    job: Job,
+    gates: str,
+    steps: int = 4,
+    kind: Literal["slow", "quick"] = "quick",
+    tags: list[str] | None = None,
 ) -> dict[str, Any]:
     """Walk through gates, each of which a file opens."""
     for step in range(1, steps + 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from e2e.dashboards import PREFIX, Dashboard, Entering, agree
@@ -153,7 +154,7 @@ def test_a_schedule_is_edited_and_run(dashboard: Dashboard, enter: Entering) -> 
     page = enter()
     dashboard.go(page, "/schedules/site.nightly")
     expect(page.locator("#p-title")).to_contain_text("02:30")
-    page.get_by_label("Rule").fill("15 6 * * *")
+    page.get_by_role("textbox", name="Rule").fill("15 6 * * *")
     page.get_by_label("Zone").fill("America/New_York")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#p-title")).to_contain_text("06:15 America/New_York")
@@ -175,15 +176,14 @@ def test_somebody_asks_in_plain_english(dashboard: Dashboard, enter: Entering) -
         ["Requests", "Jobs"]
     )
     page.get_by_label("What, and when").fill("remind me every day at 8:30 to water the hops")
-    expect(page.locator("#reading")).to_contain_text("water the hops")
-    expect(page.locator("#reading time").first).to_contain_text("08:30")
+    expect(page.locator("#reading")).to_contain_text("every day at 08:30 Europe/Oslo")
     page.get_by_role("button", name="Ask for it").click()
     request = page.locator("#requests li")
-    expect(request).to_contain_text("water the hops")
+    expect(request).to_contain_text("Water the hops")
     request.get_by_role("button", name="Pause").click()
     expect(request.locator(".badge")).to_have_text("paused")
     request.get_by_role("button", name="Delete").click()
-    agree(page, "water the hops")
+    agree(page, "Water the hops")
     expect(page.locator("#no-requests")).to_be_visible()
 
 
@@ -194,7 +194,7 @@ def test_a_token_is_made_shown_once_and_revoked(dashboard: Dashboard, enter: Ent
     dialog = page.locator("#make")
     dialog.get_by_label("Name").fill("deploy")
     dialog.get_by_role("button", name="Make it").click()
-    expect(page.locator("#made-token")).to_have_value("hop_" + page.locator("#made-token").input_value()[4:])
+    expect(page.locator("#made-token")).to_have_value(re.compile("^hop_[A-Za-z0-9]{12}_"))
     dialog.get_by_role("button", name="Close").click()
     row = page.locator("tr[data-key]").filter(has_text="deploy")
     row.get_by_role("button", name="Revoke").click()

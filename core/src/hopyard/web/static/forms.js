@@ -36,7 +36,7 @@ function values(form) {
   const found = {};
   for (const field of all("[data-name]", form)) {
     const text = field.value;
-    if (text === "" && !(field.required && field.dataset.kind === "string")) {
+    if (text === "") {
       if (field.required) throw fault(field, "is required");
       continue;
     }

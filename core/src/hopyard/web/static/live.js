@@ -44,6 +44,7 @@ async function load(whole) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-part]")) takePart(part, page.getElementById(part.id));
   for (const rows of document.querySelectorAll("[data-rows]")) takeRows(rows, page.getElementById(rows.id), whole);
+  if (page.querySelector("#p-progress[hidden]")) document.querySelector("#p-progress").hidden = true;
   if (whole) {
     fresh.clear();
     tellNews();
