@@ -19,9 +19,12 @@ _QUIET = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; where there is none tests are skipped, in CI they fail."""
+    """Chromium; where there is none tests are skipped, in CI they fail.
+
+    Not for the session: Playwright's loop would run on in this thread, and no test with one of its own could.
+    """
     if not os.access(CHROMIUM, os.X_OK):
         if os.environ.get("CI") == "true":
             pytest.fail("chromium: not found, and CI needs it (`make setup-test-servers`)", pytrace=False)
@@ -33,7 +36,7 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dashboard(
     browser: Browser, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
