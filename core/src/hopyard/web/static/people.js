@@ -117,6 +117,32 @@ function request(one) {
     item.append(made("p", { className: "row" }, ...acts(one)));
     for (const question of questions.filter((asked) => asked.request === one.id)) item.append(...answering(one, question));
   }
+  item.append(runs(one));
+  return item;
+}
+
+// What came of it, asked for when it is opened.
+function runs(one) {
+  const at = `${base}/requests/${encodeURIComponent(one.id)}`;
+  const list = made("ul", { className: "plain" });
+  const whole = made("details", {}, made("summary", { text: "What came of it" }), list);
+  whole.addEventListener("toggle", async () => {
+    if (!whole.open) return;
+    try {
+      const found = (await ask("GET", at + whose(one.person))).runs.slice(0, 10);
+      list.replaceChildren(...(found.length ? found.map(shownRun) : [made("li", { text: "Nothing yet.", className: "muted" })]));
+      showTimes(list);
+    } catch (error) {
+      say(error.message, true);
+    }
+  });
+  return whole;
+}
+
+function shownRun(run) {
+  const job = made("a", { href: `${prefix}/jobs/${encodeURIComponent(run.job)}` }, moment(run.due));
+  const item = made("li", {}, made("span", { text: run.state, className: `badge ${run.state}` }), " ", job);
+  if (run.answer) item.append(made("p", { text: run.answer, className: "doc" }));
   return item;
 }
 
