@@ -46,6 +46,7 @@ async def show(id: str, request: Request, here: Here, viewer: Reader) -> Respons
     told = found["progress"]
     if told is not None:
         told = {**told, "percentage": percentage(told["current"], told["total"])}
+    may_replay = viewer.person is None and viewer.may(Role.OPERATOR)
     return rendering.page(
         request,
         "job.html",
@@ -59,7 +60,8 @@ async def show(id: str, request: Request, here: Here, viewer: Reader) -> Respons
         more={name: one for name, one in (found["error"] or {}).items() if name not in _TOLD},
         over=is_over(seen.state),
         cancels=not is_over(seen.state) and _cancels(viewer),
-        replays=seen.state == "dead" and viewer.person is None and viewer.may(Role.OPERATOR),
+        replays=seen.state == "dead" and may_replay,
+        may_replay=may_replay,
         stream=writing.plain_address(here.prefix, f"/api/stream/jobs/{seen.id}"),
     )
 
