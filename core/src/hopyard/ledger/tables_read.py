@@ -8,14 +8,14 @@ from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, SmallIntege
 
 def add(metadata: MetaData) -> None:
     """Add these tables to the ledger's."""
-    # Written by triggers: which jobs a statement changed. Kept an hour (`read/tail.py`).
+    # Written by triggers: which jobs a statement changed. Kept an hour (`read/tail.py`), but for the newest row,
+    # which always stays: so no number is given twice, also by SQLite without the cost of AUTOINCREMENT.
     Table(
         "job_event",
         metadata,
         Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
         Column("at", Moment, nullable=False),
         Column("jobs", Ids, nullable=False),
-        sqlite_autoincrement=True,  # whoever follows goes on behind the number that was seen last
     )
 
     # Written by triggers: jobs that ended, by minute. `waited` and `ran` are sums of seconds.

@@ -78,7 +78,6 @@ def upgrade() -> None:
         sa.Column("n", Number, primary_key=True, autoincrement=True),
         sa.Column("at", Moment, nullable=False),
         sa.Column("jobs", Ids, nullable=False),
-        sqlite_autoincrement=True,
     )
     op.create_table(
         "job_minute",
