@@ -31,7 +31,7 @@ _PATHS = (
     *("/api/background/performance/overview", "/api/background/tasks/active", "/api/workers"),
     *("/api/schedules", "/api/plugins", "/api/tasks", "/api/inbox", "/api/audit", "/api/tokens"),
 )
-_PAGES: tuple[str, ...] = ()
+_PAGES = ("/", "/jobs", "/failures", "/queues", "/schedules", "/workers", "/plugins", "/access")
 _COLUMNS = (
     "id, task, queue, priority, state, body, headers, attempt, crashes, worker, claim, cancel, created, "
     "started, finished, result, error, person, linked"

@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, SmallIntege
 
 def add(metadata: MetaData) -> None:
     """Add these tables to the ledger's."""
-    # Written by triggers: which jobs a statement changed. Kept an hour (`read/tail.py`), but for the newest row,
-    # which always stays: so no number is given twice, also by SQLite without the cost of AUTOINCREMENT.
+    # Written by triggers: which jobs a statement changed. Kept an hour (`read/tail.py`), but for the newest
+    # row, which always stays: so no number is given twice, also by SQLite without the cost of AUTOINCREMENT.
     Table(
         "job_event",
         metadata,
