@@ -29,7 +29,7 @@ async def test_postgres_gives_each_test_an_empty_database(postgres_url: str) -> 
     try:
         await connection.execute("create table t (n int)")
         await connection.execute("insert into t values (1)")
-        assert await connection.fetchval("show fsync") == "on"
+        assert await connection.fetchval("show fsync") == "off"
         assert await connection.fetchval("show server_encoding") == "UTF8"
     finally:
         await connection.close()

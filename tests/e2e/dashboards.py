@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,16 @@ class Dashboard:
     def go(self, page: Page, path: str) -> None:
         """Open one of its pages."""
         page.goto(f"{self.address}{path}")
+
+    def until(self, seen: Callable[[], None]) -> None:
+        """Look again until what is expected is seen."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                return seen()
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
 
     def submit(self, page: Page, task: str, **arguments: Any) -> str:
         """Submit a job as one of its pages would; return the job's id."""

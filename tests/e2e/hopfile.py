@@ -5,7 +5,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from hopyard import Job, Plugin, PluginSettings, Queue, RetryPolicy, Rule, Schedule, Task, hookimpl, task
+from hopyard import (
+    Job,
+    Plugin,
+    PluginSettings,
+    Queue,
+    RetryPolicy,
+    Rule,
+    Schedule,
+    Task,
+    Tool,
+    hookimpl,
+    task,
+)
 
 ONCE = RetryPolicy(max_retries=0)
 
@@ -39,6 +51,12 @@ async def quick(n: int = 1) -> int:
     return n
 
 
+@task("site.open_gate", tool=Tool(approval=True, idempotent=True))
+async def open_gate(who: str) -> str:
+    """Open the gate for somebody."""
+    return f"The gate is open for {who}."
+
+
 class Site(Plugin[PluginSettings]):
     """Hooks without packaging."""
 
@@ -48,7 +66,7 @@ class Site(Plugin[PluginSettings]):
 
     @hookimpl
     def register_tasks(self) -> Iterable[Task[..., Any]]:
-        return [walk, fail, quick]
+        return [walk, fail, quick, open_gate]
 
     @hookimpl
     def register_schedules(self) -> Iterable[Schedule]:

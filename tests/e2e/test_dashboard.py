@@ -187,6 +187,29 @@ def test_somebody_asks_in_plain_english(dashboard: Dashboard, enter: Entering) -
     expect(page.locator("#no-requests")).to_be_visible()
 
 
+def test_somebody_approves_what_a_model_would_do(dashboard: Dashboard, enter: Entering) -> None:
+    page = enter("--role", "submitter", "--person", "bea")
+    page.wait_for_url("**/people")
+    page.get_by_label("What, and when").fill("in 1 second run site.open_gate for visitors")
+    page.get_by_role("button", name="Ask for it").click()
+    call = page.locator("#approvals-list li")
+
+    def asked() -> None:
+        page.get_by_role("button", name="Reload").click()
+        expect(call).to_contain_text("site.open_gate", timeout=1_000)
+
+    dashboard.until(asked)
+    expect(call).to_contain_text("visitors")
+    call.get_by_role("button", name="Yes").click()
+    expect(page.locator("#approvals")).to_be_hidden()
+
+    def done() -> None:
+        page.reload()
+        expect(page.locator("main")).to_contain_text("The gate is open for visitors.", timeout=1_000)
+
+    dashboard.until(done)
+
+
 def test_a_token_is_made_shown_once_and_revoked(dashboard: Dashboard, enter: Entering) -> None:
     page = enter()
     dashboard.go(page, "/access")
