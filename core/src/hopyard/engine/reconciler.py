@@ -13,12 +13,13 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from hopyard.engine.duties import Duty
 from hopyard.engine.resources import call
 from hopyard.errors import BrokerError, HopyardError
-from hopyard.ledger import leader, retention, set_aside, waiting, workers
+from hopyard.ledger import access, leader, retention, set_aside, waiting, workers
 from hopyard.ledger.read import counting, tail
 from hopyard.ledger.values import new_id, utcnow
 
@@ -230,4 +231,5 @@ class Reconciler:
             self._database, progress_days=days.progress_days, results_days=days.results_days
         )
         forgotten = await set_aside.prune(self._database, days.results_days, retention.BATCH)
-        return max(forgotten, *gone.values()) >= retention.BATCH
+        acts = await access.prune(self._database, utcnow() - timedelta(days=days.results_days))
+        return max(forgotten, acts, *gone.values()) >= retention.BATCH
