@@ -10,9 +10,14 @@ import pytest
 from hopyard.ledger import cancelling
 from hopyard.ledger.database import Database
 from hopyard.ledger.read import tail
-from hopyard.ledger.read.tail import Tail
+from hopyard.ledger.read.tail import Changes, Tail
 from hopyard.ledger.values import Again, Done, utcnow
 from hopyard.specs import State
+
+
+async def since(database: Database, place: int) -> Changes | None:
+    """Return what somebody missed who was told up to a place."""
+    return (await tail.missed(database, [place]))[place]
 
 
 async def test_each_change_of_a_job_is_told(ledger: Any) -> None:
@@ -52,7 +57,7 @@ async def test_what_commits_late_is_told_late(ledger: Any, connect: Callable[[],
         assert follower.place == began  # who goes on from here is told of the slow one as well
     assert (await follower.read()).jobs == [slow.id]
     assert follower.place > began
-    again = await tail.since(ledger.database, began)
+    again = await since(ledger.database, began)
     assert again is not None
     assert {*again.jobs} == {slow.id, quick}
 
@@ -61,13 +66,13 @@ async def test_who_comes_back_is_told_what_was_missed(ledger: Any) -> None:
     follower = await Tail.from_now(ledger.database)
     place = follower.place
     ids = [await ledger.job() for _ in range(5)]
-    found = await tail.since(ledger.database, place)
+    found = await since(ledger.database, place)
     assert found is not None
     assert found.jobs == ids
-    last = await tail.since(ledger.database, found.place)
+    last = await since(ledger.database, found.place)
     assert last is not None
     assert last.jobs == []
-    assert await tail.since(ledger.database, found.place + 1) is None  # a place of another ledger
+    assert await since(ledger.database, found.place + 1) is None  # a place of another ledger
 
 
 async def test_old_events_go_and_who_comes_back_too_late_is_told_so(ledger: Any) -> None:
@@ -77,7 +82,7 @@ async def test_old_events_go_and_who_comes_back_too_late_is_told_so(ledger: Any)
         await ledger.job()
     await ledger.database.execute(f"UPDATE job_event SET at = {d.minus('at', '$1')}", tail.KEPT + 60)
     assert await tail.prune(ledger.database) == 2  # the newest stays: numbers go on behind it
-    assert await tail.since(ledger.database, first) is None
+    assert await since(ledger.database, first) is None
     follower = await Tail.from_now(ledger.database)
     id_ = await ledger.job()
     assert (await follower.read()).jobs == [id_]

@@ -7,7 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hopyard.errors import UnknownJob
 from hopyard.specs import State
+from hopyard.web.api import jobs
 
 pytest.importorskip("fastapi")
 
@@ -71,6 +73,20 @@ async def test_dead_ones_are_replayed_and_discarded_and_others_left(web: Web) ->
     assert await web.ledger.past(fine)
     assert not await web.ledger.past(dead[1])
     assert (await web.ask("POST", f"/api/jobs/{fine}/replay", json={})).status_code == 404
+
+
+async def test_what_somebody_else_did_meanwhile_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_BATCH", 2)
+    seen: list[list[str]] = []
+
+    async def act(some: list[str]) -> int:
+        seen.append(some)
+        if "b" in some:
+            raise UnknownJob("none of these jobs is dead")
+        return len(some)
+
+    assert await jobs._in_batches(["a", "b", "c", "d", "e"], act) == 3
+    assert seen == [["a", "b"], ["c", "d"], ["e"]]
 
 
 async def submitted(web: Web, who: str, key: str, **arguments: Any) -> str:

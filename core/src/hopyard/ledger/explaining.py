@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hopyard.errors import UnknownJob
-from hopyard.ledger import keys, resources, set_aside, stored
+from hopyard.ledger import keys, leader, resources, set_aside, stored
 from hopyard.ledger.database import Database, Row
 from hopyard.ledger.leases import lost
 from hopyard.ledger.values import job_id, moment, utcnow
@@ -211,10 +211,8 @@ async def _workers(database: Database) -> Sequence[Row]:
 
 
 async def _leader(database: Database) -> list[str]:
-    rows = await database.fetch(
-        f"SELECT holder FROM leader WHERE name = 'reconcile' AND until > {database.dialect.clock}"
-    )
-    return [] if rows else ["no worker leads the reconciling: is any worker running?"]
+    leads = await leader.holder(database, "reconcile")
+    return [] if leads is not None else ["no worker leads the reconciling: is any worker running?"]
 
 
 def _at(value: Any) -> str:

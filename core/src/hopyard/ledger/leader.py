@@ -51,6 +51,17 @@ async def leads(tx: Connection, d: Dialect, duty: str, holder: str, term: int) -
     return bool(rows)
 
 
+async def holder(database: Database, duty: str) -> str | None:
+    """Return which process leads a duty; None if none does."""
+    d = database.dialect
+    rows = await database.fetch(
+        f"SELECT holder FROM leader WHERE name = $1 AND holder <> '{_NOBODY}' "
+        f"AND NOT {over(d, 'leader.until', _OVER)}",
+        duty,
+    )
+    return str(rows[0]["holder"]) if rows else None
+
+
 async def resign(database: Database, duty: str, holder: str) -> None:
     """Give the lease up, so that another process need not wait for its end."""
     await database.execute(

@@ -14,7 +14,8 @@ from functools import partial
 from typing import Final
 
 from hopyard import current
-from hopyard.ledger import set_aside
+from hopyard.ledger import leader, set_aside
+from hopyard.ledger.read import workers
 from hopyard.redaction import redact
 from hopyard.specs import Health, HealthCheck, State
 
@@ -45,13 +46,7 @@ async def _broker() -> Health:
 
 
 async def _workers() -> Health:
-    database = current.get().client().database
-    d = database.dialect
-    rows = await database.fetch(
-        f"SELECT name FROM worker WHERE stopped IS NULL AND {d.plus('beat', 'lease')} >= {d.clock} "
-        "ORDER BY name"
-    )
-    names = [row["name"] for row in rows]
+    names = [worker.name for worker in await workers.living(current.get().client().database)]
     return Health(bool(names), f"{len(names)} alive" if names else "no worker is alive", {"workers": names})
 
 
@@ -79,11 +74,8 @@ async def _stock_workers() -> Health:
 
 
 async def _scheduler() -> Health:
-    database = current.get().client().database
-    rows = await database.fetch(
-        f"SELECT holder FROM leader WHERE name = 'schedule' AND until > {database.dialect.clock}"
-    )
-    return Health(bool(rows), f"{rows[0]['holder']} leads" if rows else "no scheduler leads")
+    leads = await leader.holder(current.get().client().database, "schedule")
+    return Health(leads is not None, f"{leads} leads" if leads else "no scheduler leads")
 
 
 async def _set_aside() -> Health:

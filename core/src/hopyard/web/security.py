@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -168,7 +168,7 @@ class Guard:
     async def _admit(self, scope: Scope) -> None:
         """Put the viewer (or None) into the scope's state. Raises `Refused`."""
         connection = HTTPConnection(scope)
-        address = connection.client.host if connection.client else "unknown"
+        address = address_of(connection)
         if "\0" in scope["path"] or b"%00" in scope.get("query_string", b""):
             raise Refused(400, "NUL is in no name, id or text of ours")
         if _length(connection.headers) > MOST_BYTES:
@@ -262,9 +262,9 @@ def unscoped(viewer: Viewer) -> Viewer:
     return viewer
 
 
-def address_of(request: Request) -> str:
+def address_of(connection: HTTPConnection) -> str:
     """Return the address that asks, as the server or a proxy that is believed tells it."""
-    return request.client.host if request.client else "unknown"
+    return connection.client.host if connection.client else "unknown"
 
 
 def _limited(receive: Receive) -> Receive:

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from hopyard.ledger import access
 from hopyard.ledger.database import Database
-from hopyard.web.security import Keys
+from hopyard.web.security import Keys, address_of
 from hopyard.web.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Served:
         self, request: HTTPConnection, viewer: Viewer, act: str, target: str, **data: Any
     ) -> None:
         """Keep what somebody does. Call it first: what nobody can account for is not done."""
-        address = request.client.host if request.client else "unknown"
-        await access.write(self.database, viewer.name, viewer.role.name.lower(), act, target, data, address)
+        role, address = viewer.role.name.lower(), address_of(request)
+        await access.write(self.database, viewer.name, role, act, target, data, address)
 
 
 def served(connection: HTTPConnection) -> Served:

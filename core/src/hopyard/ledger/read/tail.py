@@ -76,18 +76,14 @@ class Tail:
         return Changes(_once(row["jobs"] for row in rows), self.place, len(rows) == _BATCH)
 
 
-async def since(database: Database, place: int, most: int = 100_000) -> Changes | None:
-    """Return what has changed since a place that somebody was told; None where not all is kept any more.
-
-    What was told before may be told again: whoever asks reads the jobs as they are now.
-    """
-    return (await missed(database, [place], most))[place]
-
-
 async def missed(
     database: Database, places: Collection[int], most: int = 100_000
 ) -> dict[int, Changes | None]:
-    """As `since` for each of several places, in two statements."""
+    """Return what has changed since each place that somebody was told; None where not all is kept any more.
+
+    What was told before may be told again: whoever asks reads the jobs as they are now. Two statements,
+    whatever the number of places.
+    """
     (row,) = await database.fetch("SELECT min(n) AS first, coalesce(max(n), 0) AS last FROM job_event")
     first, last = row["first"], int(row["last"])
     kept = [

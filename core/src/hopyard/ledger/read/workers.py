@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from hopyard.ledger.database import Database
+from hopyard.ledger.leases import lost
 from hopyard.ledger.read.summary import LIVE, JobSummary, summary
 from hopyard.ledger.values import moment
 from hopyard.specs import State
@@ -32,10 +33,9 @@ class LivingWorker:
 
 async def living(database: Database) -> list[LivingWorker]:
     """Return the workers that live, by name."""
-    d = database.dialect
     rows = await database.fetch(
         "SELECT id, name, host, pid, queues, plugins, started FROM worker "
-        f"WHERE stopped IS NULL AND {d.plus('beat', 'lease')} >= {d.clock} ORDER BY name, id"
+        f"WHERE stopped IS NULL AND NOT {lost(database.dialect)} ORDER BY name, id"
     )
     return [
         LivingWorker(
@@ -62,14 +62,6 @@ async def running(database: Database, workers: Sequence[int]) -> list[JobSummary
         f"ORDER BY started, id LIMIT {_MOST}"
     )
     return [summary(row) for row in rows]
-
-
-async def scheduler(database: Database) -> str | None:
-    """Return which process leads the schedules; None if none does."""
-    rows = await database.fetch(
-        f"SELECT holder FROM leader WHERE name = 'schedule' AND until > {database.dialect.clock}"
-    )
-    return str(rows[0]["holder"]) if rows else None
 
 
 def mixed(workers: Iterable[LivingWorker]) -> dict[str, list[str]]:

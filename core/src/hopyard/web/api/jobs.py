@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -9,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
+from hopyard.errors import UnknownJob
 from hopyard.ledger import cancelling, deadletters, details, explaining
 from hopyard.ledger.read import listing, logs
 from hopyard.ledger.read.summary import JobProgress, JobSummary, progress
@@ -184,13 +187,11 @@ async def cancel_jobs(request: Request, here: Here, viewer: Operator, asked: Fil
     wanted = asked.filter(viewer)
     await here.audit(request, viewer, "cancel many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=True)
-    done = 0
-    for start in range(0, len(ids), _BATCH):
-        told = await cancelling.cancel(
-            here.database, ids[start : start + _BATCH], f"cancelled over HTTP by {viewer.name}"
-        )
-        done += len(told)
-    return Bulk(done=done, more=more)
+
+    async def cancel(some: list[str]) -> int:
+        return len(await cancelling.cancel(here.database, some, f"cancelled over HTTP by {viewer.name}"))
+
+    return Bulk(done=await _in_batches(ids, cancel), more=more)
 
 
 @router.post("/jobs/replay")
@@ -199,10 +200,11 @@ async def replay_jobs(request: Request, here: Here, viewer: Operator, asked: Fil
     wanted = asked.filter(viewer)
     await here.audit(request, viewer, "replay many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=False)
-    done = 0
-    for start in range(0, len(ids), _BATCH):
-        done += len(await _replay(here, deadletters.Filter(ids[start : start + _BATCH]), {}))
-    return Bulk(done=done, more=more)
+
+    async def replay(some: list[str]) -> int:
+        return len(await _replay(here, deadletters.Filter(some), {}))
+
+    return Bulk(done=await _in_batches(ids, replay), more=more)
 
 
 @router.post("/jobs/discard")
@@ -211,10 +213,20 @@ async def discard_jobs(request: Request, here: Here, viewer: Operator, asked: Fi
     wanted = asked.filter(viewer)
     await here.audit(request, viewer, "discard many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=False)
+
+    async def discard(some: list[str]) -> int:
+        return await deadletters.discard(here.database, deadletters.Filter(some))
+
+    return Bulk(done=await _in_batches(ids, discard), more=more)
+
+
+async def _in_batches(ids: list[str], act: Callable[[list[str]], Awaitable[int]]) -> int:
+    """Do something to jobs, some at a time; return to how many it was done."""
     done = 0
     for start in range(0, len(ids), _BATCH):
-        done += await deadletters.discard(here.database, deadletters.Filter(ids[start : start + _BATCH]))
-    return Bulk(done=done, more=more)
+        with suppress(UnknownJob):  # somebody else was faster with all of these
+            done += await act(ids[start : start + _BATCH])
+    return done
 
 
 async def _replay(here: Served, wanted: deadletters.Filter, changes: dict[str, Any]) -> dict[str, str]:

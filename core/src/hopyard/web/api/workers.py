@@ -8,6 +8,7 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from hopyard.ledger import leader
 from hopyard.ledger.read import workers
 from hopyard.ledger.read.summary import JobSummary
 from hopyard.web.api.deps import Here, Watcher
@@ -57,5 +58,5 @@ async def list_workers(here: Here, viewer: Watcher) -> Workers:
             for one in found
         ],
         mixed=workers.mixed(found),
-        scheduler=await workers.scheduler(here.database),
+        scheduler=await leader.holder(here.database, "schedule"),
     )

@@ -9,6 +9,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from hopyard.ledger import leader as leading
 from hopyard.ledger.read import counting, failures, workers
 from hopyard.ledger.values import utcnow
 from hopyard.monitor.health import run_checks
@@ -39,7 +40,7 @@ async def show(request: Request, here: Here, viewer: Reader) -> Response:
         queues.overview(here),
         failures.groups(here.database, viewer.narrowed(), _LOOKED_AT),
         workers.living(here.database),
-        workers.scheduler(here.database),
+        leading.holder(here.database, "schedule"),
         run_checks([one for one in here.hopyard.plugins.health_checks if _core(*one)]),
     )
     lanes = [one for one in lanes if viewer.concerns(one.queue)]
