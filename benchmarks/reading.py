@@ -37,9 +37,9 @@ _COLUMNS = (
     "started, finished, result, error, person, linked"
 )
 _MINUTES = (
-    "INSERT INTO job_minute (minute, task, queue, state, shard, jobs, waited, ran) "
-    "SELECT {minute}, task, queue, state, 0, count(*), 0.3 * count(*), 0.7 * count(*) FROM job_history "
-    "GROUP BY 1, 2, 3, 4"
+    "INSERT INTO job_minute (minute, task, queue, state, shard, jobs, began, waited, ran) "
+    "SELECT {minute}, task, queue, state, 0, count(*), count(*), 0.3 * count(*), 0.7 * count(*) "
+    "FROM job_history GROUP BY 1, 2, 3, 4"
 )
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from hopyard.ledger import access
+from hopyard.ledger.access import NewAct
 from hopyard.ledger.values import utcnow
 
 
@@ -25,7 +26,7 @@ async def test_keys_that_have_expired_go_and_others_stay(ledger: Any) -> None:
 async def test_acts_go_when_they_are_old(ledger: Any) -> None:
     database = ledger.database
     for act in ("first", "second"):
-        await access.write(database, "ada", "admin", act, "job", {"password": "hunter22"}, "127.0.0.1")
+        await access.write(database, [NewAct("ada", "admin", act, "job", {"password": "hunter22"}, "::1")])
         await ledger.later("audit", "at", 40 * 86_400 if act == "first" else 0)
     assert await access.prune(database, utcnow() - timedelta(days=30)) == 1
     (left,) = await access.acts(database)

@@ -83,6 +83,32 @@ async def test_spans_and_seconds(ledger: Any) -> None:
     assert 10 <= latency.ran_p95 < 12
 
 
+async def test_what_ended_before_is_not_counted_however_spans_lie(ledger: Any) -> None:
+    worker, d = await ledger.worker(), ledger.database.dialect
+    for minutes_ago in (5, 70, 110):
+        claim = await ledger.running(worker, task=f"site.t{minutes_ago}")
+        done = Done(claim.id, claim.claim, State.SUCCEEDED, "1", None, None)
+        await ledger.database.finish([done], worker)
+        await ledger.database.execute(
+            f"UPDATE job_minute SET minute = {d.minus('minute', '$1')} WHERE task = $2",
+            minutes_ago * 60.0,
+            f"site.t{minutes_ago}",
+        )
+    for span in (1, 15, 60):
+        found = await counting.ended(ledger.database, minutes=60, span=span)
+        assert [(one.task, one.jobs) for one in found] == [("site.t5", 1)]
+
+
+async def test_jobs_that_never_ran_are_in_no_mean(ledger: Any) -> None:
+    worker = await ledger.worker()
+    claim = await ledger.running(worker)
+    await ledger.database.finish([Done(claim.id, claim.claim, State.SUCCEEDED, "1", None, None)], worker)
+    await cancelling.cancel(ledger.database, [await ledger.job() for _ in range(3)], "all")
+    found = await counting.ended(ledger.database, minutes=5, span=5)
+    counts = {(one.state, one.jobs, one.began) for one in found}
+    assert counts == {(State.SUCCEEDED, 1, 1), (State.CANCELLED, 3, 0)}
+
+
 async def test_live_jobs_are_counted_by_task_queue_and_state(ledger: Any) -> None:
     await ledger.job(queue="a")
     await ledger.job(queue="a")

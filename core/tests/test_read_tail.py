@@ -10,6 +10,7 @@ import pytest
 from hopyard.ledger import cancelling
 from hopyard.ledger.database import Database
 from hopyard.ledger.read import tail
+from hopyard.ledger.read.summary import states
 from hopyard.ledger.read.tail import Changes, Tail
 from hopyard.ledger.values import Again, Done, utcnow
 from hopyard.specs import State
@@ -33,7 +34,7 @@ async def test_each_change_of_a_job_is_told(ledger: Any) -> None:
     assert (await follower.read()).jobs == [id_]
     await cancelling.cancel(ledger.database, [id_], "not wanted")
     assert id_ in (await follower.read()).jobs
-    assert await tail.states(ledger.database, [id_]) == {id_: State.CANCELLED}
+    assert await states(ledger.database, [id_]) == {id_: State.CANCELLED}
 
 
 async def test_a_batch_is_told_together(ledger: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,11 @@ import pytest
 from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
+from hopyard.errors import LedgerUnavailable
+from hopyard.ledger import access
 from hopyard.ledger.values import new_id
+from hopyard.schedule import store
+from hopyard.specs import Rule, Schedule
 from starlette.routing import BaseRoute, Mount, Route
 
 if TYPE_CHECKING:
@@ -292,3 +297,73 @@ async def test_what_was_done_is_on_record(web: Web) -> None:
     assert acts[0]["data"] == {"task": "site.echo"}
     earlier = (await web.ask("GET", f"/api/audit?before={acts[0]['n']}&limit=1")).json()["acts"]
     assert earlier == acts[1:2]
+
+
+async def test_every_act_is_on_record(web: Web) -> None:
+    """Whatever changes something, and was done, stands in the record once."""
+    error = {"kind": "ValueError", "message": "no"}
+    dead = [await web.ended(error=error, task="site.add", body='[[], {"a": 1}, {}]') for _ in range(3)]
+    async with web.ledger.database.transaction() as tx:
+        rule = Rule(every=3600.0)
+        await store.put(
+            tx, web.ledger.database.dialect, Schedule("site.hourly", "site.add", rule, kwargs={"a": 1})
+        )
+    token = (await web.ask("POST", "/api/tokens", json={"name": "new", "role": "viewer"})).json()["id"]
+    acts = [
+        ("POST", "/api/background/site/add", {"a": 1}),
+        ("DELETE", f"/api/background/tasks/{await web.job()}", None),
+        ("POST", f"/api/jobs/{dead[0]}/replay", {}),
+        ("POST", "/api/jobs/replay?task=site.add", None),
+        ("POST", "/api/jobs/discard?task=site.add", None),
+        ("POST", "/api/jobs/cancel?task=site.add", None),
+        ("POST", "/api/queues/site/pause", None),
+        ("POST", "/api/queues/site/resume", None),
+        ("PATCH", "/api/schedules/site.hourly", {"enabled": False}),
+        ("POST", "/api/schedules/site.hourly/run", None),
+        ("DELETE", f"/api/tokens/{token}", None),
+        ("POST", "/api/tokens", {"name": "other", "role": "viewer"}),
+    ]
+    changing = {(method, path.partition("?")[0]) for method, path, *_ in ENDPOINTS if method != "GET"}
+    assert len(acts) == len(changing)
+    for method, path, body in acts:
+        before = await web.ledger.count("audit")
+        answer = await web.ask(method, path, json=body)
+        assert answer.status_code < 300, (path, answer.text)
+        assert await web.ledger.count("audit") == before + 1, path
+    before = await web.ledger.count("audit")
+    for method, path, body in (
+        ("POST", "/api/background/site/add", {"a": "many"}),
+        ("PATCH", "/api/schedules/site.hourly", {}),
+        ("PATCH", "/api/schedules/site.hourly", {"cron": "never"}),
+        ("DELETE", "/api/tokens/nonesuch", None),
+        ("POST", "/api/queues/nowhere/pause", None),
+    ):
+        assert (await web.ask(method, path, json=body)).status_code in (404, 422)
+    assert await web.ledger.count("audit") == before, "what was refused was not done"
+
+
+async def test_acts_at_the_same_time_share_a_commit_and_what_cannot_be_kept_is_not_done(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    write = access.write
+
+    async def counting(database: Any, acts: Any) -> None:
+        commits.append(len(acts))
+        await write(database, acts)
+
+    monkeypatch.setattr(access, "write", counting)
+    async with web.client("submitter") as client:
+        path = "/api/background/site/add"
+        answers = await asyncio.gather(*(client.post(path, json={"a": n}) for n in range(50)))
+        assert {answer.status_code for answer in answers} == {202}
+        assert sum(commits) == 50
+        assert len(commits) < 25
+
+        async def away(database: Any, acts: Any) -> None:
+            raise LedgerUnavailable("it is away")
+
+        monkeypatch.setattr(access, "write", away)
+        before = await web.ledger.count("job_live")
+        assert (await client.post(path, json={"a": 1})).status_code == 503
+        assert await web.ledger.count("job_live") == before

@@ -76,7 +76,7 @@ async def test_dead_ones_are_replayed_and_discarded_and_others_left(web: Web) ->
 
 
 async def test_what_somebody_else_did_meanwhile_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_BATCH", 2)
+    monkeypatch.setattr(jobs.deadletters, "BATCH", 2)
     seen: list[list[str]] = []
 
     async def act(some: list[str]) -> int:
@@ -87,6 +87,31 @@ async def test_what_somebody_else_did_meanwhile_stops_nothing(monkeypatch: pytes
 
     assert await jobs._in_batches(["a", "b", "c", "d", "e"], act) == 3
     assert seen == [["a", "b"], ["c", "d"], ["e"]]
+
+
+async def test_a_group_of_failures_is_dealt_with_alone(web: Web) -> None:
+    def error(kind: str, message: str, traceback: str = "") -> dict[str, str]:
+        return {"kind": kind, "category": "bug", "message": message, "traceback": traceback}
+
+    ours = [await web.ended(error=error("KeyError", f"'x{n}'")) for n in range(3)]
+    others = [
+        await web.ended(error=error("ValueError", "no", "KeyError: 'x0' in a line")),
+        await web.ended(error=error("E", "5")),
+        await web.ended(error=error("", "")),
+        await web.ended(error=error("KeyError", "'x1'"), task="site.other"),
+    ]
+    groups = (await web.ask("GET", "/api/failures")).json()["groups"]
+    (group,) = [one for one in groups if one["task"] == "site.echo" and one["error"].startswith("KeyError")]
+    assert group["jobs"] == 3
+    query = {"task": group["task"], "fingerprint": group["fingerprint"], "state": "dead"}
+    counted = await web.ask("GET", "/api/jobs/count", params=query)
+    assert counted.json() == {"jobs": 3, "exact": True}
+    listed = await web.ask("GET", "/api/jobs", params=query)
+    assert {one["id"] for one in listed.json()["jobs"]} == {*ours}
+    done = await web.ask("POST", "/api/jobs/discard", params=query)
+    assert done.json() == {"done": 3, "more": False}
+    assert all([await web.ledger.past(id_) for id_ in others])
+    assert (await web.ask("GET", "/api/jobs", params={"fingerprint": "x"})).status_code == 422
 
 
 async def submitted(web: Web, who: str, key: str, **arguments: Any) -> str:

@@ -155,6 +155,37 @@ async def test_viewers_are_told_of_their_own_only(web: Web, port: Port) -> None:
             assert id_ not in str(told)
 
 
+async def test_lists_of_children_and_of_a_time_tell_of_their_own(web: Web, port: Port) -> None:
+    parent = await web.job()
+    async with (
+        port.events(f"/api/stream/jobs?parent={parent}") as children,
+        port.events("/api/stream/jobs?until=2020-01-01T00:00:00Z") as long_ago,
+        port.events("/api/stream/jobs?since=2020-01-01T00:00:00Z") as lately,
+    ):
+        for stream in (children, long_ago, lately):
+            await stream.until("ready")
+        stranger, child = await web.job(), await web.job(parent=parent)
+        await children.job(child, "queued")
+        await lately.job(child, "queued")
+        worker = await web.ledger.worker()
+        (claim,) = await web.ledger.claim(worker, child)
+        await finish(web, worker, claim)
+        seen = set()
+        while ("succeeded", child) not in seen:
+            event, data = await children.next()
+            seen |= {(job["state"], job["id"]) for job in data.get("jobs", ())} if event == "jobs" else set()
+        assert {id_ for _, id_ in seen} == {child}
+        await lately.job(child, "succeeded")
+        gone: set[str] = set()
+        while child not in gone:
+            event, data = await long_ago.next()
+            assert not data.get("jobs")
+            gone |= {*data.get("gone", ())}
+        assert stranger not in {id_ for _, id_ in seen}
+    refused = await web.ask("GET", "/api/stream/jobs?since=2020-01-01T00:00:00")
+    assert refused.status_code == 422
+
+
 async def test_two_hundred_viewers_cost_the_database_no_more_than_one(web: Web) -> None:
     from hopyard.web import Role, Viewer
     from hopyard.web.live.hub import Hub

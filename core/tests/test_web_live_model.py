@@ -12,6 +12,7 @@ import pytest
 from hopyard.ledger import cancelling
 from hopyard.ledger.database import Database
 from hopyard.ledger.read.listing import JobFilter
+from hopyard.ledger.read.summary import fingerprint
 from hopyard.ledger.values import Again, Claim, Done, new_id, utcnow
 from hopyard.specs import State
 from hypothesis import HealthCheck, given, settings
@@ -73,6 +74,9 @@ class World:
             screen(task="other.echo"),
             screen(error="Boom"),
             screen(queue="q"),
+            screen(until=utcnow()),
+            screen(since=utcnow()),
+            screen(fingerprint=fingerprint("site.echo", "Boom: no luck")),
             Screen(ledger.database, JobFilter(person="nobody at all")),
         ]
 

@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 from hopyard import Job, Plugin, PluginSettings, Queue, RetryPolicy, Rule, Schedule, Task, hookimpl, task
 from hopyard.ledger import access, queues, workers
+from hopyard.ledger.access import NewAct
 from hopyard.schedule import store
 from hopyard.testing import Hop
 from hopyard.web import create_app
@@ -132,7 +133,7 @@ async def app(hop: Hop) -> FastAPI:
         HOSTILE,
     )
     await access.make(database, "token", HOSTILE, "viewer", plugins=[HOSTILE], person=HOSTILE)
-    await access.write(database, HOSTILE, "admin", HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)
+    await access.write(database, [NewAct(HOSTILE, "admin", HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)])
     return create_app(hop.hopyard, prefix=PREFIX)
 
 

@@ -8,7 +8,6 @@ from typing import Literal
 import pytest
 from hopyard import task
 from hopyard.ledger.read.counting import EndedCount
-from hopyard.ledger.read.failures import common_text
 from hopyard.specs import State
 from hopyard.web.pages import chart, forms, writing
 from pydantic import BaseModel
@@ -83,7 +82,7 @@ def test_the_chart_counts_what_ended_within_the_hour() -> None:
 
     def ended(minute: int, name: str, state: State, jobs: int) -> EndedCount:
         at = now.replace(hour=7, minute=minute, second=0)
-        return EndedCount(at, f"{name}.x", name, state, jobs, 1.0, 2.0)
+        return EndedCount(at, f"{name}.x", name, state, jobs, jobs, 1.0, 2.0)
 
     made = chart.chart(
         [
@@ -100,17 +99,3 @@ def test_the_chart_counts_what_ended_within_the_hour() -> None:
         ("s0", 40.0, 60.0),
         ("dead", 20.0, 20.0),
     ]
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        ("TimeoutError: host 10.0.0.1 did not answer within 30 s", "did not answer within"),
-        ("ValueError: 'a' is none", "is none"),
-        ("KeyError: 'x'", "KeyError"),
-        ("", ""),
-        ("ValueError: it broke…", "it broke"),
-    ],
-)
-def test_a_group_is_found_by_what_its_errors_have_in_common(error: str, text: str) -> None:
-    assert common_text(error) == text

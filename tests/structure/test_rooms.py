@@ -59,7 +59,8 @@ FLOORS = (
     ("engine", "schedule", "monitor"),
     ("storage", "schedules", "people", "jobs", "health", "leases"),  # with what is above: what plugins import
     ("supervise", "local"),
-    ("web", "cli", "testing"),
+    ("web",),
+    ("cli", "testing"),
 )
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 #: Downward imports that assembly needs: inside functions, when everything is loaded, each with its reason.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,6 @@ from hopyard.cli._errors import fault_list
 from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._streams import noise_to_stderr
 from hopyard.display import to_json
-from hopyard.redaction import MASK
 
 if TYPE_CHECKING:
     from hopyard.errors import Fault
@@ -49,6 +48,8 @@ def check(ctx: click.Context, as_json: bool) -> None:
 def show(as_json: bool) -> None:
     """Show every setting, its value and where the value is from; secrets are masked."""
     context = load_context()
+    from hopyard.loading import effective
+
     emit(effective(context.settings, context.plugins), as_json, _render)
 
 
@@ -112,33 +113,6 @@ def _all_right(settings: Settings, plugins: Plugins | None) -> str:
     names = ", ".join(plugins.names) if plugins else ""
     where = settings.file or "the settings (there is no file)"
     return f"No fault in {where}; enabled plugins: {names or 'none'}"
-
-
-def effective(settings: Settings, plugins: Plugins) -> list[dict[str, Any]]:
-    """Rows of key, value and source."""
-    from hopyard.settings import dotted, looks_secret
-
-    values = settings.model_dump(mode="json")
-    for name in plugins.names:
-        if _configurable(name):
-            entry = values["plugins"].setdefault(name, settings.plugin(name).model_dump(mode="json"))
-            entry["settings"] = plugins.get(name).settings.model_dump(mode="json")
-    rows = []
-    for key, value in _leaves((), values):
-        hidden = settings.masked(*key) or looks_secret(str(key[-1])) or value == "**********"
-        shown = MASK if hidden and value is not None else value
-        rows.append({"key": dotted(key), "value": shown, "source": settings.source(*key)})
-    return rows
-
-
-def _leaves(key: Key, value: Any) -> Iterator[tuple[Key, Any]]:
-    if isinstance(value, Mapping) and (value or not key):
-        for name, inner in value.items():
-            yield from _leaves((*key, str(name)), inner)
-    elif isinstance(value, list) and "**********" in value:
-        yield key, [MASK for _ in value]
-    else:
-        yield key, value
 
 
 def _render(rows: list[dict[str, Any]]) -> None:

@@ -68,7 +68,7 @@ def _task(name: str) -> list[Provenance]:
 
 def _setting(key: str) -> list[Provenance]:
     from hopyard.cli._provenance import of_setting
-    from hopyard.cli.config import effective
+    from hopyard.loading import effective
 
     context = load_context(diagnosis=True)
     return of_setting(effective(context.settings, context.plugins), key)

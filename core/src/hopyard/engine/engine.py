@@ -232,8 +232,8 @@ class Engine:
             await self._jobs.idle(grace)
         if self._jobs.interrupt_all("release"):
             await self._jobs.idle(_SETTLING_SECONDS)
-        await self._progress.flush()
-        await self._lines.flush()
+        await self._progress.drained()
+        await self._lines.drained()
         await self._recorder.drained()
         await self._background.settled(_SETTLING_SECONDS)  # what follows the last jobs
 

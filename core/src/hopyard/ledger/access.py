@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from hopyard import checks
 from hopyard.display import printable, to_json
@@ -157,25 +157,44 @@ async def listed(database: Database) -> list[Key]:
     return [_key(row) for row in rows]
 
 
+async def known(database: Database, id_: str) -> bool:
+    """Say whether there is a key with this id, whether it has expired or not."""
+    return bool(await database.fetch("SELECT 1 AS yes FROM access_key WHERE id = $1", id_))
+
+
 async def revoke(database: Database, id_: str) -> bool:
     """Remove a key and the sessions made of it; say whether there was one."""
     await database.execute("DELETE FROM access_key WHERE parent = $1", id_)
     return bool(await database.execute("DELETE FROM access_key WHERE id = $1", id_))
 
 
-async def write(
-    database: Database, who: str, role: str, act: str, target: str, data: Mapping[str, Any], address: str
-) -> None:
-    """Keep what somebody did; secrets in `data` are masked, and too much of it is left out."""
+class NewAct(NamedTuple):
+    """Something that is about to be done. Secrets in `data` are masked, and too much of it is left out."""
+
+    who: str
+    role: str
+    act: str
+    target: str
+    data: Mapping[str, Any]
+    address: str
+
+
+async def write(database: Database, acts: Sequence[NewAct]) -> None:
+    """Keep what people do, in one transaction."""
+    async with database.transaction() as tx:
+        await tx.execute_many(
+            "INSERT INTO audit (at, who, role, act, target, data, address) "
+            f"VALUES ({database.dialect.now}, $1, $2, $3, $4, $5, $6)",
+            [
+                (one.who, one.role, one.act, printable(one.target)[:500], _told(one.data), one.address)
+                for one in acts
+            ],
+        )
+
+
+def _told(data: Mapping[str, Any]) -> str:
     text = to_json(masked(dict(data)), other=str)
-    if len(text) > _AUDIT_BYTES:
-        text = json.dumps({"left_out": f"{len(text)} characters"})
-    await database.execute(
-        "INSERT INTO audit (at, who, role, act, target, data, address) "
-        f"VALUES ({database.dialect.now}, $1, $2, $3, $4, $5, $6)",
-        *(who, role, act, printable(target)[:500]),
-        *(text, address),
-    )
+    return text if len(text) <= _AUDIT_BYTES else json.dumps({"left_out": f"{len(text)} characters"})
 
 
 async def acts(database: Database, *, before: int | None = None, limit: int = 100) -> list[Act]:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from hopyard.errors import LedgerError, UnknownJob
+from hopyard.ledger import stored
 from hopyard.ledger.database import Connection, Database, Row
 from hopyard.ledger.retention import OF_A_JOB
 from hopyard.ledger.values import MARK, NewJob, derived_id, job_id, renamed, utcnow
@@ -52,8 +53,7 @@ class Filter:
         if self.queue is not None:
             add("queue = {}", self.queue)
         if self.error is not None:
-            # As it stands in the stored text, which is JSON.
-            add(database.dialect.contains("error", "{}"), json.dumps(self.error)[1:-1])
+            add(database.dialect.contains("error", "{}"), stored.within(self.error))
         if self.older is not None:
             add("finished < {}", utcnow() - timedelta(seconds=self.older))
         if self.after is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 from hopyard.errors import UnknownJob
 from hopyard.ledger import keys, leader, resources, set_aside, stored
 from hopyard.ledger.database import Database, Row
-from hopyard.ledger.leases import lost
+from hopyard.ledger.read.workers import LivingWorker, living
 from hopyard.ledger.values import job_id, moment, utcnow
 from hopyard.specs import State
 
@@ -55,7 +54,7 @@ async def unserved(database: Database, id_: str) -> list[str]:
     rows = await database.fetch(
         f"SELECT queue, task FROM job_live WHERE id = $1 AND state = {State.QUEUED:d}", id_
     )
-    return _unserved(rows[0], await _workers(database)) if rows else []
+    return _unserved(rows[0], await living(database)) if rows else []
 
 
 async def explain_key(database: Database, key: str, pools: Mapping[str, str] | None = None) -> list[str]:
@@ -132,7 +131,7 @@ def _lease(worker: Row) -> str:
 async def _queued(database: Database, job: Row) -> list[str]:
     queue = job["queue"]
     paused = await _paused(database, queue)
-    workers = await _workers(database)
+    workers = await living(database)
     unserved = _unserved(job, workers)
     reasons = [*paused, *unserved, *await _resources(database, str(job["id"]))]
     running, before, oldest = await _counts(database, job)
@@ -166,17 +165,17 @@ async def _resources(database: Database, id_: str) -> list[str]:
     return lines
 
 
-def _unserved(job: Row, workers: Sequence[Row]) -> list[str]:
+def _unserved(job: Row, workers: Sequence[LivingWorker]) -> list[str]:
     """Say that no live worker can run the job, and what those do that live."""
     queue, plugin = job["queue"], job["task"].split(".", 1)[0]
     if not workers:
         return [f"no live worker works on queue {queue}: none is alive at all"]
-    serving = [worker for worker in workers if queue in json.loads(worker["queues"])]
+    serving = [worker for worker in workers if queue in worker.queues]
     if not serving:
-        told = "; ".join(f"{w['name']} works on {', '.join(json.loads(w['queues']))}" for w in workers)
+        told = "; ".join(f"{w.name} works on {', '.join(w.queues)}" for w in workers)
         return [f"no live worker works on queue {queue} ({len(workers)} are alive: {told})"]
-    if not any(plugin in json.loads(worker["plugins"]) for worker in serving):
-        told = "; ".join(f"{w['name']} has {', '.join(json.loads(w['plugins'])) or 'none'}" for w in serving)
+    if not any(plugin in worker.plugins for worker in serving):
+        told = "; ".join(f"{w.name} has {', '.join(w.plugins) or 'none'}" for w in serving)
         return [f"no live worker of queue {queue} has plugin {plugin} ({told})"]
     return []
 
@@ -200,14 +199,6 @@ async def _counts(database: Database, job: Row) -> tuple[int, int, datetime | No
         str(job["id"]),
     )
     return int(rows[0]["running"] or 0), int(rows[0]["before"] or 0), moment(rows[0]["oldest"])
-
-
-async def _workers(database: Database) -> Sequence[Row]:
-    d = database.dialect
-    return await database.fetch(
-        "SELECT name, queues, plugins FROM worker "
-        f"WHERE stopped IS NULL AND role = 'worker' AND NOT {lost(d)} ORDER BY id"
-    )
 
 
 async def _leader(database: Database) -> list[str]:

@@ -36,6 +36,11 @@ def value(text: str | None) -> Any:
         return plain_text(text)
 
 
+def within(text: str) -> str:
+    """Return a text as it stands within stored JSON."""
+    return json.dumps(text)[1:-1]
+
+
 def record(text: str | None) -> dict[str, Any]:
     """Return a stored JSON object; what is none comes back as its `message`."""
     found = value(text)

@@ -18,7 +18,8 @@ def add(metadata: MetaData) -> None:
         Column("jobs", Ids, nullable=False),
     )
 
-    # Written by triggers: jobs that ended, by minute. `waited` and `ran` are sums of seconds.
+    # Written by triggers: jobs that ended, by minute; `began` of them ran, `waited` and `ran` are sums of
+    # their seconds.
     Table(
         "job_minute",
         metadata,
@@ -28,6 +29,7 @@ def add(metadata: MetaData) -> None:
         Column("state", SmallInteger, primary_key=True),
         Column("shard", Integer, primary_key=True),
         Column("jobs", BigInteger, nullable=False),
+        Column("began", BigInteger, nullable=False),
         Column("waited", Float, nullable=False),
         Column("ran", Float, nullable=False),
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         normal_name,
         wrong_name,
     )
+    from hopyard.loading._effective import effective
     from hopyard.loading._loader import examine_plugins, load_plugins
     from hopyard.loading._plugins import Plugins
     from hopyard.loading._records import DeclaredTask, PluginRecord, PluginState
@@ -32,6 +33,7 @@ _HOME = {
     "installed_names": "_discovery",
     "normal_name": "_discovery",
     "wrong_name": "_discovery",
+    "effective": "_effective",
     "examine_plugins": "_loader",
     "load_plugins": "_loader",
     "Plugins": "_plugins",
@@ -52,6 +54,7 @@ __all__ = [
     "PluginState",
     "Plugins",
     "candidates",
+    "effective",
     "examine_plugins",
     "installed_names",
     "load_plugins",

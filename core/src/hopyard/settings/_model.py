@@ -252,7 +252,7 @@ class WebSection(Section):
         12.0, description="How long a login lasts."
     )
     requests_per_minute: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(
-        60_000, description="Requests of one token, login or unknown address that are answered."
+        60_000, description="Requests of one token, login or unknown address that each process answers."
     )
     certificate: Path | None = Field(None, description="A PEM file with the certificate, for HTTPS.")
     certificate_key: Path | None = Field(None, description="A PEM file with its private key.")

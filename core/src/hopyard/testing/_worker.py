@@ -40,7 +40,6 @@ log = logging.getLogger("hopyard.testing")
 
 #: Jobs that one run may lead to: one that submits itself again and again would never be over.
 MOST_JOBS: Final = 10_000
-#: What a run with all that it leads to may take, in seconds, before the test fails with what it waits for.
 _SLOTS: Final = 1_000_000
 _LEASE: Final = 3600.0
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from hopyard import current
+from hopyard.ledger.database import Database
 from hopyard.web import openapi, problems
 from hopyard.web.api import (
     access,
@@ -28,6 +29,7 @@ from hopyard.web.api.deps import of_plugin
 from hopyard.web.live import streams
 from hopyard.web.live.hub import Hub
 from hopyard.web.pages import routes as pages
+from hopyard.web.record import Record
 from hopyard.web.security import Guard, Keys
 from hopyard.web.state import Served
 
@@ -42,9 +44,15 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
 
     Mount it in another application, or serve it with any ASGI server in one process per core.
     """
-    keys = Keys(lambda: hopyard.client().database)
+
+    def database() -> Database:
+        return hopyard.client().database
+
+    keys = Keys(database)
     hub = Hub(hopyard)
-    state = Served(hopyard, keys, hub, hopyard.settings.web.prefix if prefix is None else prefix)
+    state = Served(
+        hopyard, keys, hub, Record(database), hopyard.settings.web.prefix if prefix is None else prefix
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import HTTPConnection
 
-from hopyard.ledger import access
+from hopyard.ledger.access import NewAct
 from hopyard.ledger.database import Database
+from hopyard.web.record import Record
 from hopyard.web.security import Keys, address_of
 from hopyard.web.viewer import Viewer
 
@@ -24,6 +25,7 @@ class Served:
     hopyard: Hopyard
     keys: Keys
     hub: Hub
+    record: Record
     prefix: str
     routed: set[str] = field(default_factory=set)
     """The plugins that serve routes of their own."""
@@ -38,7 +40,7 @@ class Served:
     ) -> None:
         """Keep what somebody does. Call it first: what nobody can account for is not done."""
         role, address = viewer.role.name.lower(), address_of(request)
-        await access.write(self.database, viewer.name, role, act, target, data, address)
+        await self.record.keep(NewAct(viewer.name, role, act, target, data, address))
 
 
 def served(connection: HTTPConnection) -> Served:

@@ -25,10 +25,20 @@ class LaterWriter(Observer, Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._writing: asyncio.Task[None] | None = None
+        self._away = False
+        """The ledger is away, which was said."""
 
     @abstractmethod
     def _take(self) -> Sequence[T]:
-        """Return what waits, and keep it no longer."""
+        """Return what waits, or some of it, and keep it no longer."""
+
+    @abstractmethod
+    def _put_back(self, notes: Sequence[T]) -> None:
+        """Keep what was taken and cannot be stored now, but for what has come in its place meanwhile."""
+
+    @abstractmethod
+    def _waits(self) -> bool:
+        """Say whether anything waits."""
 
     @abstractmethod
     async def _store(self, notes: Sequence[T]) -> None:
@@ -48,24 +58,32 @@ class LaterWriter(Observer, Generic[T]):
 
     async def _write(self) -> None:
         # It ends at once when nothing waits: what is told while it sleeps is written after that.
-        while await self.flush():  # noqa: ASYNC110 - this works, it does not wait for something
+        while self._waits():
+            await self.flush()
             await asyncio.sleep(_SECONDS)
 
-    async def flush(self) -> bool:
-        """Write what was told so far; say whether there was anything."""
-        notes = self._take()
-        if notes:
-            await self._try(notes)
-        return bool(notes)
+    async def drained(self) -> None:
+        """Write all that waits, or as much as the ledger takes."""
+        while self._waits() and await self.flush():
+            pass
 
-    async def _try(self, notes: Sequence[T]) -> None:
+    async def flush(self) -> bool:
+        """Write what was told so far, or a part; False if the ledger is away: it waits on."""
+        notes = self._take()
+        return not notes or await self._try(notes)
+
+    async def _try(self, notes: Sequence[T]) -> bool:
         try:
             await self._store(notes)
         except LedgerUnavailable as error:
-            log.info("%d notes about jobs are not stored: %s", len(notes), error)
+            if not self._away:
+                log.info("what jobs said waits for the ledger: %s", error)
+            self._away = True
+            self._put_back(notes)
+            return False
         except Exception as error:  # noqa: BLE001 - what one job said must not cost the others'
             if len(notes) > 1:
-                for one in notes:
-                    await self._try([one])
-            else:
-                log.warning("%s cannot be stored: %r", self._about(notes[0]), error)
+                return all([await self._try([one]) for one in notes])
+            log.warning("%s cannot be stored: %r", self._about(notes[0]), error)
+        self._away = False
+        return True

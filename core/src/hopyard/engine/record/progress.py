@@ -28,6 +28,12 @@ class ProgressWriter(LaterWriter[Progress]):
         latest, self._latest = self._latest, {}
         return [*latest.values()]
 
+    def _put_back(self, notes_: Sequence[Progress]) -> None:
+        self._latest = {one.id: one for one in notes_} | self._latest
+
+    def _waits(self) -> bool:
+        return bool(self._latest)
+
     async def _store(self, notes_: Sequence[Progress]) -> None:
         await notes.write_progress(self._database, notes_)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,7 +10,7 @@ from typing import Final, NamedTuple
 from hopyard.ledger.database import Database
 from hopyard.ledger.read import listing
 from hopyard.ledger.read.listing import JobFilter
-from hopyard.ledger.read.summary import JobSummary
+from hopyard.ledger.read.summary import JobSummary, fingerprint
 from hopyard.ledger.values import utcnow
 from hopyard.specs import State
 
@@ -20,10 +18,6 @@ from hopyard.specs import State
 MOST: Final = 5_000
 #: Hours that a trend goes back.
 _HOURS: Final = 24
-#: What differs between errors of one kind: ids and other hexadecimal numbers, numbers, what stands in quotes.
-_VARIES: Final = re.compile(
-    r"0x[0-9a-f]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|'[^']*'|\"[^\"]*\"|\d+"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +61,6 @@ async def groups(database: Database, wanted: JobFilter, limit: int) -> Groups:
         if cursor is None:
             break
     return Groups(_grouped(jobs), len(jobs), cursor is not None)
-
-
-def fingerprint(task: str, error: str) -> str:
-    """Return what the errors of one group have in common, as 12 hexadecimal digits."""
-    text = f"{task}\n{_VARIES.sub('#', error.lower())}"
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
-
-
-def common_text(error: str) -> str:
-    """Return the longest text in an error that the others of its group have as well, for a filter.
-
-    An error in one line is `kind: message`; the two stand apart in what is stored.
-    """
-    kind, _, message = error.removesuffix("…").partition(": ")
-    return max((piece.strip() for piece in _VARIES.split(message)), key=len, default="") or kind
 
 
 def _grouped(jobs: Iterable[JobSummary]) -> list[FailureGroup]:

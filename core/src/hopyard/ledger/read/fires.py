@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hopyard.ledger.database import Database
-from hopyard.ledger.read.tail import states
+from hopyard.ledger.read.summary import states
 from hopyard.ledger.values import moment
 
 

@@ -7,7 +7,6 @@ goes on behind what was looked at.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from hopyard import checks
 from hopyard.errors import SpecError
+from hopyard.ledger import stored
 from hopyard.ledger.database import Database, Row
 from hopyard.ledger.read import summary
 from hopyard.ledger.read.summary import JobSummary
@@ -59,6 +59,9 @@ class JobFilter:
     since: datetime | None = None
     until: datetime | None = None
     ids: Sequence[str] = ()
+    fingerprint: str | None = None
+    """What a group of failures has in common (`summary.fingerprint`): looked for in the rows of a page, which
+    may come back short."""
 
 
 class Page(NamedTuple):
@@ -111,7 +114,11 @@ async def page(database: Database, wanted: JobFilter, *, limit: int = 50, cursor
     """Return up to `limit` jobs (1 to 1,000) from `cursor` on. Raises `SpecError` for what is no cursor."""
     checks.whole("limit", limit, 1, MOST)
     found = await _page(database, wanted, limit, _read(cursor), _SUMMARIES)
-    return Page([summary.summary(row) for row in found.rows], found.cursor, found.looked_back_to)
+    jobs = [job for job in map(summary.summary, found.rows) if _alike(wanted, job)]
+    looked = found.looked_back_to
+    if len(jobs) < len(found.rows) and found.cursor is not None:
+        looked = _read(found.cursor).at
+    return Page(jobs, found.cursor, looked)
 
 
 async def jobs(database: Database, wanted: JobFilter, *, limit: int = 50) -> list[dict[str, Any]]:
@@ -120,7 +127,7 @@ async def jobs(database: Database, wanted: JobFilter, *, limit: int = 50) -> lis
     place: _Place | None = _TOP
     while place is not None and len(found) < limit:
         some = await _page(database, wanted, min(MOST, limit - len(found)), place, _WHOLE)
-        found += [describe(row) for row in some.rows]
+        found += [describe(row) for row in some.rows if _alike(wanted, summary.summary(row))]
         place = _read(some.cursor) if some.cursor is not None else None
     return found
 
@@ -130,12 +137,25 @@ async def count(database: Database, wanted: JobFilter, *, most: int = 10_000) ->
 
     Of live jobs, and of those that are over, some ten thousands of the latest are looked at.
     """
+    if wanted.fingerprint is not None:
+        return await _count_alike(database, wanted, most)
     total, exact = 0, True
     for over in (False, True):
         if _possible(wanted, over=over):
             found, looked_at, limit = await _counted(database, wanted, over, most)
             total, exact = total + found, exact and looked_at < limit
     return min(total, most), exact and total <= most
+
+
+async def _count_alike(database: Database, wanted: JobFilter, most: int) -> tuple[int, bool]:
+    """As `count`, page by page: whether errors are alike, no database can tell."""
+    total, cursor = 0, None
+    for _ in range(-(-most // MOST)):
+        found = await page(database, wanted, limit=MOST, cursor=cursor)
+        total, cursor = total + len(found.jobs), found.cursor
+        if cursor is None:
+            return total, True
+    return total, False
 
 
 async def _counted(database: Database, wanted: JobFilter, over: bool, most: int) -> tuple[int, int, int]:
@@ -163,6 +183,11 @@ async def _page(database: Database, wanted: JobFilter, limit: int, place: _Place
         return _Rows(rows, _written(place))
     over = await _part(database, wanted, limit - len(rows), place, columns)
     return over._replace(rows=rows + over.rows)
+
+
+def _alike(wanted: JobFilter, job: JobSummary) -> bool:
+    """Say whether a job's error is of the kind that is meant, if one is."""
+    return wanted.fingerprint is None or summary.fingerprint(job.task, job.error or "") == wanted.fingerprint
 
 
 def _possible(wanted: JobFilter, *, over: bool) -> bool:
@@ -286,8 +311,7 @@ def _rest(database: Database, wanted: JobFilter, led: str | None) -> list[_Condi
     if wanted.plugins is not None:
         rest.append(_of_plugins(wanted.plugins))
     if wanted.error is not None:
-        # As it stands in the stored text, which is JSON.
-        rest.append((d.contains("error", "{}"), (json.dumps(wanted.error)[1:-1],)))
+        rest.append((d.contains("error", "{}"), (stored.within(wanted.error),)))
     if wanted.since is not None:
         rest.append(("LAST >= {}", (wanted.since,)))
     if wanted.until is not None:

@@ -10,14 +10,16 @@ from typing import Final, NamedTuple
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import moment, plain_text
 
-#: Lines that are kept of one job.
+#: Lines that are kept of each attempt; one more says that there were others.
 KEPT: Final = 500
+#: Lines that are read at once.
+PAGE: Final = 1_000
 #: Characters of one line.
 LONGEST: Final = 2_000
 
 
 class LogLine(NamedTuple):
-    """A line that a job logged, to be stored; `n` counts the job's lines from 1."""
+    """A line that a job logged, to be stored; `n` is its attempt times 1,000 and its place there, from 1."""
 
     job_id: str
     n: int
@@ -28,7 +30,7 @@ class LogLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a job's log; `n` counts from 1."""
+    """A line of a job's log; `n` is its attempt times 1,000 and its place there, from 1."""
 
     n: int
     at: datetime
@@ -56,16 +58,19 @@ async def last(database: Database, ids: Sequence[str]) -> dict[str, int]:
     return {str(row["job_id"]): int(row["last"]) for row in rows}
 
 
-async def lines(database: Database, job: str, after: int = 0, limit: int = KEPT) -> list[Line]:
-    """Return a job's lines behind number `after`."""
+async def lines(
+    database: Database, job: str, after: int = 0, limit: int = PAGE, *, latest: bool = False
+) -> list[Line]:
+    """Return up to `limit` of a job's lines behind number `after`, in order: the first, or the `latest`."""
+    order = "DESC" if latest else "ASC"
     rows = await database.fetch(
         "SELECT n, at, level, message FROM job_log "
-        f"WHERE job_id = $1 AND n > $2 ORDER BY n LIMIT {int(limit)}",
+        f"WHERE job_id = $1 AND n > $2 ORDER BY n {order} LIMIT {int(limit)}",
         job,
         after,
     )
     return [
         Line(int(row["n"]), at, row["level"], row["message"])
-        for row in rows
+        for row in (reversed(rows) if latest else rows)
         if (at := moment(row["at"])) is not None
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -21,6 +23,10 @@ _COLUMNS: Final = (
 LIVE: Final = f"{_COLUMNS}, CAST(NULL AS timestamptz) AS finished, CAST(NULL AS text) AS error"
 OVER: Final = f"{_COLUMNS}, finished, error"
 _LONGEST: Final = 500
+#: What differs between errors of one kind: ids and other hexadecimal numbers, numbers, what stands in quotes.
+_VARIES: Final = re.compile(
+    r"0x[0-9a-f]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|'[^']*'|\"[^\"]*\"|\d+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,25 @@ async def summaries(database: Database, ids: Sequence[str]) -> list[JobSummary]:
     return [summary(row) for row in rows]
 
 
+async def states(database: Database, ids: Iterable[str]) -> dict[str, State]:
+    """Return the states of jobs."""
+    d, some = database.dialect, database.list(ids)
+    rows = await database.fetch(
+        f"SELECT id, state FROM job_live WHERE id {d.ids('$1')} "
+        f"UNION ALL SELECT id, state FROM job_history WHERE id {d.ids('$1')}",
+        some,
+    )
+    return {str(row["id"]): State(row["state"]) for row in rows}
+
+
+async def body(database: Database, id_: str) -> str | None:
+    """Return a job's body as it is stored; None if there is no such job."""
+    rows = await database.fetch(
+        "SELECT body FROM job_live WHERE id = $1 UNION ALL SELECT body FROM job_history WHERE id = $1", id_
+    )
+    return str(rows[0]["body"]) if rows else None
+
+
 async def running(database: Database, most: int) -> list[JobSummary]:
     """Return jobs that run, those that began last, at most so many."""
     rows = await database.fetch(
@@ -128,6 +153,12 @@ def percentage(current: float, total: float | None) -> float | None:
     if not total or total <= 0:
         return None
     return round(min(100.0, max(0.0, 100 * current / total)), 1)
+
+
+def fingerprint(task: str, error: str) -> str:
+    """Return what the errors of one group have in common, as 12 hexadecimal digits."""
+    text = f"{task}\n{_VARIES.sub('#', error.lower())}"
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
 
 
 def is_over(state: str) -> bool:

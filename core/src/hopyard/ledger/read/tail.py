@@ -14,7 +14,6 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from hopyard.ledger.database import Database, Row
-from hopyard.specs import State
 
 #: Seconds that what has changed is kept for those who come back.
 KEPT: Final = 3600.0
@@ -113,17 +112,6 @@ async def prune(database: Database) -> int:
         f"AND at < {d.minus(d.now, '$1')} AND n < (SELECT max(n) FROM job_event)",
         KEPT,
     )
-
-
-async def states(database: Database, ids: Iterable[str]) -> dict[str, State]:
-    """Return the states of jobs."""
-    d, some = database.dialect, database.list(ids)
-    rows = await database.fetch(
-        f"SELECT id, state FROM job_live WHERE id {d.ids('$1')} "
-        f"UNION ALL SELECT id, state FROM job_history WHERE id {d.ids('$1')}",
-        some,
-    )
-    return {str(row["id"]): State(row["state"]) for row in rows}
 
 
 def _once(stored: Iterable[Any]) -> list[str]:

@@ -33,14 +33,14 @@ END $$""",
 CREATE FUNCTION hopyard_job_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO job_event (at, jobs) SELECT now(), array_agg(id) FROM changed HAVING count(*) > 0;
-  INSERT INTO job_minute AS m (minute, task, queue, state, shard, jobs, waited, ran)
-  SELECT date_trunc('minute', finished), task, queue, state, pg_backend_pid(), count(*),
+  INSERT INTO job_minute AS m (minute, task, queue, state, shard, jobs, began, waited, ran)
+  SELECT date_trunc('minute', finished), task, queue, state, pg_backend_pid(), count(*), count(started),
          coalesce(sum(extract(epoch FROM started - coalesce(eta, created))), 0),
          coalesce(sum(extract(epoch FROM finished - started)), 0)
     FROM changed GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
   ON CONFLICT (minute, task, queue, state, shard)
-  DO UPDATE SET jobs = m.jobs + excluded.jobs, waited = m.waited + excluded.waited,
-                ran = m.ran + excluded.ran;
+  DO UPDATE SET jobs = m.jobs + excluded.jobs, began = m.began + excluded.began,
+                waited = m.waited + excluded.waited, ran = m.ran + excluded.ran;
   RETURN NULL;
 END $$""",
     *(
@@ -61,12 +61,13 @@ _SQLITE = (
     f"""
 CREATE TRIGGER job_history_insert AFTER INSERT ON job_history BEGIN
   {_EVENT}
-  INSERT INTO job_minute (minute, task, queue, state, shard, jobs, waited, ran)
-  VALUES (NEW.finished / 60000000 * 60000000, NEW.task, NEW.queue, NEW.state, 0, 1,
+  INSERT INTO job_minute (minute, task, queue, state, shard, jobs, began, waited, ran)
+  VALUES (NEW.finished / 60000000 * 60000000, NEW.task, NEW.queue, NEW.state, 0, 1, NEW.started IS NOT NULL,
           coalesce((NEW.started - coalesce(NEW.eta, NEW.created)) / 1e6, 0),
           coalesce((NEW.finished - NEW.started) / 1e6, 0))
   ON CONFLICT (minute, task, queue, state, shard)
-  DO UPDATE SET jobs = jobs + 1, waited = waited + excluded.waited, ran = ran + excluded.ran;
+  DO UPDATE SET jobs = jobs + 1, began = began + excluded.began,
+                waited = waited + excluded.waited, ran = ran + excluded.ran;
 END""",
 )
 
@@ -87,6 +88,7 @@ def upgrade() -> None:
         sa.Column("state", sa.SmallInteger, primary_key=True),
         sa.Column("shard", sa.Integer, primary_key=True),
         sa.Column("jobs", sa.BigInteger, nullable=False),
+        sa.Column("began", sa.BigInteger, nullable=False),
         sa.Column("waited", sa.Float, nullable=False),
         sa.Column("ran", sa.Float, nullable=False),
     )

@@ -62,7 +62,7 @@ class MadeToken(BaseModel):
 
 
 class Revoked(BaseModel):
-    """Whether there was such a key."""
+    """The key that was revoked."""
 
     id: str
 
@@ -124,9 +124,10 @@ async def make_token(wanted: NewToken, request: Request, here: Here, viewer: Adm
 @router.delete("/tokens/{id}")
 async def revoke(id: str, request: Request, here: Here, viewer: Admin) -> Revoked:  # noqa: A002 - the path's name
     """Revoke a token or a session, with the sessions that were made of it."""
-    await here.audit(request, viewer, "revoke", id)
-    if not await access.revoke(here.database, id):
+    if not await access.known(here.database, id):
         raise Refused(404, f"there is no key `{id[:80]}`")
+    await here.audit(request, viewer, "revoke", id)
+    await access.revoke(here.database, id)
     here.keys.forget()
     here.hub.keys_changed()
     return Revoked(id=id)

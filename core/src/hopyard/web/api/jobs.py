@@ -15,6 +15,7 @@ from hopyard.errors import UnknownJob
 from hopyard.ledger import cancelling, deadletters, details, explaining
 from hopyard.ledger.read import listing, logs
 from hopyard.ledger.read.summary import JobProgress, JobSummary, progress
+from hopyard.ledger.values import job_id
 from hopyard.specs import State
 from hopyard.web.api.deps import Here, Operator, Reader, seen_job
 from hopyard.web.problems import Refused
@@ -26,7 +27,6 @@ router = APIRouter(tags=["jobs"])
 StateName = Literal["scheduled", "queued", "running", "retrying", "parked", "succeeded", "dead", "cancelled"]
 #: Jobs that one act changes, at most.
 MOST_AT_ONCE: Final = 10_000
-_BATCH: Final = 500
 
 
 @dataclass(slots=True)
@@ -43,6 +43,10 @@ class Asked:
     error: Annotated[str | None, Query(max_length=500, description="This text in the error.")] = None
     since: Annotated[datetime | None, Query(description="Made (live jobs) or ended at or after.")] = None
     until: Annotated[datetime | None, Query(description="Made (live jobs) or ended before.")] = None
+    fingerprint: Annotated[
+        str | None,
+        Query(pattern="^[0-9a-f]{12}$", description="Of a group of failures; other errors are left out."),
+    ] = None
 
     def filter(self, viewer: Viewer) -> listing.JobFilter:
         """Return the filter for what the viewer may see. Raises `Refused` for a time without a zone."""
@@ -51,6 +55,8 @@ class Asked:
             if at is not None and at.tzinfo is None:
                 raise Refused(422, f"{name}: a time needs its zone, such as 2027-01-31T08:00:00Z")
         asked = {name: value for name, value in self.said().items() if name not in ("state", "plugin")}
+        if self.parent:
+            asked["parent"] = job_id(self.parent)
         return viewer.narrowed(
             states=tuple(State[name.upper()] for name in dict.fromkeys(self.state or ())),
             **({"plugins": self.plugin} if self.plugin else {}),
@@ -223,9 +229,9 @@ async def discard_jobs(request: Request, here: Here, viewer: Operator, asked: Fi
 async def _in_batches(ids: list[str], act: Callable[[list[str]], Awaitable[int]]) -> int:
     """Do something to jobs, some at a time; return to how many it was done."""
     done = 0
-    for start in range(0, len(ids), _BATCH):
+    for start in range(0, len(ids), deadletters.BATCH):
         with suppress(UnknownJob):  # somebody else was faster with all of these
-            done += await act(ids[start : start + _BATCH])
+            done += await act(ids[start : start + deadletters.BATCH])
     return done
 
 

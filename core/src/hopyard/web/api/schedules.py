@@ -115,8 +115,8 @@ async def list_fires(
 async def run_now(name: str, request: Request, here: Here, viewer: Operator) -> Fired:
     """Submit the job of a schedule now; its due times stay as they are."""
     found = await _seen(here, viewer, name)
-    await here.audit(request, viewer, "run schedule", name)
     task = here.hopyard.task(found.schedule.task)
+    await here.audit(request, viewer, "run schedule", name)
     handle = await task.options(person=found.person).submit(**dict(found.schedule.kwargs))
     return Fired(task_id=handle.id)
 
@@ -133,13 +133,13 @@ async def edit_schedule(
 ) -> ScheduleState:
     """Change when a schedule is due, or whether it fires at all."""
     old = await _seen(here, viewer, name)
-    await here.audit(request, viewer, "edit schedule", name, **change.model_dump(exclude_none=True))
     changes: dict[str, Any] = {} if change.enabled is None else {"enabled": change.enabled}
     rule = _rule(old.schedule.rule, change, here.hopyard.settings.time_zone)
     if rule is not None:
         changes["rule"] = rule
     if not changes:
         raise Refused(422, "say what changes: every, cron, rrule, zone or enabled")
+    await here.audit(request, viewer, "edit schedule", name, **change.model_dump(exclude_none=True))
     async with here.database.transaction() as tx:
         found = await store.edit(tx, here.database.dialect, name, **changes)
     return described(found, upcoming=10)

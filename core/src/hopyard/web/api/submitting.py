@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, Field
 
 from hopyard.ledger import cancelling, stored
-from hopyard.ledger.read import counting, listing
+from hopyard.ledger.read import counting, listing, summary
 from hopyard.ledger.read.summary import JobSummary, is_over, progress
 from hopyard.ledger.values import NewJob, derived_id
 from hopyard.specs import State
@@ -66,7 +66,7 @@ class Active(BaseModel):
 
 
 class Performance(BaseModel):
-    """What a task did in the last hour. Times in seconds."""
+    """What a task did lately. Times in seconds, of the jobs that ran."""
 
     task: str
     succeeded: int = 0
@@ -78,7 +78,7 @@ class Performance(BaseModel):
 
 
 class Overview(BaseModel):
-    """What all tasks did in the last hour."""
+    """What all tasks did in the last so many minutes."""
 
     minutes: int
     tasks: list[Performance]
@@ -175,13 +175,15 @@ def _endpoint(task: Task[..., Any]) -> Callable[..., Awaitable[Started]]:
             person=_person(viewer, person),
             id=None if idempotency_key is None else _once(viewer, task, idempotency_key),
         )
+        job = call.job((), arguments)
         if idempotency_key is not None:
-            await _check_same(here, call.job((), arguments))
-        handle = await call.submit(**arguments)
+            await _check_same(here, job)
+        await here.audit(request, viewer, "submit", job.id, task=task.name)
+        await here.hopyard.client().submit([job], fresh=idempotency_key is None)
         return Started(
-            task_id=handle.id,
+            task_id=job.id,
             message=f"{task.name} was accepted",
-            monitor_url=f"{here.prefix}/api/background/status/{handle.id}",
+            monitor_url=f"{here.prefix}/api/background/status/{job.id}",
         )
 
     return submit
@@ -221,10 +223,8 @@ def _once(viewer: Viewer, task: Task[..., Any], key: str) -> str:
 
 async def _check_same(here: Served, job: NewJob) -> None:
     """Raise `Refused` where the key has named a job with other arguments."""
-    rows = await here.database.fetch(
-        "SELECT body FROM job_live WHERE id = $1 UNION ALL SELECT body FROM job_history WHERE id = $1", job.id
-    )
-    if rows and stored.arguments(rows[0]["body"]) != stored.arguments(job.body):
+    body = await summary.body(here.database, job.id)
+    if body is not None and stored.arguments(body) != stored.arguments(job.body):
         raise Refused(409, f"this Idempotency-Key has named job {job.id}, which has other arguments")
 
 
@@ -281,11 +281,12 @@ async def overview(
             continue
         told = tasks.setdefault(one.task, Performance(task=one.task))
         setattr(told, one.state.label, getattr(told, one.state.label) + one.jobs)
-        jobs, waited, ran = sums.get(one.task, (0, 0.0, 0.0))
-        sums[one.task] = (jobs + one.jobs, waited + one.waited, ran + one.ran)
+        began, waited, ran = sums.get(one.task, (0, 0.0, 0.0))
+        sums[one.task] = (began + one.began, waited + one.waited, ran + one.ran)
     for name, told in tasks.items():
-        jobs, waited, ran = sums[name]
-        told.average_wait, told.average_run = round(waited / jobs, 3), round(ran / jobs, 3)
+        began, waited, ran = sums[name]
+        if began:
+            told.average_wait, told.average_run = round(waited / began, 3), round(ran / began, 3)
         decided = told.succeeded + told.dead
         told.success_rate = round(100 * told.succeeded / decided, 2) if decided else None
     return Overview(minutes=minutes, tasks=[*tasks.values()])

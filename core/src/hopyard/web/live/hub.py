@@ -40,7 +40,7 @@ _MANY: Final = 1_000
 #: Running jobs whose progress is followed for lists.
 _RUNNING: Final = 500
 #: So often it is looked whether the keys of those who look still open, in seconds.
-_KEYS_EVERY: Final = 5.0
+_KEYS_EVERY: Final = 2.0
 _LONGEST_PAUSE: Final = 10.0
 
 

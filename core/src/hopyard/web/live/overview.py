@@ -30,13 +30,17 @@ class LiveCounts:
         self._counting: asyncio.Task[None] | None = None
 
     async def get(self) -> list[counting.LiveCount]:
-        """Return the counts; those that are older are counted anew, meanwhile the old ones are given."""
-        if time.monotonic() >= self._until and (self._counting is None or self._counting.done()):
+        """Return the counts; those that are older are counted anew, meanwhile the old ones are given.
+
+        Raises what the last count ended with: `LedgerError`.
+        """
+        if self._counting is not None and self._counting.done():
+            counted, self._counting = self._counting, None
+            counted.result()
+        if time.monotonic() >= self._until and self._counting is None:
             self._counting = asyncio.create_task(self._count())
         if not self._until and self._counting is not None:
             await asyncio.shield(self._counting)
-        elif self._counting is not None and self._counting.done():
-            self._counting.result()
         return self._found
 
     async def _count(self) -> None:

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, WebSocket
+from fastapi import APIRouter, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from hopyard.errors import UnknownJob
-from hopyard.specs import State
 from hopyard.web.api.deps import Here, Reader, Watcher, seen_job
-from hopyard.web.api.jobs import StateName
+from hopyard.web.api.jobs import Filtered
 from hopyard.web.live.viewing import Message, Viewing
+from hopyard.web.problems import Refused
 from hopyard.web.security import viewer_of
 from hopyard.web.state import Served, served
 from hopyard.web.viewer import Viewer
@@ -36,33 +36,11 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "Server-sent events", "content": {"text/event-stream": {}}}
 }
 
-Text = Annotated[str | None, Query(max_length=200)]
-
-
-def _filtered(
-    state: Annotated[list[StateName] | None, Query(description="Only these states.")] = None,
-    task: Text = None,
-    queue: Text = None,
-    person: Text = None,
-    schedule: Text = None,
-    plugin: Annotated[list[str] | None, Query(description="Only tasks of these plugins.")] = None,
-    error: Annotated[str | None, Query(max_length=500, description="This text in the error.")] = None,
-) -> dict[str, Any]:
-    texts = {"task": task, "queue": queue, "person": person, "schedule": schedule, "error": error}
-    return {
-        "states": tuple(State[name.upper()] for name in dict.fromkeys(state or ())),
-        **{name: text for name, text in texts.items() if text},
-        **({"plugins": plugin} if plugin else {}),
-    }
-
-
-Wanted = Annotated[dict[str, Any], Depends(_filtered)]
-
 
 @router.get("/stream/jobs", responses=_STREAM, response_class=StreamingResponse)
-async def stream_jobs(request: Request, viewer: Reader, here: Here, wanted: Wanted) -> StreamingResponse:
+async def stream_jobs(request: Request, viewer: Reader, here: Here, asked: Filtered) -> StreamingResponse:
     """Tell which jobs of a filter change, four times a second at most."""
-    return await _sse(request, here, _viewing(request, viewer, wanted=viewer.narrowed(**wanted)))
+    return await _sse(request, here, _viewing(request, viewer, wanted=asked.filter(viewer)))
 
 
 @router.get("/stream/jobs/{job}", responses=_STREAM, response_class=StreamingResponse)
@@ -78,11 +56,17 @@ async def stream_overview(request: Request, viewer: Watcher, here: Here) -> Stre
 
 
 @router.websocket("/ws/jobs")
-async def ws_jobs(socket: WebSocket, wanted: Wanted) -> None:
+async def ws_jobs(socket: WebSocket, asked: Filtered) -> None:
     """As `/stream/jobs`."""
     viewer = await _welcome(socket)
-    if viewer is not None:
-        await _ws(socket, _viewing(socket, viewer, wanted=viewer.narrowed(**wanted)))
+    if viewer is None:
+        return
+    try:
+        wanted = asked.filter(viewer)
+    except Refused as refused:
+        await socket.close(1008, str(refused.detail)[:100])
+        return
+    await _ws(socket, _viewing(socket, viewer, wanted=wanted))
 
 
 @router.websocket("/ws/jobs/{job}")

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from hopyard.ledger.read.listing import JobFilter
-from hopyard.ledger.read.summary import JobSummary
+from hopyard.ledger.read.summary import JobSummary, fingerprint
 from hopyard.web.viewer import Viewer
 
 #: Jobs that wait for somebody who reads slowly; beyond that they are told to look again.
@@ -76,7 +76,8 @@ class Viewing:
         plugins = None if wanted.plugins is None else (*wanted.plugins,)
         scope = (self.viewer.plugins, self.viewer.person)
         texts = (wanted.task, wanted.queue, wanted.person, wanted.schedule, wanted.parent, wanted.error)
-        return (self.job, scope, plugins, (*wanted.states,), texts)
+        rest = (wanted.since, wanted.until, wanted.fingerprint)
+        return (self.job, scope, plugins, (*wanted.states,), texts, rest)
 
     def concerned(self, job: JobSummary) -> bool | None:
         """Say whether they are shown a job; None if it can never be one of theirs."""
@@ -214,4 +215,11 @@ def _matches(wanted: JobFilter, job: JobSummary) -> bool:
         (not wanted.states or job.state in {state.label for state in wanted.states})
         and wanted.queue in (None, job.queue)
         and (wanted.error is None or wanted.error in (job.error or ""))
+        and (wanted.fingerprint is None or wanted.fingerprint == fingerprint(job.task, job.error or ""))
+        and _within(wanted, job.finished or job.created)
     )
+
+
+def _within(wanted: JobFilter, at: datetime) -> bool:
+    """Say whether a time, at which a live job was made or another one ended, is in a filter's span."""
+    return (wanted.since is None or at >= wanted.since) and (wanted.until is None or at < wanted.until)

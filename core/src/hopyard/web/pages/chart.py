@@ -27,6 +27,7 @@ class Row:
     colour: str
     ended: int = 0
     dead: int = 0
+    began: int = 0
     waited: float = 0.0
     ran: float = 0.0
 
@@ -74,7 +75,8 @@ def chart(ended: Iterable[EndedCount], now: datetime) -> Chart:
             continue
         plugin = one.task.partition(".")[0]
         row = rows.setdefault(plugin, Row(plugin, ""))
-        row.ended, row.waited, row.ran = row.ended + one.jobs, row.waited + one.waited, row.ran + one.ran
+        row.ended, row.began = row.ended + one.jobs, row.began + one.began
+        row.waited, row.ran = row.waited + one.waited, row.ran + one.ran
         row.dead += one.jobs if one.state is State.DEAD else 0
         counts[n]["\0dead" if one.state is State.DEAD else plugin] += one.jobs
     ordered = sorted(rows.values(), key=lambda row: (-row.ended, row.plugin))

@@ -18,7 +18,7 @@ _LOOKED_AT: Final = 2_000
 
 
 class Shown(NamedTuple):
-    """A group, and the filter that finds its jobs: their task, and what their errors have in common."""
+    """A group, and the filter that finds its jobs."""
 
     group: FailureGroup
     query: dict[str, Any]
@@ -53,5 +53,5 @@ def _shown(group: FailureGroup) -> Shown:
 
 
 def query_of(group: FailureGroup) -> dict[str, Any]:
-    """Return the filter of a group. It may find jobs of others too: a count says how many it finds."""
-    return {"state": "dead", "task": group.task, "error": failures.common_text(group.error)}
+    """Return the filter of a group."""
+    return {"state": "dead", "task": group.task, "fingerprint": group.fingerprint}

@@ -13,7 +13,15 @@ from hopyard.specs import State
 from hopyard.web.api.jobs import Asked
 from hopyard.web.viewer import Viewer
 
-_TEXTS: Final = {"task": 200, "queue": 200, "person": 200, "schedule": 200, "parent": 200, "error": 500}
+_TEXTS: Final = {
+    "task": 200,
+    "queue": 200,
+    "person": 200,
+    "schedule": 200,
+    "parent": 200,
+    "error": 500,
+    "fingerprint": 12,
+}
 _TIMES: Final = ("since", "until")
 LIVE: Final = tuple(state.label for state in State if not state.final)
 STATES: Final = tuple(state.label for state in State)

@@ -56,7 +56,6 @@ async def show(request: Request, here: Here, viewer: Reader, cursor: str | None 
         page = listing.Page([], None)
     running = [job.id for job in page.jobs if job.state == "running"]
     told = await progress(here.database, running) if running else []
-    stream = {name: value for name, value in found.query.items() if name not in ("since", "until")}
     return rendering.page(
         request,
         "jobs.html",
@@ -67,8 +66,8 @@ async def show(request: Request, here: Here, viewer: Reader, cursor: str | None 
         cursor=cursor,
         told={one.job: one for one in told},
         tabs=await _tabs(here, viewer, found),
-        bulks=_bulks(here, viewer, found),
-        stream=writing.plain_address(here.prefix, "/api/stream/jobs", stream),
+        bulks=_bulks(viewer, found),
+        stream=writing.plain_address(here.prefix, "/api/stream/jobs", found.query),
         plugins=[name for name in here.hopyard.plugins.names if viewer.concerns(name)],
         tasks=[name for name in sorted(here.hopyard.tasks) if viewer.concerns(name)],
         queues=[name for name in sorted(here.hopyard.plugins.queues) if viewer.concerns(name)],
@@ -108,7 +107,7 @@ def _counted(viewer: Viewer, found: Filtered, task: str, queue: str) -> bool:
     )
 
 
-def _bulks(here: Served, viewer: Viewer, found: Filtered) -> list[Bulk]:
+def _bulks(viewer: Viewer, found: Filtered) -> list[Bulk]:
     """Return what may be done to all jobs of the filter."""
     if viewer.person is not None or not viewer.may(Role.OPERATOR):
         return []

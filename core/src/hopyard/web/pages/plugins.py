@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from hopyard.cli import config
+from hopyard.loading import effective
 from hopyard.web.api import plugins
 from hopyard.web.api.deps import Here, Watcher
 from hopyard.web.pages import rendering
@@ -50,5 +50,5 @@ def _settings(here: Served, viewer: Viewer, name: str) -> list[dict[str, Any]] |
     if not viewer.may(Role.OPERATOR):
         return None
     begin = f"plugins.{name}."
-    rows = config.effective(here.hopyard.settings, here.hopyard.plugins)
+    rows = effective(here.hopyard.settings, here.hopyard.plugins)
     return [row | {"key": row["key"].removeprefix(begin)} for row in rows if row["key"].startswith(begin)]
