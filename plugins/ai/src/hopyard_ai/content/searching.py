@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from hopyard import storage
-from hopyard.errors import InvalidInput, TransientError
+from hopyard.errors import InvalidInput
 from hopyard.storage import Row
 
+from hopyard_ai.agent.answers import UnusableAnswer
 from hopyard_ai.content import vectors
 from hopyard_ai.content.asking import within_budget
 from hopyard_ai.content.embedders import embedder
@@ -78,7 +79,7 @@ async def _wanted(job: Job, query: str) -> array[float]:
     async with storage.transaction() as tx:
         await spend(tx, job, name, made)
     if made.wrong:
-        raise TransientError(made.wrong)
+        raise UnusableAnswer(made.wrong)
     try:
         return vectors.unpacked(vectors.packed(made.vectors[0]))
     except InvalidInput as error:
