@@ -233,6 +233,34 @@ async def test_a_question_is_asked_answered_and_then_acted_on(floor: Any, script
     assert {one["data"]["state"] for one in await floor.told()} == {"asking", "done"}
 
 
+async def test_what_deciding_takes_is_the_runs_with_answers_of_no_use(floor: Any, script: Any) -> None:
+    """Each answer of the decision counts, by what the model was told and said; so does the one that acts."""
+    tokens = []
+    for decisions in ([script.ACT], [{"action": "dance"}, script.ACT]):
+        request = await hourly()
+        script.then(*decisions, "Sunny.")
+        await floor.run(await floor.fire(request.id, DUE))
+        run = await only_run(request)
+        assert run.decision is not None
+        assert run.tokens is not None
+        assert run.tokens > 100 * len(decisions)
+        tokens.append(run.tokens)
+    plain, twice = tokens
+    assert twice > plain + 50
+    assert script.answers == []
+
+
+async def test_a_decision_that_was_paid_for_is_kept_where_the_run_ends_with_it(
+    floor: Any, script: Any
+) -> None:
+    request = await hourly()
+    script.then({"action": "ask", "question": "Which Rome?"})
+    await floor.run(await floor.fire(request.id, DUE))
+    run = await only_run(request)
+    assert run.state == "asking"
+    assert (run.tokens or 0) > 50
+
+
 @pytest.mark.parametrize("yes", [True, False])
 async def test_a_call_that_needs_approval_waits_for_it(
     floor: Any, script: Any, done: list[str], yes: bool

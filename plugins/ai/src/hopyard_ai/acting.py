@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hopyard import Job, storage
 from hopyard.errors import JobCancelled, LedgerUnavailable, StaleFence
@@ -16,15 +16,13 @@ from hopyard_ai import approving, budget, store
 from hopyard_ai.agent.context import Context, Past
 from hopyard_ai.agent.evaluator import Decision, evaluate
 from hopyard_ai.agent.executor import Executor, Limits, Outcome
+from hopyard_ai.agent.metering import metered
 from hopyard_ai.agent.providers import OFFLINE, explained
 from hopyard_ai.health import model, settings
 from hopyard_ai.models import Request, Run, wall
 from hopyard_ai.tasks import act
 from hopyard_ai.telling import fail, tell
 from hopyard_ai.tools import Toolbox
-
-if TYPE_CHECKING:
-    from pydantic_ai.usage import RunUsage
 
 _ALONE: Final = "(The model used no tool for this: nothing was looked up or done.)"
 
@@ -109,14 +107,14 @@ class _Attempt:
         return await _finish(request, await store.get_run(run.id), outcome)
 
     async def _decide(self, context: Context) -> Decision:
-        usage = _no_usage()
-        decision = await evaluate(model(evaluator=True), context, usage=usage)
-        cost = getattr(usage, "cost", None)
-        self._deciding = (usage.total_tokens, float(cost or 0))
+        with metered() as taken:
+            decision = await evaluate(model(evaluator=True), context)
+        tokens = sum(one.told + one.answered for one in taken)
+        self._deciding = (tokens, sum(one.cost or 0.0 for one in taken))
         await store.update_run(
             self._run.id,
             decision=decision.model_dump(mode="json"),
-            tokens=(self._run.tokens or 0) + usage.total_tokens,
+            tokens=(self._run.tokens or 0) + tokens,
         )
         return decision
 
@@ -144,12 +142,6 @@ class _Attempt:
             cost=float(done.cost or 0) + cost if known else None,
             **values,
         )
-
-
-def _no_usage() -> RunUsage:
-    from pydantic_ai.usage import RunUsage
-
-    return RunUsage()
 
 
 async def _context(request: Request, run: Run) -> Context:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from hopyard.errors import TransientError
 from pydantic import BaseModel, Field
 
+from hopyard_ai.agent.answers import UnusableAnswer
 from hopyard_ai.content.labels import check_labels
+from hopyard_ai.content.texts import framed
 
 #: The most that a model is shown of a text, in characters.
 _SHOWN: Final = 20_000
@@ -30,7 +31,7 @@ async def label_of(text: str, labels: Sequence[str]) -> str | None:
     """Return the label that fits a text, None if none does.
 
     Offline that is the one whose words the text has, more often than those of any other. Raises
-    `InvalidInput` for labels that are none, `TransientError` where the model gives no answer that can be
+    `InvalidInput` for labels that are none, `UnusableAnswer` where the model gives none that can be
     used, and as `structured`.
     """
     check_labels(labels)
@@ -51,10 +52,9 @@ async def _by_model(text: str, labels: Sequence[str]) -> str | None:
         return f"{choice.label[:60]!r} is none of the labels: {', '.join(labels)}"
 
     told = _INSTRUCTIONS.format(labels=", ".join(f"`{label}`" for label in labels))
-    prompt = f"<text>\n{text[:_SHOWN]}\n</text>"
-    choice = await structured(model(), Choice, prompt, instructions=told, check=check)
+    choice = await structured(model(), Choice, framed(text[:_SHOWN]), instructions=told, check=check)
     if choice is None:
-        raise TransientError("the model's answer is none of the labels")
+        raise UnusableAnswer("the model's answer is none of the labels")
     return choice.label
 
 

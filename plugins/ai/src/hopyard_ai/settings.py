@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 from hopyard import PluginSettings
+from hopyard.fields import BaseUrl
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from hopyard_ai.content.settings import ContentSettings, EmbeddingSettings, Fallback, Price
@@ -27,7 +27,7 @@ class AISettings(PluginSettings):
     )
     evaluator_model: str | None = Field(None, description="Decides whether to act now; `model` unless given.")
     api_key: SecretStr | None = Field(None, validate_default=True, description="Of the model's provider.")
-    base_url: str | None = Field(
+    base_url: BaseUrl | None = Field(
         None,
         validate_default=True,
         description="Of Azure, or of an OpenAI-compatible server such as Ollama, vLLM, llama.cpp.",
@@ -117,20 +117,6 @@ class AISettings(PluginSettings):
     def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
             raise ValueError("expected a key without spaces, line breaks and letters beyond ASCII")
-        return value
-
-    @field_validator("base_url")
-    @classmethod
-    def _address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value)
-            right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            right = False
-        if not right or re.search(r"\s", value):
-            raise ValueError("expected an address such as https://models.example.com/v1")
         return value
 
     @field_validator("tools")

@@ -1,6 +1,7 @@
 """People's requests over HTTP, below `/api/plugins/ai`: ask, preview, confirm, change, approve, answer.
 
-A key for one person deals with that person's requests only; any other key says by `person` for whom it asks.
+A key for one person deals with that person's requests only. Any other key sees everybody's, or by `person`
+somebody's, and says by `person` for whom it asks, answers, or changes something.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ router = APIRouter()
 Reader = Annotated[Viewer, needs(Role.VIEWER)]
 Submitter = Annotated[Viewer, needs(Role.SUBMITTER)]
 Whose = Annotated[str | None, Query(max_length=200, description="Whose; everybody's unless given.")]
-Who = Annotated[str | None, Query(max_length=200, description="Who answers.")]
+Who = Annotated[str | None, Query(max_length=200, description="Who acts; needed by a key for nobody alone.")]
 Act = Literal["pause", "resume", "complete", "run"]
 _MAX_TEXT = 10_000
 
@@ -174,10 +175,11 @@ async def answer(
 
 
 @router.delete("/requests/{id}")
-async def delete(id: str, http: Http, viewer: Submitter, person: Whose = None) -> Changed:  # noqa: A002 - the path's name
+async def delete(id: str, http: Http, viewer: Submitter, person: Who = None) -> Changed:  # noqa: A002 - the path's name
     """Remove a request; its runs stay for the record."""
-    await audit(http, viewer, "delete request", id)
-    await manager.delete(id, person=_whose(viewer, person))
+    who = _who(viewer, person)
+    await audit(http, viewer, "delete request", id, person=who)
+    await manager.delete(id, person=who)
     return Changed()
 
 
@@ -187,19 +189,19 @@ async def change(
     act: Act,
     http: Http,
     viewer: Submitter,
-    person: Whose = None,
+    person: Who = None,
 ) -> Changed:
     """Let a request rest or go on, say that it is done, or act on it now."""
-    whose = _whose(viewer, person)
-    await audit(http, viewer, f"{act} request", id)
+    who = _who(viewer, person)
+    await audit(http, viewer, f"{act} request", id, person=who)
     if act == "run":
-        return Changed(task_id=await manager.run_now(id, person=whose))
+        return Changed(task_id=await manager.run_now(id, person=who))
     acts: dict[str, Any] = {
         "pause": manager.pause,
         "resume": manager.resume,
         "complete": manager.complete,
     }
-    return Changed(request=await acts[act](id, person=whose))
+    return Changed(request=await acts[act](id, person=who))
 
 
 @router.get("/approvals")

@@ -15,6 +15,11 @@ UNUSABLE: Final = "unusable arguments"
 DECLINED: Final = "The model declined to answer this request."
 CUT: Final = "… [the model's answer was cut off here: it was longer than its limit]"
 
+
+class UnusableAnswer(TransientError):
+    """An answer that arrived, and may have to be paid for, and cannot be used. Another one may do."""
+
+
 _HALVES: Final = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}") | {0: None}
 
 
@@ -48,7 +53,7 @@ def made_fit(answer: Any, messages: Sequence[Any], key: str = "") -> Any:
 
     Texts are clean and without secrets; `key`, the model's own, is nowhere in it. Each call has an id that
     no other one has, and an object as its arguments. What was cut off at the model's limit is marked, and
-    such calls do not run. Raises `InvalidInput` where the model refused, `TransientError` for an answer with
+    such calls do not run. Raises `InvalidInput` where the model refused, `UnusableAnswer` for one with
     nothing in it.
     """
     from pydantic_ai.messages import TextPart, ThinkingPart, ToolCallPart
@@ -67,7 +72,7 @@ def made_fit(answer: Any, messages: Sequence[Any], key: str = "") -> Any:
             part = replace(part, content=redact(clean(_without(part.content, key))))
         parts.append(part)
     if not any(isinstance(part, ToolCallPart) or getattr(part, "content", None) for part in parts):
-        raise TransientError("the model's answer has nothing in it")
+        raise UnusableAnswer("the model's answer has nothing in it")
     return replace(answer, parts=_marked(parts) if cut else parts)
 
 

@@ -12,7 +12,6 @@ from hopyard_ai.agent.structured import structured
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
-    from pydantic_ai.usage import RunUsage
 
 
 class Decision(BaseModel):
@@ -24,16 +23,12 @@ class Decision(BaseModel):
     reason: str = Field("", description="Why, in one short sentence.")
 
 
-async def evaluate(
-    model: Model, context: Context, *, steps: int = 3, usage: RunUsage | None = None
-) -> Decision:
+async def evaluate(model: Model, context: Context, *, steps: int = 3) -> Decision:
     """Return what the model decides; no decision, or one that cannot be carried out, is an act.
 
-    What it costs is added to `usage`. Raises as `structured`.
+    What it takes is metered, and it raises, as `structured`.
     """
-    decision = await structured(
-        model, Decision, context.prompt(), instructions=EVALUATION, steps=steps, usage=usage
-    )
+    decision = await structured(model, Decision, context.prompt(), instructions=EVALUATION, steps=steps)
     if decision is None:
         return Decision(action="act", until=None, question=None, reason="the model gave no decision")
     return checked(decision, context.now)

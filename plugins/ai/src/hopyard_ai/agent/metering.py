@@ -5,7 +5,8 @@ Servers say nothing of it, or anything: what is counted here can be stored and i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,17 @@ class Taken:
 
 #: Where answers are noted, for who wants to know what they took; None where nobody does.
 meter: ContextVar[list[Taken] | None] = ContextVar("hopyard_ai_meter", default=None)
+
+
+@contextmanager
+def metered() -> Iterator[list[Taken]]:
+    """Inside, what each answer takes is put into the list: of answers that cannot be used as well."""
+    taken = list[Taken]()
+    token = meter.set(taken)
+    try:
+        yield taken
+    finally:
+        meter.reset(token)
 
 
 def bounded(count: int) -> int:

@@ -14,7 +14,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
 from hopyard_ai.agent import metering
-from hopyard_ai.agent.answers import made_fit
+from hopyard_ai.agent.answers import UnusableAnswer, made_fit
 from hopyard_ai.agent.gate import Gate
 from hopyard_ai.agent.providers import classify
 
@@ -124,5 +124,5 @@ def _known(error: Exception, seconds: float) -> TaskError | None:
     if isinstance(error, TimeoutError):
         return TimeLimitExceeded(f"the model did not answer within {seconds:g} s")
     if isinstance(error, _UNREADABLE):
-        return TransientError(f"the model's answer cannot be read: {type(error).__name__}")
+        return UnusableAnswer(f"the model's answer cannot be read: {type(error).__name__}")
     return classify(error)

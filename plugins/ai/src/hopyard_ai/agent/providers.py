@@ -22,7 +22,7 @@ from hopyard.errors import (
 )
 from pydantic import SecretStr
 
-from hopyard_ai.agent.answers import DECLINED
+from hopyard_ai.agent.answers import DECLINED, UnusableAnswer
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -60,7 +60,7 @@ _SENTENCES: Final = (
         "the model cannot be reached",
         "The model could not be reached: its address is set up wrongly.",
     ),
-    (TransientError, "the model's answer", "The model gave no answer that could be used."),
+    (UnusableAnswer, "", "The model gave no answer that could be used."),
     (HopyardError, "the model's server answered", "The model's server could not do it."),
     (TimeLimitExceeded, "the model did not answer", "The model did not answer in time."),
     (
@@ -69,9 +69,6 @@ _SENTENCES: Final = (
         "It needed more steps, calls or tokens than one run may have.",
     ),
 )
-
-#: With this begins the error of an answer that arrived and cannot be used.
-UNUSABLE_ANSWER: Final = "the model's answer"
 
 OFFLINE: Final = "local:extractive"
 
@@ -222,7 +219,7 @@ def classify(error: BaseException) -> TaskError | None:
     if isinstance(error, exceptions.ContentFilterError):
         return InvalidInput(DECLINED)
     if isinstance(error, exceptions.UnexpectedModelBehavior):
-        return TransientError(f"the model's answer cannot be used: {_words(error.message)}")
+        return UnusableAnswer(f"the model's answer cannot be used: {_words(error.message)}")
     if isinstance(error, exceptions.ModelAPIError):
         return _unreached(error)
     return None
@@ -253,7 +250,7 @@ def _unreached(error: Any) -> TaskError:
     if wrong and not passing and "Temporary failure" not in _reason(causes):
         return Unable(f"the model cannot be reached as it is set up: {_reason(causes)}")
     if not any(isinstance(one, OSError) or type(one).__module__.startswith("http") for one in causes):
-        return TransientError(f"the model's answer cannot be used: {_unread(causes)}")
+        return UnusableAnswer(f"the model's answer cannot be used: {_unread(causes)}")
     return TransientError(f"the model cannot be reached: {_reason(causes)}")
 
 

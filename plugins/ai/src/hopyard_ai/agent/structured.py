@@ -6,16 +6,15 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hopyard.errors import InvalidInput, TransientError
+from hopyard.errors import InvalidInput
 from pydantic import BaseModel
 
-from hopyard_ai.agent.answers import DECLINED
-from hopyard_ai.agent.providers import UNUSABLE_ANSWER, classify
+from hopyard_ai.agent.answers import DECLINED, UnusableAnswer
+from hopyard_ai.agent.providers import classify
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent
     from pydantic_ai.models import Model
-    from pydantic_ai.usage import RunUsage
 
 log = logging.getLogger("hopyard.task.ai")
 Form = TypeVar("Form", bound=BaseModel)
@@ -28,14 +27,13 @@ async def structured(
     *,
     instructions: str,
     steps: int = 3,
-    usage: RunUsage | None = None,
     check: Callable[[Form], str | None] | None = None,
 ) -> Form | None:
     """Return what the model answers as a `form`; None where it gives no such answer in `steps` requests.
 
     Where a server offers it the answer is bound to the form's JSON schema: small models call no tools.
-    `check` says what is wrong with an answer, which the model is told. What it costs is added to `usage`.
-    Raises the task errors of `providers.classify` where the model cannot be asked.
+    `check` says what is wrong with an answer, which the model is told. What all its answers take is metered
+    (`metering.metered`). Raises the task errors of `providers.classify` where the model cannot be asked.
     """
     from pydantic_ai import NativeOutput, PromptedOutput
     from pydantic_ai.exceptions import UnexpectedModelBehavior, UsageLimitExceeded
@@ -45,14 +43,12 @@ async def structured(
         asked = (NativeOutput(form), PromptedOutput(form))
     for n, output in enumerate(asked):
         try:
-            return await _answer(model, output, prompt, instructions, steps, usage, check)
+            return await _answer(model, output, prompt, instructions, steps, check)
         except InvalidInput as error:  # this server takes no schema, or the model declined
             if n == len(asked) - 1 or str(error) == DECLINED:
                 raise
             log.info("%s; asked again without a schema", error)
-        except (UnexpectedModelBehavior, UsageLimitExceeded, TransientError) as error:
-            if isinstance(error, TransientError) and not str(error).startswith(UNUSABLE_ANSWER):
-                raise
+        except (UnexpectedModelBehavior, UsageLimitExceeded, UnusableAnswer):
             break
     return None
 
@@ -74,7 +70,6 @@ async def _answer(
     prompt: str,
     instructions: str,
     steps: int,
-    usage: RunUsage | None,
     check: Callable[[Form], str | None] | None,
 ) -> Form:
     from pydantic_ai import Agent, ModelRetry
@@ -90,16 +85,14 @@ async def _answer(
             raise ModelRetry(wrong)
         return answer
 
-    found: Form = await _run(agent, prompt, steps, usage)
+    found: Form = await _run(agent, prompt, steps)
     return found
 
 
-async def written(
-    model: Model, prompt: str, *, instructions: str, steps: int = 3, usage: RunUsage | None = None
-) -> str:
-    """Return what a model answers as text, which any model can. What it costs is added to `usage`.
+async def written(model: Model, prompt: str, *, instructions: str, steps: int = 3) -> str:
+    """Return what a model answers as text, which any model can.
 
-    Raises the task errors of `providers.classify`.
+    What it takes is metered, as of `structured`. Raises the task errors of `providers.classify`.
     """
     from pydantic_ai import Agent
 
@@ -107,7 +100,7 @@ async def written(
 
     agent = Agent(fit(model), instructions=instructions, retries=steps)
     try:
-        return str(await _run(agent, prompt, steps, usage)).strip()
+        return str(await _run(agent, prompt, steps)).strip()
     except Exception as error:
         known = classify(error)
         if known is None:
@@ -115,13 +108,12 @@ async def written(
         raise known from error
 
 
-async def _run(agent: Agent[None, Any], prompt: str, steps: int, usage: RunUsage | None) -> Any:
+async def _run(agent: Agent[None, Any], prompt: str, steps: int) -> Any:
     from pydantic_ai.exceptions import ContentFilterError, UnexpectedModelBehavior, UsageLimitExceeded
     from pydantic_ai.usage import UsageLimits
 
-    limits = UsageLimits(request_limit=(usage.requests if usage else 0) + steps)
     try:
-        return (await agent.run(prompt, usage_limits=limits, usage=usage)).output
+        return (await agent.run(prompt, usage_limits=UsageLimits(request_limit=steps))).output
     except Exception as error:
         unusable = isinstance(error, UnexpectedModelBehavior | UsageLimitExceeded)
         if unusable and not isinstance(error, ContentFilterError):

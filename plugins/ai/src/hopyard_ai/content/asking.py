@@ -15,26 +15,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hopyard import storage
-from hopyard.errors import InvalidInput, TaskError, TransientError
+from hopyard.errors import InvalidInput, TransientError
 from pydantic import BaseModel, ValidationError
 
-from hopyard_ai.agent.answers import CUT
-from hopyard_ai.agent.providers import UNUSABLE_ANSWER
+from hopyard_ai.agent.answers import CUT, UnusableAnswer
+from hopyard_ai.agent.metering import Taken, metered
 from hopyard_ai.content import spending
 from hopyard_ai.content.values import Spent
 from hopyard_ai.health import model, settings
 
 if TYPE_CHECKING:
     from hopyard import Job
-    from pydantic_ai.usage import RunUsage
-
-    from hopyard_ai.agent.metering import Taken
 
 Form = TypeVar("Form", bound=BaseModel)
 A = TypeVar("A")
 B = TypeVar("B")
 
-#: A model that gives no answer of a form so often will not give one.
+#: A model that gives no answer of use in so many attempts of a job will not give one.
 _ATTEMPTS: Final = 3
 _LONGEST_ANSWER: Final = 100_000
 HOW_TO: Final = (
@@ -71,17 +68,15 @@ class Asker:
     ) -> Form:
         """Return the model's answer as a `form` (see `structured`), or an earlier one to the same question.
 
-        Raises `TransientError`, at the third attempt `InvalidInput`, where the model gives no answer that has
-        the form; `InvalidInput` where the person's day is used up; and as `structured`.
+        Raises `UnusableAnswer`, at the third attempt with one `InvalidInput`, where the model gives no answer
+        that has the form; `InvalidInput` where the person's day is used up; and as `structured`.
         """
 
-        async def answered(usage: RunUsage) -> Form:
-            found = await structured(
-                model(), form, prompt, instructions=instructions, usage=usage, check=check
-            )
+        async def answered() -> Form:
+            found = await structured(model(), form, prompt, instructions=instructions, check=check)
             if found is not None:
                 return found
-            raise TransientError(f"{UNUSABLE_ANSWER} cannot be used: it does not have the form asked for")
+            raise UnusableAnswer("the model's answer cannot be used: it does not have the form asked for")
 
         from hopyard_ai.agent.structured import structured
 
@@ -91,9 +86,8 @@ class Asker:
     async def write(self, prompt: str, *, instructions: str) -> str:
         """Return the model's answer as text, or an earlier one to the same question. Raises as `written`."""
 
-        async def answered(usage: RunUsage) -> _Text:
-            text = await written(model(), prompt, instructions=instructions, usage=usage)
-            return _Text(text=text)
+        async def answered() -> _Text:
+            return _Text(text=await written(model(), prompt, instructions=instructions))
 
         from hopyard_ai.agent.structured import written
 
@@ -103,7 +97,7 @@ class Asker:
         self,
         form: type[Form],
         key: str,
-        answered: Callable[[RunUsage], Awaitable[Form]],
+        answered: Callable[[], Awaitable[Form]],
         check: Callable[[Form], str | None] | None = None,
     ) -> Form:
         known = await _kept(form, key)
@@ -111,28 +105,18 @@ class Asker:
             self._cached += 1
             return known
         await within_budget(self._job)
-        from pydantic_ai.usage import RunUsage
-
-        from hopyard_ai.agent.metering import Taken, meter
-
-        taken = list[Taken]()
-        token = meter.set(taken)
-        try:
-            answer = _short(await answered(RunUsage()))
-        except TransientError as error:
-            raise self._refused(error) from error
-        finally:
-            meter.reset(token)
-            await self._spent(taken)
+        with metered() as taken:
+            try:
+                answer = _short(await answered())
+            except UnusableAnswer as error:
+                if not await given_up(self._job, error):
+                    raise
+                raise InvalidInput(f"{error}, in {_ATTEMPTS} attempts; a larger model may do it") from error
+            finally:
+                await self._spent(taken)
         if CUT not in answer.model_dump_json():  # the next one who asks may get all of it
             await _keep(key, answer)
         return answer
-
-    def _refused(self, error: TransientError) -> TaskError:
-        """Return what an answer that cannot be used, or did not come, is for this job."""
-        if given_up(self._job, error):
-            return InvalidInput(f"{error}, in {_ATTEMPTS} attempts; a larger model may do it")
-        return error
 
     def _key(self, form: Any, prompt: str, instructions: str) -> str:
         parts = [models(), form, instructions, prompt, self._own]
@@ -158,16 +142,25 @@ class Asker:
 def _short(answer: Form) -> Form:
     """Return an answer that is short enough to be kept, and to be the result of a job."""
     if (size := len(answer.model_dump_json())) > _LONGEST_ANSWER:
-        raise TransientError(
-            f"{UNUSABLE_ANSWER} cannot be used: found {size:,} characters, "
+        raise UnusableAnswer(
+            f"the model's answer cannot be used: found {size:,} characters, "
             f"expected at most {_LONGEST_ANSWER:,}"
         )
     return answer
 
 
-def given_up(job: Job, error: TransientError) -> bool:
-    """Whether a model has given answers that cannot be used, which are paid for, often enough."""
-    return job.attempt >= _ATTEMPTS and str(error).startswith(UNUSABLE_ANSWER)
+async def given_up(job: Job, error: TransientError) -> bool:
+    """Whether a model has given a job answers that cannot be used, which are paid for, often enough.
+
+    Attempts that ended otherwise, by an outage or with their worker, do not count: the checkpoint has those
+    with such an answer. Several of one attempt, which asks for many things at once, count once.
+    """
+    if not isinstance(error, UnusableAnswer):
+        return False
+    attempts = sorted({*job.checkpoint.get("unusable", ()), job.attempt})
+    if len(attempts) > len(job.checkpoint.get("unusable", ())):
+        await job.save(unusable=attempts)
+    return len(attempts) >= _ATTEMPTS
 
 
 def offline_spent() -> Spent:

@@ -226,6 +226,8 @@ def _render_hits(made: dict[str, Any]) -> None:
         say(
             f"not compared: {made['left_out']:,} texts of another model or length; embed them again", err=True
         )
+    if bare := sum(one["meta_left_out"] for one in made["hits"]):
+        say(f"{bare:,} are without their meta, for which there was no room: ask for fewer", err=True)
     if made["lexical"]:
         say("by words in common, not by meaning: `embeddings.model` is local:lexical")
 

@@ -30,7 +30,7 @@ _TURN: Final = 0.05
 class Made:
     """Vectors, one for each text, in order; what they took in tokens and US dollars, if that is known.
 
-    `wrong` says why an answer, which has been paid for all the same, cannot be used.
+    `wrong` says why an answer, which has been paid for all the same, cannot be used: an `UnusableAnswer`.
     """
 
     vectors: Sequence[Sequence[float]]

@@ -11,6 +11,7 @@ from hopyard import storage
 from hopyard.errors import InvalidInput, TransientError
 from hopyard.storage import Transaction
 
+from hopyard_ai.agent.answers import UnusableAnswer
 from hopyard_ai.agent.providers import Unable
 from hopyard_ai.content import spending, vectors
 from hopyard_ai.content.asking import each, given_up, standing_in_line, within_budget
@@ -112,7 +113,7 @@ class _Making:
         except InvalidInput as error:  # for one text of them: it is found by halves
             await self._halves(batch, error)
         except TransientError as error:
-            if self._job.will_retry(error) and not given_up(self._job, error):
+            if self._job.will_retry(error) and not await given_up(self._job, error):
                 raise
             self.failed.update(dict.fromkeys(batch, str(error)))
 
@@ -148,7 +149,7 @@ class _Making:
             )
         self._made += len(rows)
         if made.wrong:
-            raise TransientError(made.wrong)
+            raise UnusableAnswer(made.wrong)
 
 
 def _packed(vector: Sequence[float], length: int | None) -> bytes:

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from hopyard import storage
-from hopyard.errors import InvalidInput, TransientError
+from hopyard.errors import InvalidInput
 from hopyard.storage import Row
 
+from hopyard_ai.agent.answers import UnusableAnswer
 from hopyard_ai.content import vectors
 from hopyard_ai.content.asking import within_budget
 from hopyard_ai.content.embedders import embedder
 from hopyard_ai.content.embedding import spend
 from hopyard_ai.content.labels import check_labels
 from hopyard_ai.content.settings import LEXICAL
+from hopyard_ai.content.sizes import LONGEST_RESULT, beginning, size
 from hopyard_ai.content.texts import checked
 from hopyard_ai.content.values import Hit, Hits
 from hopyard_ai.health import settings
@@ -31,8 +33,11 @@ _PAGE: Final = 1_000
 #: A search compares with each vector of a collection: more would take many seconds.
 _MOST_SEARCHED: Final = 200_000
 _MOST_HITS: Final = 100
-#: Of each text so many characters are in a hit: a hundred whole ones would be no result of a job.
+#: Of each text so many characters are in a hit, and bytes: a hundred whole ones would be no result of a job.
 _SHOWN: Final = 2_000
+_SHOWN_BYTES: Final = 6_000
+#: What is written around a hit's key, text and meta.
+_AROUND_HIT: Final = 120
 
 
 async def search(job: Job, query: str, collection: str, limit: int) -> Hits:
@@ -65,7 +70,7 @@ async def search(job: Job, query: str, collection: str, limit: int) -> Hits:
         lexical=name == LEXICAL,
         searched=searched,
         left_out=there - searched,
-        hits=await _hits(collection, [one for one in best if one[0] > 0]),
+        hits=_with_room(await _hits(collection, [one for one in best if one[0] > 0])),
     )
 
 
@@ -78,7 +83,7 @@ async def _wanted(job: Job, query: str) -> array[float]:
     async with storage.transaction() as tx:
         await spend(tx, job, name, made)
     if made.wrong:
-        raise TransientError(made.wrong)
+        raise UnusableAnswer(made.wrong)
     try:
         return vectors.unpacked(vectors.packed(made.vectors[0]))
     except InvalidInput as error:
@@ -131,9 +136,21 @@ async def _hits(collection: str, best: Sequence[tuple[float, str]]) -> list[Hit]
         Hit(
             key=item,
             score=round(min(score, 1.0), 6),
-            text=found[item]["text"][:_SHOWN],
+            text=beginning(found[item]["text"][:_SHOWN], _SHOWN_BYTES),
             meta=json.loads(found[item]["meta"]),
         )
         for score, item in best
         if item in found
     ]
+
+
+def _with_room(hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits that are a job's result together: for the meta of the last ones there may be no room."""
+    room = LONGEST_RESULT - sum(_AROUND_HIT + size(hit.key) + size(hit.text) for hit in hits)
+    fitting = list[Hit]()
+    for hit in hits:
+        own = size(hit.meta)
+        fits = own <= room
+        room -= own if fits else 0
+        fitting.append(hit if fits else hit.model_copy(update={"meta": {}, "meta_left_out": True}))
+    return fitting

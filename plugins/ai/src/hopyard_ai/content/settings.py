@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from hopyard.fields import BaseUrl
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 LEXICAL: Final = "local:lexical"
@@ -18,7 +19,7 @@ class Fallback(_Settings):
 
     model: str = Field(description="PROVIDER:MODEL, as `model`.")
     api_key: SecretStr | None = Field(None, validate_default=True, description="Of this model's provider.")
-    base_url: str | None = Field(None, validate_default=True, description="Of this model's server.")
+    base_url: BaseUrl | None = Field(None, validate_default=True, description="Of this model's server.")
     api_version: str | None = Field(None, description="Azure only.")
     timeout: float = Field(60.0, gt=0, le=3600, description="Seconds for one request.")
 
@@ -69,7 +70,7 @@ class EmbeddingSettings(_Settings):
         "machine, with the extra local-embeddings; or openai:, azure:, compatible:MODEL.",
     )
     api_key: SecretStr | None = Field(None, validate_default=True, description="Of its provider.")
-    base_url: str | None = Field(None, validate_default=True, description="Of its server.")
+    base_url: BaseUrl | None = Field(None, validate_default=True, description="Of its server.")
     api_version: str | None = Field(None, description="Azure only.")
     timeout: float = Field(60.0, gt=0, le=3600, description="Seconds for one request.")
     batch: int = Field(64, gt=0, le=2048, description="Texts in one request.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from hopyard_ai.content.asking import Asker, each, offline_spent, standing_in_li
 from hopyard_ai.content.combining import NO_ORDER
 from hopyard_ai.content.items import named
 from hopyard_ai.content.labels import check_labels, quoted
+from hopyard_ai.content.sizes import LONGEST_RESULT, beginning, size
 from hopyard_ai.content.texts import framed, tokens
 from hopyard_ai.content.values import Item, Sorted, Sorting, Suggestion
 from hopyard_ai.health import settings
@@ -31,10 +31,9 @@ _SAMPLE: Final = 60
 _SAMPLE_SHOWN: Final = 400
 _BATCH: Final = 20
 _MOST_LEARNED: Final = 12
-#: In bytes: of the job's result, and of what is written around an item and a suggestion in it.
-_LONGEST_RESULT: Final = 900_000
+#: In bytes of the job's result: what is written around an item and a suggestion in it, and an error.
 _AROUND_ITEM: Final = 50
-_AROUND_SUGGESTION: Final = 50
+_AROUND_SUGGESTION: Final = 60
 _LONGEST_ERROR: Final = 200
 #: They are made of foreign texts and shown with each later question: a name has room, an order has not.
 _LONGEST_LEARNED: Final = 40
@@ -110,14 +109,19 @@ async def sorting_of(
 
 
 def _check_size(items: Sequence[Item], categories: Sequence[str], most: int) -> None:
-    """Raise `InvalidInput` where the suggestions would be no result of a job, before they are paid for."""
-    longest = sorted((len(json.dumps(one)) for one in categories), reverse=True)[:most]
-    each_ = _AROUND_ITEM + sum(_AROUND_SUGGESTION + one for one in longest)
-    size = sum(len(json.dumps(item.key)) + each_ for item in items)
-    if size > _LONGEST_RESULT:
+    """Raise `InvalidInput` where the answers would be no result of a job, before they are paid for.
+
+    Of each item they are suggestions, or the error in their place: a model may fail at all but one batch.
+    """
+    longest = sorted(map(size, categories), reverse=True)[:most]
+    suggested = sum(_AROUND_SUGGESTION + one for one in longest)
+    own = _AROUND_ITEM + max(suggested, 0 if settings().offline else _LONGEST_ERROR)
+    found = sum(size(item.key) + own for item in items) + size([*categories])
+    if found > LONGEST_RESULT:
         raise InvalidInput(
-            f"the suggestions for {len(items):,} items may have {size:,} bytes, expected at most "
-            f"{_LONGEST_RESULT:,}: give fewer items at once, or ask for fewer `suggestions` than {most}"
+            f"the suggestions for {len(items):,} items, or the errors in their place, may have {found:,} "
+            f"bytes, expected at most {LONGEST_RESULT:,}: give fewer items at once"
+            + (f", or ask for fewer `suggestions` than {most}" if suggested > _LONGEST_ERROR else "")
         )
 
 
@@ -166,7 +170,8 @@ async def _sorted(asker: Asker, job: Job, known: _Taxonomy, items: Sequence[Item
             if job.will_retry(error):
                 raise
             errors.append(error)
-            return [Sorted(key=item.key, suggestions=[], error=str(error)[:_LONGEST_ERROR]) for item in batch]
+            told = beginning(str(error), _LONGEST_ERROR)
+            return [Sorted(key=item.key, suggestions=[], error=told) for item in batch]
 
     found = await each(work, batches, job, "batches sorted:")
     if len(errors) == len(batches):

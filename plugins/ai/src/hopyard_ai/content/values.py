@@ -115,13 +115,14 @@ class Embedded(BaseModel):
 class Hit(BaseModel):
     """A stored text that is near a query; `score` is the cosine of both vectors, at most 1.
 
-    Of a long `text` it has the beginning.
+    Of a long `text` it has the beginning. `meta_left_out`: it has a meta for which the result had no room.
     """
 
     key: str
     score: float
     text: str
     meta: dict[str, Any]
+    meta_left_out: bool = False
 
 
 class Hits(BaseModel):
