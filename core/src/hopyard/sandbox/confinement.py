@@ -84,7 +84,7 @@ def _answered(order: dict[str, Any]) -> dict[str, Any]:
     except Missing as error:
         return {"missing": str(error)}
     except MemoryError:
-        return {"refused": f"it needs more than {order['limits']['memory'] // 2**20:,} MB of memory"}
+        return {"broken": f"it needs more than {order['limits']['memory'] // 2**20:,} MB of memory"}
     except RecursionError:
         return {"refused": "it is nested too deeply"}
     except OSError as error:
