@@ -9,36 +9,43 @@ from typing import Final
 
 from hopyard.sandbox import Refusal
 
-#: A file that makes one child after the other hang must not do so for each of a hundred parts.
+#: A recording of which more is lost is not worth being called whole.
 _MOST_PLACES: Final = 5
+
+
+class Undecodable(Refusal):
+    """A child says that what was wanted of a recording cannot be decoded; other places of it perhaps can."""
 
 
 @dataclass(slots=True)
 class Damage:
-    """What of a recording was refused, and why."""
+    """What of a recording cannot be decoded, and why.
 
-    most: int = _MOST_PLACES
+    Nothing else costs a place alone: a limit, a crash or a model that is no model would leave holes in a
+    result that looks whole.
+    """
+
     notes: list[str] = field(default_factory=list)
-    last: Refusal | None = None
+    last: Undecodable | None = None
     _places: set[tuple[float, float]] = field(default_factory=set)
 
     @contextmanager
     def of(self, start: float, end: float) -> Iterator[None]:
-        """Note what is refused within the block, which is about these seconds.
+        """Note what cannot be decoded within the block, which is about these seconds.
 
-        Raises `Refusal` for too many of them.
+        Raises `Undecodable` for too many of them.
         """
         try:
             yield
-        except Refusal as error:
+        except Undecodable as error:
             self.last = error
             self._places.add((start, end))
-            if len(self._places) > self.most:
+            if len(self._places) > _MOST_PLACES:
                 raise
             place = f"{start:,.0f} s" if start == end else f"{start:,.0f} to {end:,.0f} s"
             self.notes.append(f"left out, at {place}: {error}"[:500])
 
     def check(self, *, nothing: bool) -> None:
-        """Raise the last `Refusal` where it left nothing."""
+        """Raise the last `Undecodable` where it left nothing."""
         if nothing and self.last is not None:
             raise self.last

@@ -4,4 +4,8 @@ from __future__ import annotations
 
 from hopyard.sandbox.confinement import Missing, Refused, seal
 
-__all__ = ["Missing", "Refused", "seal"]
+__all__ = ["Missing", "Refused", "Undecodable", "seal"]
+
+
+class Undecodable(Refused):
+    """What is wanted of the file cannot be decoded; other places of it perhaps can."""
