@@ -25,6 +25,9 @@ def read(order):
 def refuses(order):
     raise Refused("it is no picture")
 
+def refuses_a_part(order):
+    raise Refused("page 3 is torn", "part")
+
 def misses(order):
     raise Missing("pip install something")
 
@@ -68,7 +71,8 @@ def calls(order):
     return "connected"
 
 OPERATIONS = {f.__name__: f for f in (
-    read, refuses, misses, eats, spins, sleeps, crashes, raises, talks, deep, writes, knows, calls)}
+    read, refuses, refuses_a_part, misses, eats, spins, sleeps, crashes, raises, talks, deep, writes, knows,
+    calls)}
 """
 
 
@@ -116,6 +120,13 @@ async def test_whatever_it_does_the_input_is_refused(
         await do(package, operation, limits)
     assert caught.type is kind, "a child that says no is told from one that broke down"
     assert time.monotonic() - began < 30  # it ended, and was not waited for
+
+
+async def test_a_child_says_which_kind_of_refusal_it_is(package: Path) -> None:
+    for operation, kind in (("refuses", ""), ("refuses_a_part", "part")):
+        with pytest.raises(Refusal) as caught:
+            await do(package, operation)
+        assert caught.value.kind == kind
 
 
 async def test_an_answer_is_bounded_and_what_libraries_print_is_none(package: Path) -> None:

@@ -46,7 +46,11 @@ class Missing(InvalidInput):
 
 
 class Refusal(InvalidInput):
-    """Input that is not read, with the reason."""
+    """Input that is not read, with the reason; `kind` is the word of the child's `Refused`."""
+
+    def __init__(self, reason: str, kind: str = "") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class Breakdown(Refusal):
@@ -149,7 +153,7 @@ def _answer(code: int | None, told: bytes, words: bytes, limits: Limits) -> dict
     if code == 0 and told:
         answer: dict[str, Any] = json.loads(told)
         if "refused" in answer:
-            raise Refusal(answer["refused"])
+            raise Refusal(answer["refused"], answer.get("kind", ""))
         if "broken" in answer:
             raise Breakdown(answer["broken"])
         if "missing" in answer:
