@@ -160,7 +160,7 @@ async def kill_one_that_works(site: Site, begun: int, rng: random.Random) -> Any
 
 
 def moments_of_kills(jobs: int, kills: int, rng: random.Random) -> list[int]:
-    """Return after how many beginnings each worker is killed: at a random one in each of as many equal shares.
+    """Return after how many beginnings each worker is killed: at a random one in each of equal shares.
 
     The last fifth of the beginnings is left out: there must be work that is cut off. Shares may be smaller
     than a beginning.
