@@ -129,18 +129,18 @@ def test_a_damaged_place_costs_itself(hop: Hop, folder: Path) -> None:
         assert left_out == [DRAFT, "left out, at 20 to 30 s", "left out, at 30 to 40 s"]
 
 
-Faulty = Callable[[str, Callable[[Any], Any]], None]
+Faulty = Callable[[str, Callable[[float], None]], None]
 
 
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Faulty:
-    """Have something befall children that do an operation, by where it begins; None where nothing does."""
+    """Have something befall children that do an operation, by where it begins."""
     run_told = sandbox.run_told
 
-    def befall(operation: str, what: Callable[[Any], Any]) -> None:
+    def befall(operation: str, what: Callable[[float], None]) -> None:
         async def run(package: Path, name: str, order: Mapping[str, Any], *rest: Any) -> dict[str, Any]:
-            if name == operation and (found := what(order.get("start", order.get("at")))):
-                return {"answer": found, "isolated": True}
+            if name == operation:
+                what(order.get("start", order.get("at")))
             return await run_told(package, name, order, *rest)
 
         monkeypatch.setattr(sandbox, "run_told", run)
@@ -148,7 +148,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Faulty:
     return befall
 
 
-def raising(error: Exception, times: int = 1_000) -> Callable[[Any], Any]:
+def raising(error: Exception, times: int = 1_000) -> Callable[[float], None]:
     """Return what befalls the second part of a recording, so many times."""
     left = [error] * times
 
@@ -258,7 +258,12 @@ def test_what_was_kept_without_notes_is_looked_at_again(hop: Hop, folder: Path) 
 @pytest.mark.parametrize("bad", [5, 6])
 def test_up_to_five_pictures_are_left_out(hop: Hop, folder: Path, faulty: Faulty, bad: int) -> None:
     samples.video(folder / "a.mkv", [40, 40], size=(64, 48), codec="mjpeg")
-    faulty("picture", lambda at: {"undecodable": "it is torn"} if at < bad * 10 else None)
+
+    def torn(at: float) -> None:
+        if at < bad * 10:
+            raise sandbox.Refusal("it is torn", "undecodable")
+
+    faulty("picture", torn)
     outcome: Any = hop.run("media.process_video", root="in", way="a.mkv", insights=False)
     if bad == 5:
         made = outcome.result()

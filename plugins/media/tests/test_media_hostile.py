@@ -216,7 +216,7 @@ def test_memory_that_is_missing_is_no_damage_of_a_file(monkeypatch: pytest.Monke
     """FFmpeg says both by the same kind of error."""
     import av
     from hopyard_media.engine.container import opened
-    from hopyard_media.engine.faults import Undecodable
+    from hopyard_media.engine.faults import Refused
 
     content = BytesIO()
     with av.open(content, "w", format="wav") as made:
@@ -226,8 +226,9 @@ def test_memory_that_is_missing_is_no_damage_of_a_file(monkeypatch: pytest.Monke
     with TemporaryFile() as file:
         file.write(content.getvalue())
         file.flush()
-        with pytest.raises(Undecodable, match="cannot be decoded"), opened(file.fileno()):
+        with pytest.raises(Refused, match="cannot be decoded") as caught, opened(file.fileno()):
             raise av.InvalidDataError(1, "Invalid data")
+        assert caught.value.kind == "undecodable"
         with pytest.raises(MemoryError), opened(file.fileno()):
             raise av.MemoryError(12, "Cannot allocate memory")
 

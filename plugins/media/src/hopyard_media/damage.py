@@ -11,33 +11,33 @@ from hopyard.sandbox import Refusal
 
 #: A recording of which more is lost is not worth being called whole.
 _MOST_PLACES: Final = 5
-
-
-class Undecodable(Refusal):
-    """A child says that what was wanted of a recording cannot be decoded; other places of it perhaps can."""
+#: As `engine.faults` has it.
+_UNDECODABLE: Final = "undecodable"
 
 
 @dataclass(slots=True)
 class Damage:
     """What of a recording cannot be decoded, and why.
 
-    Nothing else costs a place alone: a limit, a crash or a model that is no model would leave holes in a
-    result that looks whole.
+    A child says so by the kind of its refusal. Nothing else costs a place alone: a limit, a crash or a model
+    that is no model would leave holes in a result that looks whole.
     """
 
     notes: list[str] = field(default_factory=list)
-    last: Undecodable | None = None
+    last: Refusal | None = None
     _places: set[tuple[float, float]] = field(default_factory=set)
 
     @contextmanager
     def of(self, start: float, end: float) -> Iterator[None]:
         """Note what cannot be decoded within the block, which is about these seconds.
 
-        Raises `Undecodable` for too many of them.
+        Raises `Refusal` for too many of them.
         """
         try:
             yield
-        except Undecodable as error:
+        except Refusal as error:
+            if error.kind != _UNDECODABLE:
+                raise
             self.last = error
             self._places.add((start, end))
             if len(self._places) > _MOST_PLACES:
@@ -46,6 +46,6 @@ class Damage:
             self.notes.append(f"left out, at {place}: {error}"[:500])
 
     def check(self, *, nothing: bool) -> None:
-        """Raise the last `Undecodable` where it left nothing."""
+        """Raise the last `Refusal` where it left nothing."""
         if nothing and self.last is not None:
             raise self.last

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from hopyard import roots, sandbox, trees
 from hopyard.errors import InvalidInput, TransientError
 
-from hopyard_media.damage import Undecodable
-
 if TYPE_CHECKING:
     from hopyard_media.settings import MediaSettings
 
@@ -81,26 +79,13 @@ class Source:
     async def told(
         self, operation: str, order: dict[str, Any], seconds: float, **files: int
     ) -> dict[str, Any]:
-        """As `do`; return the `answer`, and whether the child was cut off from the network.
-
-        Raises `Undecodable` where the child says so, and as `sandbox.run`.
-        """
+        """As `do`; return the `answer`, and whether the child was cut off from the network."""
         given = {"file": self.descriptor, **files}
         whole = {**order, "joined": self.joined}
-        told = await _told(operation, whole, given, child_limits(seconds))
+        told = await sandbox.run_told(ENGINE, operation, whole, given, child_limits(seconds))
         if _state(self.descriptor) != self.state:
             raise TransientError(f"{trees.shown(self.way)}: it was changed while it was read")
         return told
-
-
-async def _told(
-    operation: str, order: dict[str, Any], files: dict[str, int], limits: sandbox.Limits
-) -> dict[str, Any]:
-    told = await sandbox.run_told(ENGINE, operation, order, files, limits)
-    answer = told["answer"]
-    if isinstance(answer, dict) and "undecodable" in answer:
-        raise Undecodable(answer["undecodable"])
-    return told
 
 
 def child_limits(seconds: float, size: int = 0) -> sandbox.Limits:
@@ -128,7 +113,7 @@ async def opened(root: str, way: str) -> AsyncIterator[Source]:
             raise sandbox.Refusal(
                 f"found {size:,} bytes, expected at most {own.limits.max_bytes:,} (`limits.max_bytes`)"
             )
-        facts = (await _told("probe", {}, {"file": descriptor}, child_limits(0, size)))["answer"]
+        facts = await sandbox.run(ENGINE, "probe", {}, {"file": descriptor}, child_limits(0, size))
         _check_length(facts["duration"])
         digest = await asyncio.to_thread(_digest, descriptor)
         if _state(descriptor) != state:

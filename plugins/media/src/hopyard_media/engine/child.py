@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from av.container import InputContainer
 
 from hopyard_media.engine import audio, container, frames, sphinx, voices, whisper
-from hopyard_media.engine.faults import Undecodable, seal
+from hopyard_media.engine.faults import seal
 
 _MOST_STREAMS: Final = 64
 #: Of all tags, so that what comes of a recording stays small enough for a job's result.
@@ -143,26 +143,14 @@ def engines(order: dict[str, Any]) -> dict[str, bool]:
     return {name: name in sys.modules for name in names}
 
 
-def _telling(operation: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    """Have an operation answer that something cannot be decoded, which is no refusal of the whole file."""
-
-    def told(order: dict[str, Any]) -> Any:
-        try:
-            return operation(order)
-        except Undecodable as error:
-            return {"undecodable": str(error)}
-
-    return told
-
-
 OPERATIONS: Final = {
-    "cuts": _telling(cuts),
+    "cuts": cuts,
     "engines": engines,
-    "hear": _telling(hear),
-    "picture": _telling(picture),
-    "probe": _telling(probe),
-    "sheet": _telling(sheet),
-    "voices": _telling(voices_),
-    "wave": _telling(wave),
-    "whisper": _telling(whisper_),
+    "hear": hear,
+    "picture": picture,
+    "probe": probe,
+    "sheet": sheet,
+    "voices": voices_,
+    "wave": wave,
+    "whisper": whisper_,
 }

@@ -12,7 +12,7 @@ from typing import Any, Final
 import av
 from av.container import InputContainer
 
-from hopyard_media.engine.faults import Refused, Undecodable
+from hopyard_media.engine.faults import Refused, undecodable
 
 #: What FFmpeg may take a file for. Playlists (HLS, DASH, concat), image sequences and devices are not among
 #: them: those name other files and addresses, which would be read.
@@ -56,7 +56,7 @@ class Held(io.RawIOBase):
 
 @contextmanager
 def opened(descriptor: int) -> Iterator[InputContainer]:
-    """Open a media file. Raises `Refused` for what is none, and `Undecodable` as the block."""
+    """Open a media file. Raises `Refused` for what is none, or cannot be decoded within the block."""
     try:
         container: Any = av.open(Held(descriptor), mode="r", options=_OPTIONS, metadata_errors="replace")
     except av.MemoryError:
@@ -68,7 +68,7 @@ def opened(descriptor: int) -> Iterator[InputContainer]:
     except av.MemoryError:  # that says nothing of the file
         raise
     except av.FFmpegError as error:
-        raise Undecodable(f"it cannot be decoded ({_words(error)})") from None
+        raise undecodable(f"it cannot be decoded ({_words(error)})") from None
     finally:
         container.close()
 
@@ -111,7 +111,7 @@ def frames(
 ) -> Iterator[Any]:
     """Yield the frames of a stream from where the file stands; damaged packets are passed over.
 
-    Of packets before and after these two times nothing is decoded. Raises `Undecodable` where all are.
+    Of packets before and after these two times nothing is decoded. Raises `Refused` where all are damaged.
     """
     good = bad = 0
     for packet in packets(container, stream):
@@ -132,7 +132,7 @@ def frames(
         if past:
             break
     if bad and not good:
-        raise Undecodable(f"none of its {bad} packets of {stream.type} can be decoded")
+        raise undecodable(f"none of its {bad} packets of {stream.type} can be decoded")
 
 
 def measured(container: InputContainer) -> tuple[float | None, bool]:

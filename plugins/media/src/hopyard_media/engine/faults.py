@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hopyard.sandbox.confinement import Missing, Refused, seal
 
-__all__ = ["Missing", "Refused", "Undecodable", "seal"]
+__all__ = ["Missing", "Refused", "seal", "undecodable"]
 
 
-class Undecodable(Refused):
-    """What is wanted of the file cannot be decoded; other places of it perhaps can."""
+def undecodable(reason: str) -> Refused:
+    """Return the refusal of what cannot be decoded: other places of the file perhaps can (`Damage`)."""
+    return Refused(reason, "undecodable")

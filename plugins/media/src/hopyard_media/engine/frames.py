@@ -10,7 +10,7 @@ import av
 from av.container import InputContainer
 
 from hopyard_media.engine.container import begins, frames
-from hopyard_media.engine.faults import Refused, Undecodable
+from hopyard_media.engine.faults import Refused, undecodable
 
 #: Scenes are looked for in pictures of this width and height: what changes is seen in small ones as well.
 _LOOK_WIDTH: Final = 320
@@ -146,7 +146,7 @@ def _tiles(size: tuple[int, int], columns: int, rows: int, count: int) -> Any:
 
 
 def _shown_at(container: InputContainer, stream: Any, at: float) -> Any:
-    """Return the last frame that begins until a moment, upright. Raises `Undecodable` where there is none."""
+    """Return the last frame that begins until a moment, upright. Raises `Refused` where there is none."""
     wanted = begins(container) + max(0.0, at)
     container.seek(int(wanted * 1_000_000), any_frame=False)
     shown = None
@@ -155,7 +155,7 @@ def _shown_at(container: InputContainer, stream: Any, at: float) -> Any:
             break
         shown = frame
     if shown is None:
-        raise Undecodable(f"there is no picture at {at:.1f} s")
+        raise undecodable(f"there is no picture at {at:.1f} s")
     return _upright(shown)
 
 
