@@ -13,7 +13,7 @@ import psutil
 import pytest
 from hopyard import sandbox
 from hopyard.errors import InvalidInput, ResourceError
-from hopyard.sandbox import Limits
+from hopyard.sandbox import Breakdown, Limits, Missing, Refusal
 
 CHILD = """
 import os, signal, socket, sys, time
@@ -24,6 +24,9 @@ def read(order):
 
 def refuses(order):
     raise Refused("it is no picture")
+
+def refuses_a_part(order):
+    raise Refused("page 3 is torn", "part")
 
 def misses(order):
     raise Missing("pip install something")
@@ -68,7 +71,8 @@ def calls(order):
     return "connected"
 
 OPERATIONS = {f.__name__: f for f in (
-    read, refuses, misses, eats, spins, sleeps, crashes, raises, talks, deep, writes, knows, calls)}
+    read, refuses, refuses_a_part, misses, eats, spins, sleeps, crashes, raises, talks, deep, writes, knows,
+    calls)}
 """
 
 
@@ -96,30 +100,38 @@ async def test_it_is_given_open_files_and_answers(package: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("operation", "limits", "match"),
+    ("operation", "limits", "kind", "match"),
     [
-        ("refuses", Limits(), "it is no picture"),
-        ("misses", Limits(), "pip install something"),
-        ("eats", Limits(memory=1 << 29), "more than 512 MB of memory"),
-        ("spins", Limits(cpu=1), "more than 1 s of CPU time"),
-        ("sleeps", Limits(seconds=1), "longer than 1 s"),
-        ("crashes", Limits(), "crashes the program that reads it"),
-        ("raises", Limits(), "breaks the program that reads it: KeyError"),
-        ("deep", Limits(), "nested too deeply"),
+        ("refuses", Limits(), Refusal, "it is no picture"),
+        ("misses", Limits(), Missing, "pip install something"),
+        ("eats", Limits(memory=1 << 29), Breakdown, "more than 512 MB of memory"),
+        ("spins", Limits(cpu=1), Breakdown, "more than 1 s of CPU time"),
+        ("sleeps", Limits(seconds=1), Breakdown, "longer than 1 s"),
+        ("crashes", Limits(), Breakdown, "crashes the program that reads it"),
+        ("raises", Limits(), Breakdown, "breaks the program that reads it: KeyError"),
+        ("deep", Limits(), Refusal, "nested too deeply"),
     ],
 )
 async def test_whatever_it_does_the_input_is_refused(
-    package: Path, operation: str, limits: Limits, match: str
+    package: Path, operation: str, limits: Limits, kind: type[InvalidInput], match: str
 ) -> None:
     began = time.monotonic()
-    with pytest.raises(InvalidInput, match=match):
+    with pytest.raises(InvalidInput, match=match) as caught:
         await do(package, operation, limits)
+    assert caught.type is kind, "a child that says no is told from one that broke down"
     assert time.monotonic() - began < 30  # it ended, and was not waited for
+
+
+async def test_a_child_says_which_kind_of_refusal_it_is(package: Path) -> None:
+    for operation, kind in (("refuses", ""), ("refuses_a_part", "part")):
+        with pytest.raises(Refusal) as caught:
+            await do(package, operation)
+        assert caught.value.kind == kind
 
 
 async def test_an_answer_is_bounded_and_what_libraries_print_is_none(package: Path) -> None:
     assert await do(package, "talks", size=10) == "x" * 10
-    with pytest.raises(InvalidInput, match="larger than 1,000 bytes"):
+    with pytest.raises(Breakdown, match="larger than 1,000 bytes"):
         await do(package, "talks", Limits(answer=1000), size=10_000)
 
 

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import media_samples as samples
@@ -211,6 +212,34 @@ def test_damaged_files_are_read_or_refused(originals: Sequence[bytes], data: st.
         os.close(descriptor)
 
 
+def test_memory_that_is_missing_is_no_damage_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg says both by the same kind of error."""
+    import av
+    from hopyard_media.engine.container import opened
+    from hopyard_media.engine.faults import Refused
+
+    content = BytesIO()
+    with av.open(content, "w", format="wav") as made:
+        stream: Any = made.add_stream("pcm_s16le", rate=16_000)
+        stream.layout = "mono"
+        samples._put_sound(made, stream, [samples.silence(1)])
+    with TemporaryFile() as file:
+        file.write(content.getvalue())
+        file.flush()
+        with pytest.raises(Refused, match="cannot be decoded") as caught, opened(file.fileno()):
+            raise av.InvalidDataError(1, "Invalid data")
+        assert caught.value.kind == "undecodable"
+        with pytest.raises(MemoryError), opened(file.fileno()):
+            raise av.MemoryError(12, "Cannot allocate memory")
+
+        def none_left(*_: Any, **__: Any) -> None:
+            raise av.MemoryError(12, "Cannot allocate memory")
+
+        monkeypatch.setattr(av, "open", none_left)
+        with pytest.raises(MemoryError), opened(file.fileno()):
+            pass
+
+
 async def _done(operation: str, order: dict[str, Any], descriptor: int) -> None:
     out = os.memfd_create("out", os.MFD_CLOEXEC)
     try:
@@ -223,10 +252,18 @@ async def _done(operation: str, order: dict[str, Any], descriptor: int) -> None:
 
 @pytest.mark.parametrize("own_settings", [{"limits": {"part_seconds": 60, "memory": 512_000_000}}])
 def test_long_sound_takes_bounded_memory(hop: Hop, folder: Path, out: Path) -> None:
-    """Four minutes here; docs/plugins/media.md tells of an hour. The kernel holds each child to its limit."""
+    """Four minutes here; docs/plugins/media.md tells of an hour. The kernel holds each child to its limit.
+
+    A part that its child has not heard would be missing from what is kept, or be told in a note.
+    """
     minutes = int(os.environ.get("HOPYARD_INTERNAL_MINUTES", "4"))
     samples.sound(folder / "long.flac", samples.silence(60) * minutes)
     made = hop.run("media.process_video", root="in", way="long.flac", sound=True).result()
     assert made.duration == 60 * minutes
-    assert made.transcript.parts == minutes
+    assert (made.transcript.parts, made.transcript.known) == (minutes, 0)
+    assert made.transcript.notes == [
+        "a draft by PocketSphinx, which hears English only and many words wrongly"
+    ]
+    again = hop.run("media.transcribe_audio", root="in", way="long.flac").result()
+    assert again.known == minutes, "all were heard"
     assert (out / made.sound).stat().st_size == 44 + 60 * minutes * samples.RATE * 2

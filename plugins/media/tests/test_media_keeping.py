@@ -9,7 +9,7 @@ from typing import Any
 
 import media_samples as samples
 import pytest
-from hopyard import jobs
+from hopyard import jobs, portal, storage
 from hopyard.errors import PayloadError
 from hopyard.testing import Hop
 
@@ -45,6 +45,29 @@ def test_a_batch_that_goes_on_keeps_its_place(
         patch.setattr(jobs, "ended", none)  # as if it went on
         assert hop.run("media.forget_old_results", days=0).result().batches == 0
     assert hop.run("media.forget_old_results", days=0).result().batches == 1
+
+
+def test_a_batch_of_which_nobody_knows_is_over_after_sixty_days(
+    hop: Hop, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the history of jobs is kept for less time than recordings are."""
+    samples.sound(folder / "a.wav", samples.silence(1))
+    hop.run("media.batch_transcribe_videos", root="in", ways=["a.wav"]).result()
+
+    async def none(_: Iterable[str]) -> dict[str, jobs.Ended]:
+        return {}
+
+    async def age(days: int) -> None:
+        words = storage.sql()
+        await storage.execute(
+            f"UPDATE media_batch SET made = {words.minus(words.now, '$1')}", days * 86_400.0
+        )
+
+    monkeypatch.setattr(jobs, "ended", none)
+    for days, gone in ((59, 0), (61, 1)):
+        portal.run(age(days))
+        assert hop.run("media.forget_old_results", days=1).result().batches == gone
+    assert hop.fetch("SELECT job FROM media_batch") == []
 
 
 def test_a_directory_for_files_that_is_not_there_is_told_before_any_work(

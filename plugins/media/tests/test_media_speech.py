@@ -144,7 +144,15 @@ def test_each_channel_is_a_speaker(hop: Hop, folder: Path, speech: Path) -> None
     assert transcribe(hop, "call.wav").result().segments[0].speaker is None
     samples.sound(folder / "mono.wav", left)
     outcome = transcribe(hop, "mono.wav", speakers="channels")
-    assert "found 1 channels, expected 2 to 8" in outcome.error["message"]
+    assert outcome.error["message"] == "mono.wav: found 1 channels, expected 2 to 8, one for each speaker"
+
+
+def test_what_has_no_sound_is_refused(hop: Hop, folder: Path) -> None:
+    samples.video(folder / "silent.mkv", [0.4])
+    outcome = transcribe(hop, "silent.mkv")
+    assert (outcome.state, outcome.error["message"]) == ("dead", "silent.mkv: it has no sound")
+    (kept,) = hop.run("media.list_recordings").result()
+    assert kept.problem == "it has no sound"
 
 
 def test_silence_is_no_speech(hop: Hop, folder: Path) -> None:

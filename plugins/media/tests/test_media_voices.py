@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import struct
 import sys
 from pathlib import Path
@@ -99,6 +100,30 @@ def test_turns_are_those_of_the_tones(
         assert turn.end == pytest.approx(start + 4, abs=0.3)
 
 
+@needs_sherpa
+@pytest.mark.parametrize("replaced", ["segmentation", "embedding"])
+def test_another_model_under_the_same_name_finds_its_own_turns(
+    hop_settings: dict[str, Any],
+    tmp_path: Path,
+    folder: Path,
+    voices: dict[str, Any],
+    children: list[tuple[str, Any]],
+    replaced: str,
+) -> None:
+    samples.sound(folder / "a.wav", tone(LOW, 2))
+    with hop_with(hop_settings, tmp_path, voices=voices) as hop:
+
+        def asked() -> int:
+            hop.run("media.transcribe_audio", root="in", way="a.wav", speakers="voices").result()
+            return [name for name, _ in children].count("voices")
+
+        assert [asked(), asked()] == [1, 1]
+        path = Path(voices[replaced])
+        state = path.stat()
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 1_000_000_000))
+        assert [asked(), asked()] == [2, 2]
+
+
 def test_what_is_not_set_up_is_refused_at_once(
     hop: Hop, folder: Path, speech: Path, children: list[tuple[str, Any]]
 ) -> None:
@@ -123,7 +148,9 @@ def test_a_recording_that_is_too_long_for_it_is_refused(
     samples.sound(folder / "a.wav", tone(LOW, 2))
     with hop_with(hop_settings, tmp_path, voices={**voices, "max_seconds": 1}) as hop:
         outcome: Any = hop.run("media.transcribe_audio", root="in", way="a.wav", speakers="voices")
-        assert "expected at most 1 to tell voices apart" in outcome.error["message"]
+        assert outcome.error["message"] == (
+            "a.wav: found 2 s, expected at most 1 to tell voices apart (`voices.max_seconds`)"
+        )
 
 
 def test_models_that_are_not_there_are_told_by_the_settings(

@@ -64,5 +64,5 @@ def test_a_model_on_this_machine_hears(
         still = hop.run("media.transcribe_audio", root="in", way="still.wav").result()
         assert still.segments == [], "nobody speaks: the model is not asked"
         (model / "model.bin").write_bytes(b"x")
-        outcome: Any = hop.run("media.transcribe_audio", root="in", way="still.wav", language="de")
+        outcome: Any = hop.run("media.transcribe_audio", root="in", way="still.wav")
         assert "the Whisper model cannot be used" in outcome.error["message"]

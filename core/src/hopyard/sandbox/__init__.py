@@ -28,7 +28,7 @@ from typing import Any, Final
 from hopyard.errors import InvalidInput, ResourceError
 from hopyard.redaction import redact
 
-__all__ = ["Limits", "Missing", "Refusal", "run", "run_told"]
+__all__ = ["Breakdown", "Limits", "Missing", "Refusal", "run", "run_told"]
 
 _START: Final = (
     "import sys, types\n"
@@ -46,7 +46,19 @@ class Missing(InvalidInput):
 
 
 class Refusal(InvalidInput):
-    """Input that is not read, with the reason."""
+    """Input that is not read, with the reason; `kind` is the word of the child's `Refused`."""
+
+    def __init__(self, reason: str, kind: str = "") -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Breakdown(Refusal):
+    """The child came to no end by itself: it crashed, or took more than it may.
+
+    That may be the input's doing or not: limits are settings, and clocks run on while a machine is busy. What
+    the child itself finds wrong with its input is a `Refusal` that is no `Breakdown`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,8 @@ async def run(
     """Have a child do an operation of a package; return its answer.
 
     `files` are open descriptors, which the order has under their names. Raises `Refusal` for input that is
-    not read or takes too much, `Missing`, and `ResourceError` where the machine was out of something.
+    not read, `Breakdown` for a child that takes too much or crashes, `Missing`, and `ResourceError` where the
+    machine was out of something.
     """
     answer: Any = (await run_told(package, operation, order, files, limits))["answer"]
     return answer
@@ -92,7 +105,7 @@ async def run_told(
             told, words = await _talk(process, json.dumps(whole).encode(), limits.answer)
             await process.wait()
     except TimeoutError:
-        raise Refusal(f"reading it took longer than {limits.seconds:g} s") from None
+        raise Breakdown(f"reading it took longer than {limits.seconds:g} s") from None
     finally:
         await _end(process)
     return _answer(process.returncode, told, words, limits)
@@ -140,24 +153,26 @@ def _answer(code: int | None, told: bytes, words: bytes, limits: Limits) -> dict
     if code == 0 and told:
         answer: dict[str, Any] = json.loads(told)
         if "refused" in answer:
-            raise Refusal(answer["refused"])
+            raise Refusal(answer["refused"], answer.get("kind", ""))
+        if "broken" in answer:
+            raise Breakdown(answer["broken"])
         if "missing" in answer:
             raise Missing(answer["missing"])
         if "resource" in answer:
             raise ResourceError(f"it could not be read now: {answer['resource']}")
         return answer
     if code == 0:
-        raise Refusal(f"what was found in it is larger than {limits.answer:,} bytes")
+        raise Breakdown(f"what was found in it is larger than {limits.answer:,} bytes")
     said = redact(words.decode("utf-8", "replace").strip().rpartition("\n")[2][-300:])
     if code == -signal.SIGXCPU:
-        raise Refusal(f"reading it took more than {limits.cpu} s of CPU time")
+        raise Breakdown(f"reading it took more than {limits.cpu} s of CPU time")
     if code == -signal.SIGKILL:
         raise ResourceError("the process that read it was killed from outside; is the machine out of memory?")
     if code is not None and code < 0:
         memory = f", or needs more than {limits.memory // 2**20:,} MB of memory"
         last = f": {said}" if said else ""
-        raise Refusal(f"it crashes the program that reads it ({signal.Signals(-code).name}){memory}{last}")
-    raise Refusal(f"it breaks the program that reads it: {said}")
+        raise Breakdown(f"it crashes the program that reads it ({signal.Signals(-code).name}){memory}{last}")
+    raise Breakdown(f"it breaks the program that reads it: {said}")
 
 
 def _environment() -> dict[str, str]:

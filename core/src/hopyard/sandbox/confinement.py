@@ -28,7 +28,14 @@ _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
 
 class Refused(Exception):
-    """The file is not read: the message says what is wrong with it, and what was expected."""
+    """The file is not read: the message says what is wrong with it, and what was expected.
+
+    `kind` is a word for the parent, where it treats refusals differently.
+    """
+
+    def __init__(self, reason: str, kind: str = "") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class Missing(Exception):
@@ -80,11 +87,11 @@ def _answered(order: dict[str, Any]) -> dict[str, Any]:
         operations = importlib.import_module(f"{package.__name__}.child").OPERATIONS
         return {"answer": operations[order["do"]](order["order"])}
     except Refused as error:
-        return {"refused": str(error)}
+        return {"refused": str(error), "kind": error.kind}
     except Missing as error:
         return {"missing": str(error)}
     except MemoryError:
-        return {"refused": f"it needs more than {order['limits']['memory'] // 2**20:,} MB of memory"}
+        return {"broken": f"it needs more than {order['limits']['memory'] // 2**20:,} MB of memory"}
     except RecursionError:
         return {"refused": "it is nested too deeply"}
     except OSError as error:

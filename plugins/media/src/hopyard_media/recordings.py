@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from hopyard import roots, storage, trees
-from hopyard.errors import InvalidInput
-from hopyard.sandbox import Refusal
+from hopyard.errors import InvalidInput, ResourceError
+from hopyard.sandbox import Breakdown, Refusal
 from hopyard.storage import moment
 
 from hopyard_media import store
@@ -19,14 +19,19 @@ from hopyard_media.sources import Source, opened, settings
 
 @asynccontextmanager
 async def worked_on(root: str, way: str) -> AsyncIterator[Source]:
-    """Open a recording, as `sources.opened`, and keep why its content is refused where it is."""
+    """Open a recording, as `sources.opened`, and keep why its content is refused where it is.
+
+    Raises `Refusal` for that, and `ResourceError` where a child broke down or met a limit: whether that is
+    the recording's doing nobody knows, so that it is tried again.
+    """
     try:
         async with opened(root, way) as source:
             await _note(root, way, sha256=source.sha256, duration=source.duration, problem=None)
             yield source
     except Refusal as error:
         await _note(root, way, problem=str(error)[:1000])
-        raise Refusal(f"{trees.shown(way)}: {error}") from error
+        kind = ResourceError if isinstance(error, Breakdown) else Refusal
+        raise kind(f"{trees.shown(way)}: {error}") from error
 
 
 async def note_transcript(root: str, way: str, options: str) -> None:

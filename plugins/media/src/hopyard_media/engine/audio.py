@@ -11,7 +11,7 @@ import av
 from av.container import InputContainer
 
 from hopyard_media.engine.container import begins, frames, put
-from hopyard_media.engine.faults import Refused
+from hopyard_media.engine.faults import Refused, undecodable
 
 RATE: Final = 16_000
 #: What is decoded before the wanted moment, in seconds: codecs need some frames to come in.
@@ -89,7 +89,7 @@ def _graph(frame: Any, channel: int | None) -> Any:
     """Return what mixes frames like this one; None where they have no such channel. Raises `Refused`."""
     count, rate = frame.layout.nb_channels, frame.sample_rate
     if rate < _LEAST_RATE or count > _MOST_CHANNELS:
-        raise Refused(
+        raise undecodable(
             f"its sound has {rate:,} samples a second in {count} channels, expected at least {_LEAST_RATE:,} "
             f"in at most {_MOST_CHANNELS}"
         )

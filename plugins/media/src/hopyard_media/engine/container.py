@@ -12,7 +12,7 @@ from typing import Any, Final
 import av
 from av.container import InputContainer
 
-from hopyard_media.engine.faults import Refused
+from hopyard_media.engine.faults import Refused, undecodable
 
 #: What FFmpeg may take a file for. Playlists (HLS, DASH, concat), image sequences and devices are not among
 #: them: those name other files and addresses, which would be read.
@@ -56,15 +56,19 @@ class Held(io.RawIOBase):
 
 @contextmanager
 def opened(descriptor: int) -> Iterator[InputContainer]:
-    """Open a media file. Raises `Refused` for what is none."""
+    """Open a media file. Raises `Refused` for what is none, or cannot be decoded within the block."""
     try:
         container: Any = av.open(Held(descriptor), mode="r", options=_OPTIONS, metadata_errors="replace")
+    except av.MemoryError:
+        raise
     except (av.FFmpegError, ValueError) as error:
         raise Refused(f"it is no audio or video file that is read here ({_words(error)})") from None
     try:
         yield container
+    except av.MemoryError:  # that says nothing of the file
+        raise
     except av.FFmpegError as error:
-        raise Refused(f"it cannot be decoded ({_words(error)})") from None
+        raise undecodable(f"it cannot be decoded ({_words(error)})") from None
     finally:
         container.close()
 
@@ -128,7 +132,7 @@ def frames(
         if past:
             break
     if bad and not good:
-        raise Refused(f"none of its {bad} packets of {stream.type} can be decoded")
+        raise undecodable(f"none of its {bad} packets of {stream.type} can be decoded")
 
 
 def measured(container: InputContainer) -> tuple[float | None, bool]:

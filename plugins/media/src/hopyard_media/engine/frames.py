@@ -10,7 +10,7 @@ import av
 from av.container import InputContainer
 
 from hopyard_media.engine.container import begins, frames
-from hopyard_media.engine.faults import Refused
+from hopyard_media.engine.faults import Refused, undecodable
 
 #: Scenes are looked for in pictures of this width and height: what changes is seen in small ones as well.
 _LOOK_WIDTH: Final = 320
@@ -155,7 +155,7 @@ def _shown_at(container: InputContainer, stream: Any, at: float) -> Any:
             break
         shown = frame
     if shown is None:
-        raise Refused(f"there is no picture at {at:.1f} s")
+        raise undecodable(f"there is no picture at {at:.1f} s")
     return _upright(shown)
 
 

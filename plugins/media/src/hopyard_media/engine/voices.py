@@ -34,8 +34,9 @@ def turns_of(
         embedding=sherpa.SpeakerEmbeddingExtractorConfig(model=embedding),
         clustering=sherpa.FastClusteringConfig(num_clusters=speakers or -1, threshold=threshold),
     )
+    sound = _floats(pieces)  # errors of decoding are not the models'
     try:
-        found = sherpa.OfflineSpeakerDiarization(own).process(_floats(pieces)).sort_by_start_time()
+        found = sherpa.OfflineSpeakerDiarization(own).process(sound).sort_by_start_time()
     except RuntimeError as error:
         raise Refused(f"the models of `voices` cannot be used: {error}") from None
     numbers = {number: n for n, number in enumerate(dict.fromkeys(one.speaker for one in found))}

@@ -11,6 +11,7 @@ from hopyard.errors import InvalidInput
 
 from hopyard_media.sources import Source, settings
 from hopyard_media.speech import answers
+from hopyard_media.speech.versions import version_of
 
 if TYPE_CHECKING:
     from hopyard_media.models import EngineName
@@ -76,7 +77,8 @@ class Whisper:
                 "the engine whisper: expected `whisper` in the settings, the model's directory"
             )
         self._own = own
-        self.key: tuple[Any, ...] = ("whisper", own.model, own.compute_type, language)
+        version = version_of(own.model, "whisper")
+        self.key: tuple[Any, ...] = ("whisper", own.model, version, own.compute_type, language)
 
     async def hear(self, source: Source, start: float, end: float, channel: int | None) -> Heard:
         """Return what is said. Raises `InvalidInput` where the extra is missing, or for an odd model."""

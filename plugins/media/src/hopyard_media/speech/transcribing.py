@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final, Protocol
 
-from hopyard import trees
 from hopyard.sandbox import Refusal
 
 from hopyard_media import outputs, store
@@ -127,15 +126,12 @@ async def _hear(engine: Engine, source: Source, part: Part, channel: int | None)
 def _channels(source: Source, speakers: Speakers) -> Sequence[int | None]:
     streams = source.streams("audio")
     if not streams:
-        raise Refusal(f"{trees.shown(source.way)}: it has no sound")
+        raise Refusal("it has no sound")
     if speakers != "channels":
         return [None]
     count = int(streams[0]["channels"])
     if not 2 <= count <= _MOST_CHANNELS:
-        raise Refusal(
-            f"{trees.shown(source.way)}: found {count} channels, expected 2 to {_MOST_CHANNELS}, "
-            "one for each speaker"
-        )
+        raise Refusal(f"found {count} channels, expected 2 to {_MOST_CHANNELS}, one for each speaker")
     return [*range(count)]
 
 

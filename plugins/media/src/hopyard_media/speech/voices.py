@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from hopyard import trees
 from hopyard.errors import InvalidInput
 from hopyard.sandbox import Refusal
 from pydantic import BaseModel, TypeAdapter
@@ -17,6 +16,7 @@ from hopyard_media.models import Segment, Speakers
 from hopyard_media.settings import Voices
 from hopyard_media.sources import Source, settings
 from hopyard_media.speech import joining
+from hopyard_media.speech.versions import version_of
 
 #: A word so many seconds before or after all turns is still said by who is nearest.
 _NEAR: Final = 1.0
@@ -47,17 +47,18 @@ def wanted(speakers: Speakers) -> Voices | None:
     return own
 
 
-def key_of(own: Voices | None) -> tuple[Any, ...]:
-    """Return what stands for the models where results are kept."""
-    return () if own is None else (own.segmentation, own.embedding, own.speakers, own.threshold)
+def key_of(own: Voices) -> tuple[Any, ...]:
+    """Return what stands for the models where results are kept. Raises as `version_of`."""
+    models = [(one, version_of(one, "voices")) for one in (own.segmentation, own.embedding)]
+    return (*models, own.speakers, own.threshold)
 
 
 async def turns_of(source: Source, own: Voices) -> list[Turn]:
     """Return the turns of a whole recording; they are found once, and kept. Raises as a child."""
     if source.duration > own.max_seconds:
         raise Refusal(
-            f"{trees.shown(source.way)}: found {source.duration:,.0f} s, expected at most "
-            f"{own.max_seconds:,.0f} to tell voices apart (`voices.max_seconds`)"
+            f"found {source.duration:,.0f} s, expected at most {own.max_seconds:,.0f} to tell voices apart "
+            "(`voices.max_seconds`)"
         )
     options = store.digest("voices", *key_of(own))
     found = await store.one(source.sha256, options, _STEP)

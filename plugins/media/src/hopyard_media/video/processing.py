@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from hopyard_media import outputs
@@ -104,11 +105,10 @@ class _Work:
             reason = _JOINED if self._source.streams("video") else _STILL
             await self.stages.over("scenes", "skipped", reason)
             return
-        threshold, damage = settings().pictures.threshold, Damage()
-        self._video.scenes = await self.stages.kept(
-            "scenes", threshold, lambda: scenes_of(self.stages.tell, self._source, damage)
+        threshold = settings().pictures.threshold
+        self._video.scenes = await self._noted(
+            "scenes", threshold, lambda: scenes_of(self.stages.tell, self._source)
         )
-        self._video.notes += damage.notes
 
     async def pictures(self) -> None:
         """Take pictures of scenes, each as a file, and all on a sheet."""
@@ -119,7 +119,7 @@ class _Work:
             return
         own = settings().pictures
         chosen = moments(self._video.scenes, self._source.duration, own.count)
-        found = await self.stages.kept(
+        found = await self._noted(
             "key_frames",
             [chosen, own.width, self._source.way],
             lambda: self._key_frames(chosen, own.width),
@@ -135,17 +135,37 @@ class _Work:
         )
         self._video.sheet = Picture(**sheet)
 
-    async def _key_frames(self, chosen: list[float], width: int) -> list[dict[str, Any]]:
-        found = []
-        damage = Damage(most=len(chosen))
+    async def _noted(
+        self,
+        name: str,
+        options: Any,
+        work: Callable[[], Awaitable[tuple[list[Any], list[str]]]],
+        usable: Callable[[Any], Awaitable[bool]] | None = None,
+    ) -> list[Any]:
+        """Return what a stage finds, and note what it leaves out, also where both are known from before."""
+
+        async def whole() -> dict[str, Any]:
+            found, notes = await work()
+            return {"found": found, "notes": notes}
+
+        async def all_usable(kept: dict[str, Any]) -> bool:
+            return usable is None or await usable(kept["found"])
+
+        # The word is there because results were once kept without notes: those are not known by this key.
+        kept = await self.stages.kept(name, ["noted", options], whole, all_usable)
+        self._video.notes += kept["notes"]
+        return list(kept["found"])
+
+    async def _key_frames(self, chosen: list[float], width: int) -> tuple[list[Any], list[str]]:
+        found: list[Any] = []
+        damage = Damage()
         for n, at in enumerate(chosen):
             self.stages.tell(n, len(chosen), f"picture {n + 1} of {len(chosen)}")
             name = outputs.name_of(self._source, f".{round(at * 1000):09}ms.jpg")
             with damage.of(at, at):
                 found.append({"at": at, **await self._taken("picture", {"at": at, "width": width}, name)})
         damage.check(nothing=not found)
-        self._video.notes += damage.notes
-        return found
+        return found, damage.notes
 
     async def _sheet(self, chosen: list[float], columns: int) -> dict[str, Any]:
         order = {"moments": chosen, "columns": min(columns, len(chosen))}

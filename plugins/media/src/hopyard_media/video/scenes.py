@@ -20,15 +20,18 @@ _LONG: Final = 10.0
 _MOST: Final = 5_000
 
 
-async def scenes_of(tell: Tell, source: Source, damage: Damage) -> list[float]:
-    """Return the moments at which scenes begin, 0 first. Each part is looked at once, and kept;
-    one that is `damage` has none."""
+async def scenes_of(tell: Tell, source: Source) -> tuple[list[float], list[str]]:
+    """Return the moments at which scenes begin, 0 first, and notes about parts that cannot be decoded.
+
+    Each part is looked at once, and kept; one that cannot be decoded has no scenes.
+    """
     own = settings()
     threshold = own.pictures.threshold
     parts = joining.parts(source.duration, own.limits.part_seconds)
     options = store.digest("scenes", threshold, own.limits.part_seconds)
     known = await store.known(source.sha256, options)
     found: list[float] = []
+    damage = Damage()
     for part in parts:
         step = str(part.number)
         if step not in known:
@@ -41,7 +44,7 @@ async def scenes_of(tell: Tell, source: Source, damage: Damage) -> list[float]:
                 await store.keep(source.sha256, options, step, known[step])
         found += known.get(step, ())
     damage.check(nothing=not known)
-    return _steady(found)
+    return _steady(found), damage.notes
 
 
 def _steady(cuts: Sequence[float]) -> list[float]:
