@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hopyard.ledger import access, notes
+from hopyard.ledger import access, deadletters, notes
 from hopyard.ledger.database import Database
+from hopyard.ledger.deadletters import Filter
 from hopyard.ledger.read import logs
 from hopyard.ledger.read.listing import JobFilter
 from hopyard.ledger.read.logs import LogLine
@@ -153,6 +154,31 @@ async def test_viewers_are_told_of_their_own_only(web: Web, port: Port) -> None:
             told = [job["id"] for _, data in await alice.until("ready") for job in data.get("jobs", ())]
             assert told == [mine]
             assert id_ not in str(told)
+
+
+async def test_discarded_jobs_leave_the_lists_that_showed_them(web: Web, port: Port) -> None:
+    worker = await web.ledger.worker()
+    theirs = {person: await web.job(person=person) for person in ("alice", "bob")}
+    for id_ in theirs.values():
+        (claim,) = await web.ledger.claim(worker, id_)
+        dead = Done(id_, claim.claim, State.DEAD, None, '{"message": "broken"}', None)
+        await web.ledger.database.finish([dead], worker)
+    async with (
+        port.events("/api/stream/jobs?state=dead", "viewer") as every,
+        port.events("/api/stream/jobs?state=dead", "alice", last=0) as hers,
+    ):
+        for stream in (every, hers):
+            await stream.until("ready")
+        place = every.place
+        await deadletters.discard(web.ledger.database, Filter(ids=[*theirs.values()]))
+        assert set((await every.until("jobs"))[-1][1]["gone"]) == {*theirs.values()}
+        await web.job(person="alice")
+        assert theirs["bob"] not in json.dumps(await hers.until("jobs")), (
+            "of others' she is not even told the ids"
+        )
+    async with port.events("/api/stream/jobs?state=dead", "viewer", last=place) as stream:
+        told = await stream.until("ready")
+        assert {id_ for _, data in told for id_ in data.get("gone", ())} >= {*theirs.values()}
 
 
 async def test_lists_of_children_and_of_a_time_tell_of_their_own(web: Web, port: Port) -> None:

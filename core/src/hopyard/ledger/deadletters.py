@@ -15,6 +15,7 @@ from typing import Any
 from hopyard.errors import LedgerError, UnknownJob
 from hopyard.ledger import stored
 from hopyard.ledger.database import Connection, Database, Row
+from hopyard.ledger.read import tail
 from hopyard.ledger.retention import OF_A_JOB
 from hopyard.ledger.values import MARK, NewJob, derived_id, job_id, renamed, utcnow
 from hopyard.specs import State
@@ -126,7 +127,10 @@ async def discard(database: Database, wanted: Filter, limit: int = BATCH) -> int
     async with database.transaction() as tx:
         rows = await tx.fetch(f"SELECT id FROM job_history WHERE {where} LIMIT {int(limit)}", *values)
         _found(wanted, rows)
-        await _remove(tx, database, [str(row["id"]) for row in rows])
+        ids = [str(row["id"]) for row in rows]
+        await _remove(tx, database, ids)
+        if ids:
+            await tail.note(tx, database, ids)
     return len(rows)
 
 

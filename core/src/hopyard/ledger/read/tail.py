@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from hopyard.ledger.database import Database, Row
+from hopyard.ledger.database import Connection, Database, Row
 
 #: Seconds that what has changed is kept for those who come back.
 KEPT: Final = 3600.0
@@ -102,6 +102,13 @@ async def missed(
             _once(row["jobs"] for row in theirs), int(theirs[-1]["n"]) if theirs else place, False
         )
     return found
+
+
+async def note(tx: Connection, database: Database, jobs: Sequence[str]) -> None:
+    """Tell of jobs that no trigger sees, since they are removed."""
+    await tx.execute(
+        f"INSERT INTO job_event (at, jobs) VALUES ({database.dialect.now}, $1)", database.list(jobs)
+    )
 
 
 async def prune(database: Database) -> int:

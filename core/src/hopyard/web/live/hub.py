@@ -155,6 +155,7 @@ class Hub:
                     one.tell_reset()
                 else:
                     _tell_jobs([one], [found[id_] for id_ in changes.jobs if id_ in found])
+                    one.tell_removed(id_ for id_ in changes.jobs if id_ not in found)
             one.place = place
         await self._tell_progress(new, [*found.values()])
         await self._tell_lines(new)
@@ -186,7 +187,9 @@ class Hub:
             self._running, ids = None, [id_ for id_ in ids if id_ in watched]
         found = await self._summaries(ids)
         _tell_jobs(viewings, found)
+        removed = {*ids} - {job.id for job in found}
         for one in viewings:
+            one.tell_removed(removed)
             one.place = changes.place
         await self._tell_progress(viewings, await self._followed(found, watched, lists))
         await self._tell_lines(viewings)

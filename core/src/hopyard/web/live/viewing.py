@@ -107,6 +107,21 @@ class Viewing:
         if len(self._jobs) + len(self._gone) > _WAITING:
             self.tell_reset()
 
+    def tell_removed(self, ids: Iterable[str]) -> None:
+        """Keep that jobs are there no more: discarded, or removed for their age.
+
+        Whose they were is not known any more: who may see some jobs only is told of those that
+        they were shown.
+        """
+        all_jobs = self.viewer.plugins is None and self.viewer.person is None
+        for id_ in ids:
+            seen = self._seen.pop(id_, all_jobs)
+            if self.job == id_ or (self.lists and seen):
+                self._jobs.pop(id_, None)
+                self._gone[id_] = None
+        if len(self._gone) > _WAITING:
+            self.tell_reset()
+
     def unheard_progress(self, id_: str, updated: datetime) -> bool:
         """Say whether they were not told yet how far a job is, and believe that they are now."""
         if self._progress_of.get(id_) == updated:
