@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from hopyard.ledger import readers
 from hopyard.web.api.deps import Here, Reader
-from hopyard.web.pages import rendering
+from hopyard.web.pages import rendering, writing
 
 router = APIRouter(include_in_schema=False)
 
@@ -23,5 +23,6 @@ async def show(request: Request, here: Here, viewer: Reader, person: str = "") -
         who=who,
         people=[] if viewer.person is not None else sorted(here.hopyard.settings.people),
         asks="ai" in here.routed,
+        stream=writing.plain_address(here.prefix, "/api/stream/jobs", {"person": who} if who else {}),
         told=await readers.notifications(here.database, person=who, limit=50),
     )

@@ -135,6 +135,11 @@ function calmly(work, pause) {
 
 const soon = calmly(() => refresh(), 1000);
 const later = calmly(() => refresh(), 4000);
+// Requests are shown by a script of their own, which decides when they may change.
+const heard = calmly(() => {
+  refresh();
+  document.dispatchEvent(new Event("jobs-changed"));
+}, 2000);
 
 // --- the list of jobs: rows change by what the stream tells
 
@@ -251,6 +256,7 @@ const takers = {
     log: ({ lines }) => lines.forEach((line) => { takeLine(line); showTimes(document.querySelector("#log").lastElementChild); }),
   },
   page: { overview: later },
+  people: { jobs: heard, reset: heard },
 };
 
 // --- the stream

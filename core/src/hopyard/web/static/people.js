@@ -185,7 +185,14 @@ async function load() {
   document.querySelector("#approvals-list").replaceChildren(...approvals.map(approval));
   document.querySelector("#approvals").hidden = approvals.length === 0;
   showTimes(place);
+  reload.textContent = "Reload";
 }
 
-document.querySelector("#reload").addEventListener("click", () => load().catch((error) => say(error.message, true)));
+const reload = document.querySelector("#reload");
+reload.addEventListener("click", () => load().catch((error) => say(error.message, true)));
 load().catch((error) => say(error.message, true));
+document.addEventListener("jobs-changed", () => {
+  // What somebody reads, points at or writes in stays where it is.
+  if (place.querySelector("details[open], li:hover, li:focus-within")) reload.textContent = "Something has changed: reload";
+  else load().catch((error) => say(error.message, true));
+});
