@@ -206,13 +206,13 @@ async def test_others_jobs_are_not_there(
 
 async def test_acts_on_many_leave_other_plugins_alone(web: Web) -> None:
     mine, theirs = await web.job(task="site.add"), await web.job(task="other.add")
-    answer = await web.ask("POST", "/api/jobs/cancel", "of-site")
+    answer = await web.ask("POST", "/api/jobs/cancel?all=true", "of-site")
     assert answer.json() == {"done": 1, "more": False}
     assert await web.ledger.row(theirs)
     assert await web.ledger.past(mine)
     dead = await web.ended(task="other.add", error={"kind": "Boom"})
     for act in ("replay", "discard"):
-        assert (await web.ask("POST", f"/api/jobs/{act}", "of-site")).json()["done"] == 0
+        assert (await web.ask("POST", f"/api/jobs/{act}?all=true", "of-site")).json()["done"] == 0
     assert await web.ledger.past(dead)
     assert (await web.ask("POST", f"/api/jobs/{dead}/replay", "of-site", json={})).status_code == 404
 
@@ -236,7 +236,8 @@ async def test_a_key_for_some_plugins_learns_nothing_of_others(web: Web) -> None
         assert (await client.post("/api/queues/other/pause")).status_code == 404
         # Each of these would let it have, or make, a key for all.
         for method, path in (("GET", "tokens"), ("POST", "tokens"), ("DELETE", "tokens/x"), ("GET", "audit")):
-            answer = await client.request(method, f"/api/{path}", json={"name": "n", "role": "admin"})
+            body = {"name": "n", "role": "admin"} if method == "POST" else None
+            answer = await client.request(method, f"/api/{path}", json=body)
             assert answer.status_code == 403, path
         assert (await client.get("/api/inbox")).status_code == 403
     assert (

@@ -69,7 +69,7 @@ async def test_dead_ones_are_replayed_and_discarded_and_others_left(web: Web) ->
     assert json.loads((await web.ledger.row(new))["body"])[1]["a"] == 5
     wrong = await web.ask("POST", f"/api/jobs/{dead[1]}/replay", json={"arguments": {"a": "x"}})
     assert wrong.status_code in (200, 422)
-    assert (await web.ask("POST", "/api/jobs/discard")).json() == {"done": 2, "more": False}
+    assert (await web.ask("POST", "/api/jobs/discard?all=true")).json() == {"done": 2, "more": False}
     assert await web.ledger.past(fine)
     assert not await web.ledger.past(dead[1])
     assert (await web.ask("POST", f"/api/jobs/{fine}/replay", json={})).status_code == 404

@@ -52,8 +52,11 @@ async def test_another_sites_page_acts_with_nobodys_cookie(
     web: Web, cookie: str, headers: dict[str, str], status: int
 ) -> None:
     async with web.client(None, headers={"Cookie": cookie} | headers) as browser:
-        for method, path in (("POST", "/api/queues/site/pause"), ("PATCH", "/api/schedules/x")):
-            answer = await browser.request(method, path, json={"enabled": True})
+        for method, path, body in (
+            ("POST", "/api/queues/site/pause", None),
+            ("PATCH", "/api/schedules/x", {"enabled": True}),
+        ):
+            answer = await browser.request(method, path, json=body)
             expected = {200, 404} if status == 200 else {status}
             assert answer.status_code in expected, answer.text
     paused = await web.ledger.database.fetch("SELECT 1 AS yes FROM queue_state WHERE paused IS NOT NULL")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,8 +19,10 @@ from hopyard.specs import State
 CHILDREN: Final = 50
 
 
-async def job(database: Database, id_: str) -> dict[str, Any]:
+async def job(database: Database, id_: str, seen: JobFilter | None = None) -> dict[str, Any]:
     """Return one job with all that is known of it. Raises `UnknownJob`.
+
+    Of its children there are those that `seen` has.
 
     Beside its columns (see `readers.describe`): `attempts`, each with `attempt`, `outcome` (`running`,
     `succeeded`, `failed`, `lost`, `handed back`, `cancelled`), `worker`, `name`, `host`, `began`, `at` (its
@@ -47,7 +50,7 @@ async def job(database: Database, id_: str) -> dict[str, Any]:
     keys = await database.fetch("SELECT key, until FROM job_key WHERE job_id = $1 ORDER BY key", id_)
     found["keys"] = [_plain(key) for key in keys]
     found["cancel"] = await _cancel(database, row)
-    children = await jobs(database, JobFilter(parent=id_), limit=CHILDREN)
+    children = await jobs(database, replace(seen or JobFilter(), parent=id_), limit=CHILDREN)
     found["children"] = [{name: one[name] for name in ("id", "task", "state")} for one in children]
     replay = derived_id(id_, "replay")
     again = await database.fetch(

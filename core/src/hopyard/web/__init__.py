@@ -1,7 +1,8 @@
 """The HTTP API and the dashboard: `pip install "hopyard[web]"`, `hopyard web`.
 
 For programs that serve it themselves: `create_app(hopyard)` is an ASGI application. For plugins that add
-routes by `register_routes`: `needs` and `Viewer` say who may use them, `audit` keeps what they do.
+routes by `register_routes`: `needs` and `Viewer` say who may use them, `audit` keeps what they do, and what
+their requests' bodies say is derived from `Body`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from hopyard.web.app import create_app
     from hopyard.web.security import needs
     from hopyard.web.state import audit
+    from hopyard.web.strict import Body
 
-__all__ = ["Role", "Viewer", "audit", "create_app", "needs"]
+__all__ = ["Body", "Role", "Viewer", "audit", "create_app", "needs"]
 
 
 def __getattr__(name: str) -> Any:
@@ -32,4 +34,8 @@ def __getattr__(name: str) -> Any:
         from hopyard.web.state import audit
 
         return audit
+    if name == "Body":
+        from hopyard.web.strict import Body
+
+        return Body
     raise AttributeError(f"module `hopyard.web` has no `{name}`")

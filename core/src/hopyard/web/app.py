@@ -32,6 +32,7 @@ from hopyard.web.pages import routes as pages
 from hopyard.web.record import Record
 from hopyard.web.security import Guard, Keys
 from hopyard.web.state import Served
+from hopyard.web.strict import exact
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -78,13 +79,15 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
     app.state.served = state
     problems.install(app)
     for module in _ROUTERS:
-        app.include_router(module.router, prefix="/api")
+        app.include_router(module.router, prefix="/api", dependencies=[exact])
     app.include_router(health.probes)
-    app.include_router(submitting.router(hopyard), prefix="/api/background")
-    app.include_router(streams.router, prefix="/api")
+    app.include_router(submitting.router(hopyard), prefix="/api/background", dependencies=[exact])
+    app.include_router(streams.router, prefix="/api", dependencies=[exact])
     app.include_router(openapi.router, prefix="/api")
     for name, router in hopyard.plugins.routes(APIRouter):
-        app.include_router(router, prefix=f"/api/plugins/{name}", tags=[name], dependencies=[of_plugin(name)])
+        app.include_router(
+            router, prefix=f"/api/plugins/{name}", tags=[name], dependencies=[of_plugin(name), exact]
+        )
         state.routed.add(name)
     pages.install(app)
     app.openapi = lambda: openapi.document(app, hopyard)  # type: ignore[method-assign]  # FastAPI's own way

@@ -142,12 +142,16 @@ class Guard:
         if not scope.get("root_path", "").endswith(self._prefix):  # else somebody has mounted it there
             scope["root_path"] = scope.get("root_path", "") + self._prefix
         try:
+            self._check_prefix(scope)
             await self._admit(scope)
         except Refused as refused:
             await _refuse(scope, receive, send, refused)
             return
         current.use(self._hopyard)
-        await self._answered(scope, receive, _with_headers(scope, send))
+        send = _with_headers(scope, send)
+        if scope.get("method") == "HEAD":  # as GET, without what it would show (RFC 9110)
+            scope["method"], send = "GET", _without_body(send)
+        await self._answered(scope, receive, send)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have it answered; what goes wrong unforeseen is logged, and answered as everything else is."""
@@ -198,6 +202,12 @@ class Guard:
         wait = self._wrong.take(address)
         if wait:
             raise Refused(429, "too many wrong keys; try again later", **{"Retry-After": str(int(wait) + 1)})
+
+    def _check_prefix(self, scope: Scope) -> None:
+        """Raise `Refused` above the prefix: a proxy may guard only what lies below it."""
+        path, root = scope["path"], scope.get("root_path", "")
+        if root and path != root and not path.startswith(f"{root}/"):
+            raise Refused(404, f"all of this lies below {root}/")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """Raise `Refused` where another site's page may have sent this."""
@@ -291,6 +301,13 @@ def _with_headers(scope: Scope, send: Send) -> Send:
             if scope["scheme"] == "https":
                 headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         await send(message)
+
+    return sending
+
+
+def _without_body(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
 
     return sending
 

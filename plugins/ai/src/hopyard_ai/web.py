@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query
 from fastapi import Request as Http
 from hopyard.errors import InvalidInput
 from hopyard.people import person as known_person
-from hopyard.web import Role, Viewer, audit, needs
+from hopyard.web import Body, Role, Viewer, audit, needs
 from pydantic import BaseModel, Field
 
 from hopyard_ai import approving, confirming, manager, previewing, store
@@ -51,7 +51,7 @@ class WithRuns(BaseModel):
     runs: list[Run]
 
 
-class Sentence(BaseModel):
+class Sentence(Body):
     """Something in plain English."""
 
     text: str = Field(min_length=1, max_length=_MAX_TEXT)
@@ -69,13 +69,13 @@ class Reading(BaseModel):
     refused: str | None = None
 
 
-class YesOrNo(BaseModel):
+class YesOrNo(Body):
     """Whether a person agrees."""
 
     yes: bool
 
 
-class Words(BaseModel):
+class Words(Body):
     """What a person answers."""
 
     text: str = Field(min_length=1, max_length=_MAX_TEXT)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from hopyard.ledger import stored
 from hopyard.ledger.database import Database, Row
@@ -112,12 +112,21 @@ async def states(database: Database, ids: Iterable[str]) -> dict[str, State]:
     return {str(row["id"]): State(row["state"]) for row in rows}
 
 
-async def body(database: Database, id_: str) -> str | None:
-    """Return a job's body as it is stored; None if there is no such job."""
+class Submitted(NamedTuple):
+    """What was asked for when a job was submitted; `body` as it is stored."""
+
+    body: str
+    person: str | None
+    priority: int
+
+
+async def submitted(database: Database, id_: str) -> Submitted | None:
+    """Return what a job was submitted with; None if there is no such job."""
+    some = "SELECT body, person, priority FROM"
     rows = await database.fetch(
-        "SELECT body FROM job_live WHERE id = $1 UNION ALL SELECT body FROM job_history WHERE id = $1", id_
+        f"{some} job_live WHERE id = $1 UNION ALL {some} job_history WHERE id = $1", id_
     )
-    return str(rows[0]["body"]) if rows else None
+    return Submitted(str(rows[0]["body"]), rows[0]["person"], int(rows[0]["priority"])) if rows else None
 
 
 async def running(database: Database, most: int) -> list[JobSummary]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from hopyard.ledger import access
 from hopyard.web.api.deps import Admin, Here, Reader
 from hopyard.web.problems import ByValue, Refused
+from hopyard.web.strict import Body
 
 router = APIRouter(tags=["access"])
 
@@ -44,14 +45,16 @@ class KeysState(BaseModel):
     keys: list[KeyState]
 
 
-class NewToken(BaseModel):
+class NewToken(Body):
     """A token to be made."""
 
     name: str = Field(min_length=1, max_length=200)
     role: Literal["viewer", "submitter", "operator", "admin"]
-    plugins: list[str] | None = Field(None, description="Only what concerns these plugins; null: all.")
+    plugins: list[str] | None = Field(
+        None, min_length=1, description="Only what concerns these plugins; null: all."
+    )
     person: str | None = Field(None, max_length=200, description="Only what is done for this person.")
-    days: float | None = Field(None, gt=0, le=3660, description="How long it lasts; null: until revoked.")
+    days: float | None = Field(None, ge=0.001, le=3660, description="How long it lasts; null: until revoked.")
 
 
 class MadeToken(BaseModel):
@@ -108,6 +111,10 @@ async def list_keys(here: Here, viewer: Admin) -> KeysState:
 @router.post("/tokens", status_code=201, response_class=ByValue)
 async def make_token(wanted: NewToken, request: Request, here: Here, viewer: Admin) -> MadeToken:
     """Make a token."""
+    known = {record.name for record in here.hopyard.plugins.records}
+    unknown = next((name for name in wanted.plugins or () if name not in known), None)
+    if unknown is not None:
+        raise Refused(422, f"plugins: there is no plugin `{unknown[:80]}`; such a token would see nothing")
     await here.audit(request, viewer, "make token", wanted.name, **wanted.model_dump(exclude={"name"}))
     id_, token = await access.make(
         here.database,

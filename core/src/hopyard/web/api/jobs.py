@@ -20,6 +20,7 @@ from hopyard.specs import State
 from hopyard.web.api.deps import Here, Operator, Reader, seen_job
 from hopyard.web.problems import Refused
 from hopyard.web.state import Served
+from hopyard.web.strict import Body
 from hopyard.web.viewer import Viewer
 
 router = APIRouter(tags=["jobs"])
@@ -34,13 +35,15 @@ class Asked:
     """A filter as a query has it."""
 
     state: Annotated[list[StateName] | None, Query(description="Only these states.")] = None
-    task: Annotated[str | None, Query(max_length=200)] = None
+    task: Annotated[str | None, Query(min_length=1, max_length=200)] = None
     plugin: Annotated[list[str] | None, Query(description="Only tasks of these plugins.")] = None
-    queue: Annotated[str | None, Query(max_length=200)] = None
-    person: Annotated[str | None, Query(max_length=200)] = None
-    schedule: Annotated[str | None, Query(max_length=200)] = None
-    parent: Annotated[str | None, Query(max_length=200)] = None
-    error: Annotated[str | None, Query(max_length=500, description="This text in the error.")] = None
+    queue: Annotated[str | None, Query(min_length=1, max_length=200)] = None
+    person: Annotated[str | None, Query(min_length=1, max_length=200)] = None
+    schedule: Annotated[str | None, Query(min_length=1, max_length=200)] = None
+    parent: Annotated[str | None, Query(min_length=1, max_length=200)] = None
+    error: Annotated[
+        str | None, Query(min_length=1, max_length=500, description="This text in the error.")
+    ] = None
     since: Annotated[datetime | None, Query(description="Made (live jobs) or ended at or after.")] = None
     until: Annotated[datetime | None, Query(description="Made (live jobs) or ended before.")] = None
     fingerprint: Annotated[
@@ -69,6 +72,7 @@ class Asked:
 
 
 Filtered = Annotated[Asked, Depends()]
+All = Annotated[bool, Query(alias="all", description="Has to be true where nothing else says which jobs.")]
 
 
 class Jobs(BaseModel):
@@ -114,7 +118,7 @@ class Replayed(BaseModel):
     jobs: dict[str, str]
 
 
-class Edits(BaseModel):
+class Edits(Body):
     """Arguments that a replay changes."""
 
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -150,7 +154,7 @@ async def count_jobs(here: Here, viewer: Reader, asked: Filtered) -> Count:
 async def show_job(id: str, here: Here, viewer: Reader) -> dict[str, Any]:  # noqa: A002 - the path's name
     """Return all that is known of a job: arguments, result or error, attempts, effects, children."""
     job = await seen_job(here, viewer, id)
-    return await details.job(here.database, job.id)
+    return await all_of(here, viewer, job)
 
 
 @router.get("/jobs/{id}/log")
@@ -169,7 +173,7 @@ async def job_log(
 async def explain_job(id: str, here: Here, viewer: Reader) -> Explained:  # noqa: A002 - the path's name
     """Say why a job is where it is, and what it waits for."""
     job = await seen_job(here, viewer, id)
-    return Explained(reasons=await explaining.explain(here.database, job.id))
+    return Explained(reasons=await reasons_of(here, viewer, job))
 
 
 @router.post("/jobs/{id}/replay")
@@ -188,9 +192,11 @@ async def replay_job(
 
 
 @router.post("/jobs/cancel")
-async def cancel_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
+async def cancel_jobs(
+    request: Request, here: Here, viewer: Operator, asked: Filtered, every: All = False
+) -> Bulk:
     """Cancel the live jobs of a filter, up to 10,000. Count them first."""
-    wanted = asked.filter(viewer)
+    wanted = _meant(asked, viewer, every)
     await here.audit(request, viewer, "cancel many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=True)
 
@@ -201,9 +207,11 @@ async def cancel_jobs(request: Request, here: Here, viewer: Operator, asked: Fil
 
 
 @router.post("/jobs/replay")
-async def replay_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
+async def replay_jobs(
+    request: Request, here: Here, viewer: Operator, asked: Filtered, every: All = False
+) -> Bulk:
     """Do the dead jobs of a filter again, up to 10,000. Count them first."""
-    wanted = asked.filter(viewer)
+    wanted = _meant(asked, viewer, every)
     await here.audit(request, viewer, "replay many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=False)
 
@@ -214,9 +222,11 @@ async def replay_jobs(request: Request, here: Here, viewer: Operator, asked: Fil
 
 
 @router.post("/jobs/discard")
-async def discard_jobs(request: Request, here: Here, viewer: Operator, asked: Filtered) -> Bulk:
+async def discard_jobs(
+    request: Request, here: Here, viewer: Operator, asked: Filtered, every: All = False
+) -> Bulk:
     """Remove the dead jobs of a filter for good, up to 10,000. Count them first."""
-    wanted = asked.filter(viewer)
+    wanted = _meant(asked, viewer, every)
     await here.audit(request, viewer, "discard many", "jobs", **asked.said())
     ids, more = await _ids(here, wanted, live=False)
 
@@ -224,6 +234,33 @@ async def discard_jobs(request: Request, here: Here, viewer: Operator, asked: Fi
         return await deadletters.discard(here.database, deadletters.Filter(some))
 
     return Bulk(done=await _in_batches(ids, discard), more=more)
+
+
+async def all_of(here: Served, viewer: Viewer, job: JobSummary) -> dict[str, Any]:
+    """Return what `details.job` tells, as far as it concerns the viewer: their children, and where it ran.
+
+    Of the machinery one person's key is told nothing.
+    """
+    found = await details.job(here.database, job.id, viewer.narrowed())
+    if viewer.person is not None:
+        found["worker"] = None
+        for attempt in found["attempts"]:
+            attempt.update(dict.fromkeys({"worker", "name", "host", "evidence"} & {*attempt}))
+    return found
+
+
+async def reasons_of(here: Served, viewer: Viewer, job: JobSummary) -> list[str]:
+    """Return why a job is where it is; to one person's key nothing of workers, queues and other jobs."""
+    if viewer.person is not None:
+        return [job.reason or f"it is {job.state}"]
+    return await explaining.explain(here.database, job.id)
+
+
+def _meant(asked: Asked, viewer: Viewer, every: bool) -> listing.JobFilter:
+    """Return the filter of an act. Raises `Refused` where it says nothing, or says so beside `all`."""
+    if bool(asked.said()) == every:
+        raise Refused(422, "say which jobs by a filter, such as task=…, or all=true for every one of them")
+    return asked.filter(viewer)
 
 
 async def _in_batches(ids: list[str], act: Callable[[list[str]], Awaitable[int]]) -> int:

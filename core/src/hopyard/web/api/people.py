@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from hopyard.ledger import readers
 from hopyard.web.api.deps import Here, Reader
 from hopyard.web.problems import Refused
+from hopyard.web.state import Served
+from hopyard.web.viewer import Viewer
 
 router = APIRouter(tags=["people"])
 
@@ -32,7 +34,11 @@ async def inbox(
     """List what was told."""
     if viewer.person is not None and person not in (None, viewer.person):
         raise Refused(403, f"this key is for {viewer.person}")
-    if viewer.plugins is not None and viewer.person is None:
+    return Inbox(notifications=await told(here, viewer, viewer.person or person, limit))
+
+
+async def told(here: Served, viewer: Viewer, person: str | None, limit: int) -> list[dict[str, Any]]:
+    """Return what a person, or everybody, was told. Raises `Refused` where the viewer may not know."""
+    if viewer.plugins is not None:
         raise Refused(403, "this key is for some plugins only: what people are told is of all")
-    whose = viewer.person or person
-    return Inbox(notifications=await readers.notifications(here.database, person=whose, limit=limit))
+    return await readers.notifications(here.database, person=person, limit=limit)

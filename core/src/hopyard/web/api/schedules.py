@@ -19,6 +19,7 @@ from hopyard.specs import Rule
 from hopyard.web.api.deps import Here, Operator, Watcher
 from hopyard.web.problems import Refused
 from hopyard.web.state import Served
+from hopyard.web.strict import Body
 from hopyard.web.viewer import Viewer
 
 router = APIRouter(tags=["schedules"])
@@ -58,13 +59,13 @@ class Schedules(BaseModel):
     schedules: list[ScheduleState]
 
 
-class Change(BaseModel):
+class Change(Body):
     """What changes of a schedule; what is not given stays."""
 
     every: float | None = Field(None, description="Seconds.")
     cron: str | None = Field(None, description="Five fields, or @daily and the like.")
     rrule: str | None = Field(None, description="A rule of RFC 5545.")
-    zone: str | None = Field(None, description="IANA time zone.")
+    zone: str | None = Field(None, min_length=1, description="IANA time zone.")
     enabled: bool | None = None
 
 
@@ -171,7 +172,16 @@ def described(found: store.Stored, *, upcoming: int = 0) -> ScheduleState:
 
 def _due(at: datetime, zone: str) -> Due:
     local = at.astimezone(ZoneInfo(zone))
-    return Due(at=at, local=f"{local:%a %Y-%m-%d %H:%M:%S %Z}", dst=bool(local.dst()))
+    return Due(at=at, local=f"{local:%a %Y-%m-%d %H:%M:%S %Z}", dst=_is_summer(local))
+
+
+def _is_summer(local: datetime) -> bool:
+    """Say whether the clocks are ahead of what they show in the other half of the year.
+
+    Not `datetime.dst`: Ireland's law calls its winter time the exception.
+    """
+    halves = [local.replace(month=month, day=1).utcoffset() for month in (1, 7)]
+    return halves[0] != halves[1] and local.utcoffset() == max(half for half in halves if half is not None)
 
 
 def _rule(old: Rule, change: Change, default_zone: str) -> Rule | None:

@@ -160,11 +160,17 @@ def _endpoint(task: Task[..., Any]) -> Callable[..., Awaitable[Started]]:
         viewer: Submitter,
         idempotency_key: Annotated[
             str | None,
-            Header(max_length=200, description="A second request with the same key is the same job."),
+            Header(
+                min_length=1,
+                max_length=200,
+                description="A second request with the same key is the same job.",
+            ),
         ] = None,
         delay: Annotated[float | None, Query(ge=0, description="Seconds until it may begin.")] = None,
         priority: Annotated[int | None, Query(ge=0, le=9, description="9 first.")] = None,
-        person: Annotated[str | None, Query(max_length=200, description="Whom it is done for.")] = None,
+        person: Annotated[
+            str | None, Query(max_length=200, description="Whom it is done for.", min_length=1)
+        ] = None,
     ) -> Started:
         if not viewer.concerns(task.name):
             raise Refused(403, f"{viewer.name} may not submit tasks of this plugin")
@@ -180,6 +186,8 @@ def _endpoint(task: Task[..., Any]) -> Callable[..., Awaitable[Started]]:
             await _check_same(here, job)
         await here.audit(request, viewer, "submit", job.id, task=task.name)
         await here.hopyard.client().submit([job], fresh=idempotency_key is None)
+        if idempotency_key is not None:  # of several at the same time one was stored
+            await _check_same(here, job)
         return Started(
             task_id=job.id,
             message=f"{task.name} was accepted",
@@ -222,10 +230,19 @@ def _once(viewer: Viewer, task: Task[..., Any], key: str) -> str:
 
 
 async def _check_same(here: Served, job: NewJob) -> None:
-    """Raise `Refused` where the key has named a job with other arguments."""
-    body = await summary.body(here.database, job.id)
-    if body is not None and stored.arguments(body) != stored.arguments(job.body):
-        raise Refused(409, f"this Idempotency-Key has named job {job.id}, which has other arguments")
+    """Raise `Refused` where the key has named a job that is another one than this."""
+    found = await summary.submitted(here.database, job.id)
+    if found is None:
+        return
+    for what, theirs, ours in (
+        ("arguments", stored.arguments(found.body), stored.arguments(job.body)),
+        ("a person", found.person, job.person),
+        ("a priority", found.priority, job.priority),
+    ):
+        if theirs != ours:
+            raise Refused(
+                409, f"this Idempotency-Key has named job {job.id}, which has {what} other than this request"
+            )
 
 
 async def status(task_id: str, here: Here, viewer: Reader) -> Status:

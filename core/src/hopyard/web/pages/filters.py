@@ -48,6 +48,10 @@ def read(params: QueryParams) -> Filtered:
     """Read a filter from a page's query."""
     faults: list[str] = []
     query: dict[str, Any] = {}
+    unknown = {*params} - {"state", "plugin", "cursor", *_TEXTS, *_TIMES}
+    faults += [f"{name[:80]}: there is no such filter" for name in sorted(unknown)]
+    no_states = {*params.getlist("state")} - {*STATES, ""}
+    faults += [f"state: there is no state {one[:80]}" for one in sorted(no_states)]
     states = [one for one in dict.fromkeys(params.getlist("state")) if one in STATES]
     if states:
         query["state"] = states

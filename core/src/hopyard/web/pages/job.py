@@ -8,11 +8,10 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from hopyard.ledger import details, explaining
 from hopyard.ledger.read import listing, logs
-from hopyard.ledger.read.listing import JobFilter
 from hopyard.ledger.read.summary import JobSummary, is_over, percentage
 from hopyard.web.api.deps import Here, Reader, seen_job
+from hopyard.web.api.jobs import all_of, reasons_of
 from hopyard.web.pages import rendering, writing
 from hopyard.web.state import Served
 from hopyard.web.viewer import Role, Viewer
@@ -40,7 +39,7 @@ class Branch:
 async def show(id: str, request: Request, here: Here, viewer: Reader) -> Response:  # noqa: A002 - the path's name
     """Show a job."""
     seen = await seen_job(here, viewer, id)
-    found = await details.job(here.database, seen.id)
+    found = await all_of(here, viewer, seen)
     children = Branch(seen)
     await _grow(here, viewer, children, _DEEP, [_MOST])
     told = found["progress"]
@@ -55,7 +54,7 @@ async def show(id: str, request: Request, here: Here, viewer: Reader) -> Respons
         progress=told,
         lines=await logs.lines(here.database, seen.id, latest=True),
         most_lines=logs.PAGE,
-        reasons=await explaining.explain(here.database, seen.id),
+        reasons=await reasons_of(here, viewer, seen),
         children=children,
         more={name: one for name, one in (found["error"] or {}).items() if name not in _TOLD},
         over=is_over(seen.state),
@@ -73,14 +72,12 @@ def _cancels(viewer: Viewer) -> bool:
 
 async def _grow(here: Served, viewer: Viewer, branch: Branch, deep: int, left: list[int]) -> None:
     """Find the children of a branch, and theirs, as long as some are `left` to be shown."""
-    found = await listing.page(here.database, JobFilter(parent=branch.job.id), limit=_WIDE)
+    found = await listing.page(here.database, viewer.narrowed(parent=branch.job.id), limit=_WIDE)
     branch.more = found.cursor is not None
     for job in found.jobs:
         if left[0] <= 0:
             branch.more = True
             return
-        if not viewer.sees(job.task, job.person):
-            continue
         left[0] -= 1
         child = Branch(job)
         branch.below.append(child)

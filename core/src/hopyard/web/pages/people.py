@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from hopyard.ledger import readers
 from hopyard.web.api.deps import Here, Reader
+from hopyard.web.api.people import told
 from hopyard.web.pages import rendering, writing
 
 router = APIRouter(include_in_schema=False)
@@ -24,5 +24,5 @@ async def show(request: Request, here: Here, viewer: Reader, person: str = "") -
         people=[] if viewer.person is not None else sorted(here.hopyard.settings.people),
         asks="ai" in here.routed,
         stream=writing.plain_address(here.prefix, "/api/stream/jobs", {"person": who} if who else {}),
-        told=await readers.notifications(here.database, person=who, limit=50),
+        told=await told(here, viewer, who, 50) if viewer.plugins is None else None,
     )

@@ -10,7 +10,7 @@ const readers = {
   string: (text) => text,
   text: (text) => text,
   number: (text) => number(text),
-  integer: (text) => number(text),
+  integer: (text) => exact(number(text)),
   boolean: (text) => text === "true",
   choice: (text) => JSON.parse(text),
   list: (text, field) => text.split("\n").filter((line) => line.trim()).map((line) => readers[field.dataset.items](line.trim())),
@@ -23,11 +23,17 @@ function number(text) {
   return value;
 }
 
+// A browser rounds whole numbers beyond 2^53.
+function exact(value) {
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) throw new Error("has more digits than a browser keeps: submit it as a program does");
+  return value;
+}
+
 function json(text) {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text, (key, value) => exact(value));
   } catch (error) {
-    throw new Error(`is no JSON: ${error.message}`);
+    throw error instanceof SyntaxError ? new Error(`is no JSON: ${error.message}`) : error;
   }
 }
 
