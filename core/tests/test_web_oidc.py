@@ -17,8 +17,11 @@ pytest.importorskip("fastapi")
 pytest.importorskip("joserfc")
 
 from fastapi import FastAPI, Request
+from hopyard.cli._errors import message
+from hopyard.cli.web import check_installed
 from hopyard.errors import PluginError
 from hopyard.ledger import access
+from hopyard.settings import load
 from hopyard.testing import Hop
 from hopyard.web import create_app
 from oidc_provider import (
@@ -596,6 +599,18 @@ async def test_without_what_it_needs_nothing_starts(serve: Serve, monkeypatch: p
     with pytest.raises(PluginError, match=r"web\.oidc") as refused:
         serve()
     assert refused.value.hint == 'pip install "hopyard[oidc]"'
+
+
+def test_the_command_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopyard.web.oidc.find_spec", lambda _: None)
+    section = 'issuer = "https://id.test"\nclient_id = "x"\ndefault_role = "viewer"\n'
+    (tmp_path / "hopyard.toml").write_text(f"[web.oidc]\n{section}")
+    settings = load(directory=tmp_path, environ={})
+    with pytest.raises(PluginError) as refused:
+        check_installed(settings)
+    assert 'pip install "hopyard[oidc]"' in message(refused.value)
+    (tmp_path / "hopyard.toml").write_text("")
+    check_installed(load(directory=tmp_path, environ={}))  # who has not set it needs nothing
 
 
 def test_nothing_of_it_is_imported_unless_it_is_set() -> None:
