@@ -13,7 +13,7 @@ export UV_SYSTEM_CERTS ?= true
 export UV_COMPILE_BYTECODE ?= true
 
 CONSTRAINED := $(BIN)/uv pip install --python $(BIN)/python --quiet -c constraints.txt
-PACKAGES    := -e "core[notify,web]" $(patsubst %/pyproject.toml,-e %,$(sort $(wildcard plugins/*/pyproject.toml)))
+PACKAGES    := -e "core[notify,oidc,web]" $(patsubst %/pyproject.toml,-e %,$(sort $(wildcard plugins/*/pyproject.toml)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test-servers demo test coverage lint format types check docs test-installed chaos chaos-smoke bench clean

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hopyard import redaction
+from hopyard.errors import ConfigError
 from hopyard.settings import Settings, duration, load, schema
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -180,3 +181,70 @@ def test_the_schema_covers_plugins_and_references() -> None:
     assert {"$ref": "#/$defs/Reference"} in settings["properties"]["key"]["anyOf"]
     assert "Deep" in document["$defs"]
     assert set(document["properties"]) == set(Settings.model_fields)
+
+
+OIDC = '[web.oidc]\nissuer = "https://id.test/realms/main"\nclient_id = "hopyard"\n'
+
+
+def test_logging_in_by_a_provider_is_set_in_the_file_or_the_environment(read: Load) -> None:
+    text = (
+        OIDC + 'client_secret = { env = "SECRET" }\n[web.oidc.roles]\nops = "operator"\n"a.b c" = "admin"\n'
+    )
+    oidc = read(text, {"SECRET": "sesame-open"}).web.oidc
+    assert oidc is not None
+    assert oidc.roles == {"ops": "operator", "a.b c": "admin"}
+    assert oidc.client_secret == SecretStr("sesame-open")
+    assert redaction.redact("it is sesame-open") == "it is ***"
+    assert (oidc.default_role, oidc.person_claim, oidc.scopes) == (
+        None,
+        "sub",
+        ["openid", "profile", "email"],
+    )
+    environ = {
+        "HOPYARD_WEB__OIDC__ISSUER": "http://127.0.0.1:8080",
+        "HOPYARD_WEB__OIDC__CLIENT_ID": "x",
+        "HOPYARD_WEB__OIDC__ROLES": '{"ops": "viewer"}',
+    }
+    oidc = read("", environ).web.oidc
+    assert oidc is not None
+    assert (oidc.issuer, oidc.roles) == ("http://127.0.0.1:8080", {"ops": "viewer"})
+    assert read("").web.oidc is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[web.oidc]\nclient_id = 'x'\ndefault_role = 'viewer'", "web.oidc"),
+        ("[web.oidc]\nissuer = 'https://id.test'\ndefault_role = 'viewer'", "web.oidc"),
+        (OIDC, "web.oidc"),
+        (OIDC + "default_role = 'root'", "web.oidc.default_role"),
+        (OIDC + "default_role = 'viewer'\nscopes = ['email']", "web.oidc.scopes"),
+        (OIDC + "default_role = 'viewer'\nclient_secret = ''", "web.oidc.client_secret"),
+        (OIDC + "default_role = 'viewer'\n[web.oidc.plugins]\nops = ['mail']", "web.oidc"),
+        (OIDC + "default_role = 'viewer'\n[web]\nhost = '0.0.0.0'", "web"),
+        *(
+            (f"[web.oidc]\nclient_id = 'x'\ndefault_role = 'viewer'\nissuer = '{issuer}'", "web.oidc.issuer")
+            for issuer in (
+                *(
+                    "http://id.test",
+                    "http://10.0.0.1",
+                    "id.test",
+                    "https://",
+                    "https://a@id.test",
+                    "ftp://id.test",
+                ),
+                *(
+                    "https://id.test?x=1",
+                    "https://id.test#x",
+                    "https://id.test:x",
+                    "https://[",
+                    "https://é.test",
+                ),
+            )
+        ),
+    ],
+)
+def test_a_provider_that_cannot_be_right_is_refused(read: Load, text: str, key: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(text)
+    assert key in [fault.key for fault in refused.value.faults]

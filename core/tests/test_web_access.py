@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -16,6 +17,8 @@ from hopyard.ledger import access
 from hopyard.ledger.values import new_id
 from hopyard.schedule import store
 from hopyard.specs import Rule, Schedule
+from hopyard.testing import Hop
+from hopyard.web import create_app
 from starlette.routing import BaseRoute, Mount, Route
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 #: What anybody may have: probes, and what a browser needs to log in.
 #: `/logout` ends the session that comes with it; without one it ends nothing.
-OPEN: Final = {"/livez", "/readyz", "/login", "/logout"}
+OPEN: Final = {"/livez", "/readyz", "/login", "/logout", "/login/oidc", "/login/oidc/callback"}
 _OUR_FILES: Final = re.compile("/static/[0-9a-f]+").fullmatch
 VIEWER, SUBMITTER, OPERATOR, ADMIN = range(1, 5)
 ROLES: Final = ("viewer", "submitter", "operator", "admin")
@@ -92,6 +95,15 @@ def unguarded(routes: Sequence[BaseRoute]) -> list[str]:
 
 async def test_no_route_is_without_a_role(web: Web) -> None:
     assert unguarded(web.app.routes) == []
+
+
+def test_no_route_is_without_a_role_where_people_log_in_by_a_provider(tmp_path: Path) -> None:
+    pytest.importorskip("joserfc")
+    oidc = {"issuer": "https://id.test", "client_id": "x", "default_role": "viewer"}
+    with Hop({}, folder=tmp_path / "data", settings={"web": {"oidc": oidc}}) as hop:
+        routes = create_app(hop.hopyard).routes
+    assert unguarded(routes) == []
+    assert {"/login/oidc", "/login/oidc/callback"} <= {found.path for found in iter_route_contexts(routes)}
 
 
 def test_a_route_without_a_role_is_found() -> None:

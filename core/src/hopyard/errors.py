@@ -17,6 +17,8 @@ HopyardError
 │   └── StaleFence           the job was taken away from this worker: its writes are refused
 ├── EgressRefused            an outgoing address that is not allowed
 ├── NotifyError              a channel that cannot be used
+├── ProviderError            a login provider that cannot be reached, or whose answer is not to be believed
+├── LoginRefused             somebody whom the login provider knows, and who may not come in
 ├── EffectUnknown            an outside action may or may not have happened, and nobody can say
 ├── JobError                 what waiting for a job can end with
 │   ├── JobFailed            the job ended dead
@@ -152,6 +154,17 @@ class EgressRefused(HopyardError):
 
 class NotifyError(HopyardError):
     """A notification channel that cannot be used."""
+
+
+class ProviderError(HopyardError):
+    """A provider of logins that cannot be reached, or whose answer is not to be believed.
+
+    The message is for the operator's log: whoever wants to log in is told only that it failed.
+    """
+
+
+class LoginRefused(HopyardError):
+    """Somebody is who they say, as their provider vouches, and may not come in: the message says why."""
 
 
 class EffectUnknown(HopyardError):

@@ -14,7 +14,7 @@ from hopyard.cli._context import load_hopyard
 from hopyard.cli._output import say
 from hopyard.cli._processes import Keeper, child, worker_grace
 from hopyard.cli._roles import patiently
-from hopyard.cli.web import installed, login_link
+from hopyard.cli.web import check_installed, installed, login_link
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
@@ -39,6 +39,8 @@ def command(quiet: bool, web: bool) -> None:
     with StackFile(hopyard.settings.data) as stack:
         patiently(lambda: asyncio.run(hopyard.upgrade()))
         port = web_port(hopyard.settings) if web and installed() else None
+        if port is not None:
+            check_installed(hopyard.settings)
         children = specs(hopyard, port)
         stack.write(broker_url=hopyard.broker_url, database_url=hopyard.database_url)
         keeper = Keeper(

@@ -35,19 +35,23 @@ def serve() -> None:
     watch_parent()
     with ending_for_good():
         hopyard = load_hopyard("web", before=begin)
-        check_installed()
+        check_installed(hopyard.settings)
         await_ledger(hopyard)
         run(hopyard)
 
 
-def check_installed() -> None:
-    """Raise `PluginError` if what serves HTTP is not installed."""
+def check_installed(settings: Settings) -> None:
+    """Raise `PluginError` if what serves HTTP as the settings want it is not installed."""
     if not installed():
         raise PluginError(
             "serving HTTP needs packages that are not installed",
             stage="web",
             hint='pip install "hopyard[web]"',
         )
+    if settings.web.oidc is not None:
+        from hopyard.web import oidc
+
+        oidc.check_installed()
 
 
 def installed() -> bool:

@@ -2,7 +2,8 @@
 
 A key is `hop_<id>_<secret>`: the id finds the row, of the secret only the SHA-256 is stored. It has 256 bits
 of chance, so that a slow hash would protect nothing. A login link holds a key of kind `login` that makes one
-session; a session is a key of kind `session`, and ends with the key that it was made of.
+session; a session is a key of kind `session`, and ends with the key that it was made of. A key of kind
+`pending` opens nothing: it is a login that somebody has begun at a provider, to be ended once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from hopyard.ledger.database import Database, Row
 from hopyard.ledger.values import moment
 from hopyard.redaction import masked
 
-Kind = Literal["token", "login", "session"]
+Kind = Literal["token", "login", "session", "pending"]
 
 ROLES: Final = ("viewer", "submitter", "operator", "admin")
 _SHAPE: Final = re.compile(r"hop_([A-Za-z0-9]{12})_([A-Za-z0-9_-]{43})").fullmatch
@@ -143,9 +144,9 @@ async def opening(database: Database, ids: Collection[str]) -> set[str]:
     return {str(row["id"]) for row in rows}
 
 
-async def spend(database: Database, key: str) -> Key | None:
-    """Return what a one-time login opens, and use it up; None if it was used, has expired, or is none."""
-    found = await find(database, key, ["login"])
+async def spend(database: Database, key: str, kind: Literal["login", "pending"] = "login") -> Key | None:
+    """Return what a one-time key opens, and use it up; None if it was used, has expired, or is none."""
+    found = await find(database, key, [kind])
     if found is None or not await database.execute("DELETE FROM access_key WHERE id = $1", found.id):
         return None
     return found
@@ -153,7 +154,9 @@ async def spend(database: Database, key: str) -> Key | None:
 
 async def listed(database: Database) -> list[Key]:
     """Return all tokens and sessions, the newest first."""
-    rows = await database.fetch("SELECT * FROM access_key WHERE kind <> 'login' ORDER BY created DESC, id")
+    rows = await database.fetch(
+        "SELECT * FROM access_key WHERE kind IN ('token', 'session') ORDER BY created DESC, id"
+    )
     return [_key(row) for row in rows]
 
 

@@ -45,12 +45,12 @@ def add(metadata: MetaData) -> None:
         Column("message", Text, nullable=False),
     )
 
-    # Who may come in over HTTP: tokens, one-time logins and the sessions made of both (`access.py`).
+    # Who may come in over HTTP: tokens, one-time logins, sessions, and logins that have begun (`access.py`).
     Table(
         "access_key",
         metadata,
         Column("id", Text, primary_key=True),
-        Column("kind", Text, nullable=False),  # token | login | session
+        Column("kind", Text, nullable=False),  # token | login | session | pending
         Column("hash", Text, nullable=False),
         Column("name", Text, nullable=False),
         Column("role", Text, nullable=False),

@@ -21,11 +21,13 @@ from hopyard.settings._model import (
     Settings,
     TaskEntry,
 )
+from hopyard.settings._oidc import OidcSection
 from hopyard.settings._schema import schema
 from hopyard.settings._values import duration
 
 __all__ = [
     "Key",
+    "OidcSection",
     "PersonEntry",
     "PluginEntry",
     "QueueEntry",

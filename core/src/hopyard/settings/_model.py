@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from hopyard.errors import Fault
 from hopyard.retry import MAX_FACTOR, MAX_RETRIES
+from hopyard.settings._oidc import LOOPBACK, OidcSection
+from hopyard.settings._section import Section
 from hopyard.settings._values import (
     BrokerUrl,
     ChannelUrl,
@@ -62,12 +64,6 @@ Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda value: value.upper() if str(value).upper() in LEVELS else value),
 ]
-
-
-class Section(BaseModel):
-    """Base of all tables: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PluginEntry(Section):
@@ -256,11 +252,20 @@ class WebSection(Section):
     )
     certificate: Path | None = Field(None, description="A PEM file with the certificate, for HTTPS.")
     certificate_key: Path | None = Field(None, description="A PEM file with its private key.")
+    oidc: OidcSection | None = Field(
+        None, description="Logging in by OpenID Connect; unless given, by tokens and links only."
+    )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> WebSection:
         if (self.certificate is None) is not (self.certificate_key is None):
             raise expected("both `certificate` and `certificate_key`, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _known_address(self) -> WebSection:
+        if self.oidc is not None and not self.origins and self.host not in LOOPBACK:
+            raise expected("`origins` beside `oidc`: the provider sends browsers back to the first of them")
         return self
 
 

@@ -15,7 +15,8 @@ from hopyard.checks import nearest
 from hopyard.errors import Fault
 from hopyard.settings._draft import Draft, Origin
 from hopyard.settings._keys import join_names, parse
-from hopyard.settings._model import Key, Section, Settings
+from hopyard.settings._model import Key, Settings
+from hopyard.settings._section import Section
 
 PREFIX = "HOPYARD_"
 FILE_NAME = "hopyard.toml"

@@ -28,6 +28,7 @@ from hopyard.web.api import (
 from hopyard.web.api.deps import of_plugin
 from hopyard.web.live import streams
 from hopyard.web.live.hub import Hub
+from hopyard.web.oidc import check_installed
 from hopyard.web.pages import routes as pages
 from hopyard.web.record import Record
 from hopyard.web.security import Guard, Keys
@@ -36,6 +37,7 @@ from hopyard.web.strict import exact
 
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
+    from hopyard.web.oidc.provider import Provider
 
 _ROUTERS = (jobs, queues, schedules, deadletters, workers, plugins, people, health, access)
 
@@ -43,7 +45,8 @@ _ROUTERS = (jobs, queues, schedules, deadletters, workers, plugins, people, heal
 def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
     """Return the application of one Hopyard; `prefix` is the path below which it is mounted.
 
-    Mount it in another application, or serve it with any ASGI server in one process per core.
+    Mount it in another application, or serve it with any ASGI server in one process per core. Raises
+    `PluginError` where `[web.oidc]` is set and what it needs is not installed.
     """
 
     def database() -> Database:
@@ -54,6 +57,7 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
     state = Served(
         hopyard, keys, hub, Record(database), hopyard.settings.web.prefix if prefix is None else prefix
     )
+    state.oidc = _provider(hopyard)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -92,3 +96,13 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
     pages.install(app)
     app.openapi = lambda: openapi.document(app, hopyard)  # type: ignore[method-assign]  # FastAPI's own way
     return app
+
+
+def _provider(hopyard: Hopyard) -> Provider | None:
+    settings = hopyard.settings.web.oidc
+    if settings is None:
+        return None
+    check_installed()
+    from hopyard.web.oidc.provider import Provider
+
+    return Provider(settings, hopyard.egress)

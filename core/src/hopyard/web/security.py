@@ -9,6 +9,7 @@ be `same-origin`, `Origin` must be ours. WebSockets are held to the same.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hopyard.app import Hopyard
 
 COOKIE: Final = "hopyard_session"
+_LOCAL: Final = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?").fullmatch
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Seconds that a key which was looked up is believed: so long a revoked one may still be let in.
 _BELIEVED: Final = 2.0
@@ -38,6 +40,8 @@ _BELIEVED: Final = 2.0
 MOST_BYTES: Final = 2_000_000
 #: Answers to keys that are none, and logins that fail, from one address in a minute.
 _WRONG_PER_MINUTE: Final = 30
+#: Logins that are begun at a provider from one address in a minute: each is kept until it ends or expires.
+_BEGUN_PER_MINUTE: Final = 60
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
@@ -133,6 +137,7 @@ class Guard:
         self._keys = keys
         self._limit = Limit(settings.web.requests_per_minute)
         self._wrong = Limit(_WRONG_PER_MINUTE)
+        self._begun = Limit(_BEGUN_PER_MINUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -209,6 +214,12 @@ class Guard:
         if root and path != root and not path.startswith(f"{root}/"):
             raise Refused(404, f"all of this lies below {root}/")
 
+    def count_begun(self, address: str) -> None:
+        """Count a login that is begun at a provider. Raises `Refused` where somebody begins too many."""
+        wait = self._begun.take(address)
+        if wait:
+            raise Refused(429, "too many logins; try again later", **{"Retry-After": str(int(wait) + 1)})
+
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """Raise `Refused` where another site's page may have sent this."""
         site = headers.get("sec-fetch-site")
@@ -238,6 +249,19 @@ def session_of(headers: Headers) -> str | None:
     except CookieError:
         return None
     return found.value if found is not None else None
+
+
+def origin_of(connection: HTTPConnection, origins: Sequence[str]) -> str | None:
+    """Return under which origin a browser has this, to be told to others; None if nobody can be sure.
+
+    It is one of `origins`, of the settings: the one that was asked, or the first, behind a proxy that changes
+    the `Host` header. Without any it is what was asked on this machine: a name that somebody else sent here
+    would lead others to wherever they like.
+    """
+    asked = f"{connection.url.scheme}://{connection.headers.get('host', '')}"
+    if origins:
+        return asked if asked in origins else origins[0]
+    return asked if _LOCAL(asked) else None
 
 
 def viewer_of(connection: HTTPConnection) -> Viewer | None:

@@ -16,6 +16,7 @@ from hopyard.web.viewer import Viewer
 if TYPE_CHECKING:
     from hopyard.app import Hopyard
     from hopyard.web.live.hub import Hub
+    from hopyard.web.oidc.provider import Provider
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Served:
     prefix: str
     routed: set[str] = field(default_factory=set)
     """The plugins that serve routes of their own."""
+    oidc: Provider | None = None
+    """The provider by which people log in; None unless `[web.oidc]` names one."""
 
     @property
     def database(self) -> Database:

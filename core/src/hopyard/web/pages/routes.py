@@ -46,6 +46,10 @@ def install(app: FastAPI) -> None:
     for screen in _SCREENS:
         router: Any = screen.router
         app.include_router(router)
+    if app.state.served.oidc is not None:
+        from hopyard.web.pages import oidc  # it needs the extra `oidc`, which not everybody has
+
+        app.include_router(oidc.router)
     folder = resources.files("hopyard.web") / "static"
     app.mount(f"/static/{rendering.version()}", _Files(directory=str(folder)))
     errors.install(app)
