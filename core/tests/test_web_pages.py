@@ -313,7 +313,9 @@ async def test_bulk_acts_say_what_they_are_about(enter: Enter) -> None:
     assert not [act for act in dead if "cancel" in act]
     failures = Page((await client.get(f"{PREFIX}/failures")).text).acts
     groups = {act for act in failures if "/count?" in act}
-    assert [(await client.get(counted)).json()["jobs"] for counted in groups] == [1, 1], "two errors, two groups"
+    assert [(await client.get(counted)).json()["jobs"] for counted in groups] == [1, 1], (
+        "two errors, two groups"
+    )
 
 
 async def test_pages_that_are_not_there_and_faults_are_pages_only_for_browsers(enter: Enter) -> None:

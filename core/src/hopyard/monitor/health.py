@@ -29,12 +29,14 @@ async def _ledger() -> Health:
     database = current.get().client().database
     if fault := await database.pooler_fault():
         return Health(False, fault)
-    rows = await database.fetch(
-        "SELECT count(*) AS jobs, "
-        f"count(CASE WHEN state = {State.PARKED:d} THEN 1 END) AS parked FROM job_live"
-    )
-    jobs, parked = rows[0]["jobs"], rows[0]["parked"]
+    rows = await database.fetch("SELECT count(*) AS jobs FROM job_live")
+    jobs, parked = rows[0]["jobs"], 0
     detail = f"{database.dialect.name}, {jobs} live jobs"
+    for row in await database.fetch(
+        f"SELECT task, count(*) AS jobs FROM job_live WHERE state = {State.PARKED:d} GROUP BY task"
+    ):
+        if not current.get().plugins.resting(row["task"]):  # those wait since somebody wants them to
+            parked += row["jobs"]
     if parked:
         detail += f", {parked} of them parked: `hopyard jobs list --state parked` lists them"
     return Health(not parked, detail, {"live": jobs, "parked": parked})

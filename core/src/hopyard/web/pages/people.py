@@ -22,6 +22,6 @@ async def show(request: Request, here: Here, viewer: Reader, person: str = "") -
         rendering.PEOPLE,
         who=who,
         people=[] if viewer.person is not None else sorted(here.hopyard.settings.people),
-        asks="ai" in here.routed,
+        asks=here.serves("ai"),
         told=await readers.notifications(here.database, person=who, limit=50),
     )
