@@ -49,6 +49,7 @@ ENDPOINTS: Final[list[tuple[str, str, Any, int, bool]]] = [
     ("GET", "/api/workers", None, VIEWER, False),
     ("GET", "/api/failures", None, VIEWER, False),
     ("GET", "/api/plugins", None, VIEWER, False),
+    ("GET", "/api/plugins/site/panels", None, VIEWER, False),
     ("POST", "/api/plugins/site/disable", None, ADMIN, False),
     ("POST", "/api/plugins/site/enable", None, ADMIN, False),
     ("GET", "/api/tasks", None, VIEWER, False),

@@ -150,6 +150,18 @@ def test_a_queue_is_paused_for_a_reason(dashboard: Dashboard, enter: Entering) -
     expect(page.locator("#p-title .badge")).to_have_text("succeeded")
 
 
+def test_what_a_plugin_shows_stands_on_its_page(dashboard: Dashboard, enter: Entering) -> None:
+    page = enter("--role", "viewer")
+    dashboard.go(page, "/plugins/site")
+    gates = page.get_by_role("region", name="Gates")
+    expect(gates.get_by_role("row").nth(1)).to_contain_text("north")
+    expect(gates.get_by_role("row").nth(2)).to_contain_text("<b>south</b>")
+    expect(gates.locator("time")).to_contain_text("12:04")
+    expect(gates.locator("pre")).to_contain_text("Mind the gap.")
+    expect(page.get_by_role("region", name="Gauge")).to_contain_text("ValueError: the gauge is off")
+    expect(page.get_by_role("button", name="Disable site")).to_have_count(0)
+
+
 def test_a_plugin_is_disabled_and_enabled_again(dashboard: Dashboard, enter: Entering) -> None:
     page = enter("--name", "ada")
     dashboard.go(page, "/plugins/site")

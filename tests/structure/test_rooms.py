@@ -35,6 +35,7 @@ FLOORS = (
         "specs",
         "addresses",
         "events",
+        "panels",
         "routing",
     ),
     (

@@ -23,6 +23,7 @@ from hopyard.loading._loaded import Loaded, leave_out, refusal, roll_back
 from hopyard.loading._overrides import Effective, apply
 from hopyard.loading._records import SWITCH, Failure, PluginRecord, PluginState
 from hopyard.loading._telling import EventTeller
+from hopyard.panels import Panel
 from hopyard.plugin import Plugin
 from hopyard.settings import Settings
 from hopyard.specs import (
@@ -165,6 +166,11 @@ class Plugins(Leaving):
             for name, own in self._loaded.contributions.items()
             for check in own.health_checks.values()
         ]
+
+    def panels(self, name: str) -> list[Panel]:
+        """Panels of an enabled plugin, as it gave them; none of one that is not enabled."""
+        own = self._loaded.contributions.get(name)
+        return [] if own is None else [*own.panels.values()]
 
     @property
     def notifiers(self) -> dict[str, Notifier]:

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from hopyard.errors import HopyardError
 from hopyard.ledger.access import NewAct
 from hopyard.ledger.database import Database
+from hopyard.web.panels import PanelReader
 from hopyard.web.record import Record
 from hopyard.web.security import Keys, address_of
 from hopyard.web.viewer import Viewer
@@ -41,6 +42,7 @@ class Served:
     """The plugins that serve routes of their own."""
     tasks: dict[str, Task[..., Any]] = field(init=False)
     """Those that have endpoints, also while their plugins are out."""
+    panels: PanelReader = field(default_factory=PanelReader)
     looked: float = -math.inf
     """When it was last looked which plugins are disabled, by the monotonic clock."""
 

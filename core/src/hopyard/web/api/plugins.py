@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from hopyard import switching
 from hopyard.web.api.deps import Admin, Here, Watcher
+from hopyard.web.panels import PanelState
 from hopyard.web.problems import ByValue, Refused
 from hopyard.web.state import Served
 
@@ -47,6 +48,12 @@ class Switched(BaseModel):
     with_it: list[str] = Field(description="Other plugins that are out as long, since they need it.")
 
 
+class Panels(BaseModel):
+    """The panels of a plugin, in its order; none while it is not enabled."""
+
+    panels: list[PanelState]
+
+
 class TaskForm(BaseModel):
     """A task: what it is for, the schema of its arguments, its queue and its limits."""
 
@@ -74,6 +81,15 @@ async def list_plugins(here: Here, viewer: Watcher) -> Plugins:
             _state(here, record) for record in here.hopyard.plugins.records if viewer.concerns(record.name)
         ]
     )
+
+
+@router.get("/plugins/{name}/panels")
+async def list_panels(name: str, here: Here, viewer: Watcher) -> Panels:
+    """Return what a plugin's panels show now; one that fails says why in its `error`."""
+    if not viewer.concerns(name):
+        raise Refused(404, f"there is no plugin `{name[:80]}`")
+    record = here.hopyard.plugins.record(name)
+    return Panels(panels=await here.panels.read(here.hopyard.plugins, record.name))
 
 
 @router.post("/plugins/{name}/disable")

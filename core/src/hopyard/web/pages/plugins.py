@@ -41,6 +41,7 @@ async def show(name: str, request: Request, here: Here, viewer: Watcher) -> Resp
         rendering.PLUGINS,
         plugin=found,
         tasks=[plugins.form(here, task) for task in found.tasks],
+        panels=await here.panels.read(here.hopyard.plugins, name),
         settings=_settings(here, viewer, name),
         switch=await _switch(here, viewer, name),
     )
