@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from hopyard import Plugin, PluginSettings, Queue, current, hookimpl, switching, task
 from hopyard.app import Hopyard
 from hopyard.cli import main
-from hopyard.errors import PluginError, SwitchRefused, UnknownPlugin, UnknownTask
+from hopyard.errors import PluginError, SwitchRefused, TransientError, UnknownPlugin, UnknownTask
 from hopyard.ledger import explaining, switches, waiting
 from hopyard.ledger.database import Database
 from hopyard.ledger.values import utcnow
@@ -22,7 +22,7 @@ from hopyard.monitor.health import CHECKS
 from hopyard.schedule import store
 from hopyard.schedule.scheduler import Scheduler
 from hopyard.settings import Settings
-from hopyard.specs import Rule, Schedule
+from hopyard.specs import Message, Notifier, Rule, Schedule
 
 HOPFILE = """
 from hopyard import Plugin, PluginSettings, Queue, Rule, Schedule, hookimpl, task
@@ -50,6 +50,9 @@ async def work() -> None: ...
 async def borrowed() -> None: ...
 
 
+async def deliver(address: str, message: Message) -> None: ...
+
+
 class One(Plugin[PluginSettings]):
     """Has a queue that others use."""
 
@@ -66,6 +69,10 @@ class One(Plugin[PluginSettings]):
     @hookimpl
     def register_tasks(self) -> Any:
         return [work]
+
+    @hookimpl
+    def register_notifiers(self) -> Any:
+        return [Notifier("shelf", deliver)]
 
     @hookimpl
     def start_process(self, role: str) -> None:
@@ -132,6 +139,27 @@ def test_a_plugin_that_is_disabled_itself_stays_out_when_the_one_that_it_require
     assert plugins.switch({"two": "disabled by bob"}).back == ["one", "third"]
     assert plugins.record("two").reason == "disabled by bob"
     assert plugins.switch({}).back == ["two"]
+
+
+def test_one_that_is_enabled_before_the_one_that_it_requires_says_for_whom_it_waits() -> None:
+    plugins = plugins_of()
+    plugins.switch({"two": "disabled by bob"})
+    plugins.switch(BY_ADA | {"two": "disabled by bob"})
+    assert plugins.record("two").reason == "disabled by bob"
+    assert plugins.switch(BY_ADA) == ([], [])
+    assert plugins.record("two").reason == f"it requires the plugin `one`: {BY_ADA['one']}"
+    assert plugins.record("two").resting
+    assert sorted(plugins.switch({}).back) == ["one", "third", "two"]
+
+
+async def test_what_it_is_to_deliver_is_tried_again_later() -> None:
+    plugins = plugins_of()
+    message = Message("id", "ada", "It is here", "Come.")
+    plugins.switch(BY_ADA)
+    with pytest.raises(TransientError, match="plugin one is disabled by ada"):
+        await plugins.notifiers["shelf"].deliver("shelf://", message)
+    plugins.switch({})
+    await plugins.notifiers["shelf"].deliver("shelf://", message)
 
 
 def test_one_whose_tables_are_missing_is_disabled_rather_than_broken() -> None:

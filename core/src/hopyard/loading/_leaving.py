@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+from hopyard.errors import TransientError
 from hopyard.loading._callers import Caller
 from hopyard.loading._decisions import Decisions
 from hopyard.loading._hooks import Hooks
-from hopyard.loading._loaded import Loaded, Withdrawn, roll_back
+from hopyard.loading._loaded import Loaded, Withdrawn, requires_failed, roll_back, set_failed
 from hopyard.loading._records import SWITCH, Failure, PluginState
 from hopyard.plugin import Plugin
-from hopyard.specs import TaskOptions
+from hopyard.specs import Message, Notifier, TaskOptions
 
 logger = logging.getLogger("hopyard.loading")
 
@@ -142,6 +144,10 @@ class Leaving(Decisions):
                 loaded.instances[name], loaded.contributions[name] = one.instance, one.contributions
                 loaded.records[name] = one.record
                 back.append(name)
+            else:  # for nothing of its own any more
+                why = loaded.records[out]
+                reason = Failure(why.stage, why.reason, why.hint, state=why.state)
+                set_failed(loaded, name, requires_failed(out, reason))
             for others in self._withdrawn.values():  # it comes back with the other plugin that it requires
                 if out in others:
                     others[name] = one
@@ -174,6 +180,18 @@ class Leaving(Decisions):
         self._tell_failed()
         self.check()
 
+    def _resting_notifiers(self) -> dict[str, Notifier]:
+        """Return stand-ins for the notifiers of disabled plugins: what is to be delivered is tried again."""
+        return {
+            kind: Notifier(
+                kind, partial(_deliver_later, f"plugin {name} is {self._loaded.records[name].reason}")
+            )
+            for left in self._withdrawn.values()
+            for name, one in left.items()
+            if self._loaded.records[name].resting
+            for kind in one.contributions.notifiers
+        }
+
     def _resting_instance(self, cls: type[Plugin[Any]]) -> Plugin[Any] | None:
         """Return the instance of a plugin that was disabled here, for its jobs that run yet."""
         return next(
@@ -185,3 +203,7 @@ class Leaving(Decisions):
             ),
             None,
         )
+
+
+async def _deliver_later(reason: str, address: str, message: Message) -> None:
+    raise TransientError(reason)

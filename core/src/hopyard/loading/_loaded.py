@@ -42,10 +42,10 @@ def roll_back(loaded: Loaded, hooks: Hooks, name: str, failure: Failure) -> None
     set_failed(loaded, name, failure)
     for other, instance in list(loaded.instances.items()):
         if name in instance.requires:
-            roll_back(loaded, hooks, other, _requires(name, failure))
+            roll_back(loaded, hooks, other, requires_failed(name, failure))
 
 
-def _requires(name: str, failure: Failure) -> Failure:
+def requires_failed(name: str, failure: Failure) -> Failure:
     """Return why a plugin leaves that requires another one: disabled with it, or broken without it."""
     if failure.stage == SWITCH:
         reason = f"it requires the plugin `{name}`: {failure.reason}"

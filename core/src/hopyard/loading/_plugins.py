@@ -178,7 +178,7 @@ class Plugins(Leaving):
         found: dict[str, Notifier] = {}
         for own in self._loaded.contributions.values():
             found = own.notifiers | found
-        return found
+        return self._resting_notifiers() | found
 
     def collect(self, hook: str) -> list[tuple[str, Any]]:
         """Pairs of plugin and contribution, for a plugin-owned hook whose name begins with `register_`.
