@@ -23,7 +23,14 @@ from hopyard_reference._words import (
 )
 
 #: Modules of the values that hooks return and are given.
-SPECS = ("hopyard.specs", "hopyard.retry", "hopyard.rules", "hopyard.events", "hopyard.routing")
+SPECS = (
+    "hopyard.specs",
+    "hopyard.retry",
+    "hopyard.rules",
+    "hopyard.events",
+    "hopyard.routing",
+    "hopyard.panels",
+)
 
 #: What has no docstring of its own, since it is no class and no function.
 _UNWRITTEN = {

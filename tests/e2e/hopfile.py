@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from hopyard import (
     Job,
+    Panel,
+    PanelData,
     Plugin,
     PluginSettings,
     Queue,
@@ -57,6 +60,18 @@ async def open_gate(who: str) -> str:
     return f"The gate is open for {who}."
 
 
+def gates() -> PanelData:
+    """Say which gates are open."""
+    figures = {"Gates": 2, "Open": 1}
+    rows = [["north", True, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)], ["<b>south</b>", False, None]]
+    return PanelData(figures, ["Gate", "Open", "Since"], rows, "Mind the gap.\nAnd the step.")
+
+
+def broken() -> PanelData:
+    """Fail."""
+    raise ValueError("the gauge is off")
+
+
 class Site(Plugin[PluginSettings]):
     """Hooks without packaging."""
 
@@ -71,3 +86,7 @@ class Site(Plugin[PluginSettings]):
     @hookimpl
     def register_schedules(self) -> Iterable[Schedule]:
         return [Schedule("site.nightly", "site.quick", Rule(cron="30 2 * * *", zone="Europe/Oslo"))]
+
+    @hookimpl
+    def register_panels(self) -> Iterable[Panel]:
+        return [Panel("gates", "Gates", gates), Panel("gauge", "Gauge", broken)]

@@ -150,6 +150,41 @@ def test_a_queue_is_paused_for_a_reason(dashboard: Dashboard, enter: Entering) -
     expect(page.locator("#p-title .badge")).to_have_text("succeeded")
 
 
+def test_what_a_plugin_shows_stands_on_its_page(dashboard: Dashboard, enter: Entering) -> None:
+    page = enter("--role", "viewer")
+    dashboard.go(page, "/plugins/site")
+    gates = page.get_by_role("region", name="Gates")
+    expect(gates.get_by_role("row").nth(1)).to_contain_text("north")
+    expect(gates.get_by_role("row").nth(2)).to_contain_text("<b>south</b>")
+    expect(gates.locator("time")).to_contain_text("12:04")
+    expect(gates.locator("pre")).to_contain_text("Mind the gap.")
+    expect(page.get_by_role("region", name="Gauge")).to_contain_text("ValueError: the gauge is off")
+    expect(page.get_by_role("button", name="Disable site")).to_have_count(0)
+
+
+def test_a_plugin_is_disabled_and_enabled_again(dashboard: Dashboard, enter: Entering) -> None:
+    page = enter("--name", "ada")
+    dashboard.go(page, "/plugins/site")
+    state = page.locator("h1 .badge")
+    expect(state).to_have_text("enabled")
+    page.get_by_role("button", name="Disable site").click()
+    page.locator("#sure").get_by_role("button", name="Leave it").click()
+    expect(state).to_have_text("enabled")
+    page.get_by_role("button", name="Disable site").click()
+    agree(page, "Disable the plugin site in all processes?")
+    expect(state).to_have_text("disabled")
+    expect(page.locator("header.title")).to_contain_text("disabled by ada at")
+    dashboard.go(page, "/plugins")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="site", exact=True))
+    expect(row).to_contain_text("disabled by ada at")
+    row.get_by_role("link", name="site", exact=True).click()
+    page.get_by_role("button", name="Enable site").click()
+    expect(state).to_have_text("enabled")
+    id_ = dashboard.submit(page, "quick", n=5)
+    dashboard.go(page, f"/jobs/{id_}")
+    expect(page.locator("#p-title .badge")).to_have_text("succeeded")
+
+
 def test_a_schedule_is_edited_and_run(dashboard: Dashboard, enter: Entering) -> None:
     page = enter()
     dashboard.go(page, "/schedules/site.nightly")

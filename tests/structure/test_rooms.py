@@ -35,6 +35,7 @@ FLOORS = (
         "specs",
         "addresses",
         "events",
+        "panels",
         "routing",
     ),
     (
@@ -55,7 +56,7 @@ FLOORS = (
     ("broker",),
     ("tasks",),
     ("notifications",),
-    ("app", "celery", "celeryapp", "builtin"),
+    ("app", "switching", "celery", "celeryapp", "builtin"),
     ("engine", "schedule", "monitor"),
     ("storage", "schedules", "people", "jobs", "health", "leases"),  # with what is above: what plugins import
     ("supervise", "local"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hopyard.events import PluginEvent, TaskEvent
     from hopyard.hookspecs import Role, hookimpl, hookspec
     from hopyard.notifications import notify
+    from hopyard.panels import Panel, PanelData
     from hopyard.plugin import Plugin, PluginSettings
     from hopyard.redaction import conceal, redact
     from hopyard.routing import Admission, Route
@@ -56,6 +57,10 @@ _HOME = {
         "hookspec",
     ),
     "hopyard.notifications": ("notify",),
+    "hopyard.panels": (
+        "Panel",
+        "PanelData",
+    ),
     "hopyard.plugin": (
         "Plugin",
         "PluginSettings",
@@ -110,6 +115,8 @@ __all__ = [
     "JobHandle",
     "Message",
     "Notifier",
+    "Panel",
+    "PanelData",
     "Plugin",
     "PluginEvent",
     "PluginSettings",

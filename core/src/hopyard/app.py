@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from hopyard import checks, current, settings
 from hopyard.errors import ConfigError, HopyardError, LedgerError, MigrationMissing, PluginError, UnknownTask
 from hopyard.events import TaskEvent
-from hopyard.ledger import migrations
+from hopyard.ledger import migrations, switches
 from hopyard.ledger.database import Database, open_database
 from hopyard.ledger.values import NewJob, utcnow
 from hopyard.tasks.client import Client
 from hopyard.tasks.handle import JobHandle
+from hopyard.tasks.job import current_job
 from hopyard.tasks.options import MAX_ID
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from hopyard.egress import Egress
     from hopyard.hookspecs import Role
-    from hopyard.loading import Plugins
+    from hopyard.loading import Moved, Plugins
     from hopyard.settings import Settings
     from hopyard.specs import TaskOptions
     from hopyard.tasks import Task
@@ -120,20 +121,32 @@ class Hopyard:
         """Return a declared task. Raises `UnknownTask` with the nearest name."""
         if not isinstance(name, str):
             checks.refuse("task", name, "the name of a task, as `plugin.task`")
-        try:
-            found: Task[..., Any] = self.plugins.tasks[name]
-            return found
-        except KeyError:
-            from difflib import get_close_matches
+        found: Task[..., Any] | None = self.plugins.tasks.get(name)
+        if found is None and self._in_resting_job():
+            found = self.plugins.running_task(name)
+        if found is None:
+            raise UnknownTask(f"no enabled plugin declares a task `{name}`{self._why_unknown(name)}")
+        return found
 
-            near = get_close_matches(name, self.plugins.tasks, 1)
-            hint = f"; did you mean `{near[0]}`?" if near else "; `hopyard tasks` lists those that there are"
-            raise UnknownTask(f"no enabled plugin declares a task `{name}`{hint}") from None
+    def _in_resting_job(self) -> bool:
+        """Say whether this is a job whose plugin was disabled since: it goes on, what it submits waits."""
+        job = current_job.get()
+        return job is not None and self.plugins.resting(job.task)
+
+    def _why_unknown(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        if self.plugins.resting(name):
+            return f": {self.plugins.record(name.partition('.')[0]).reason}"
+        near = get_close_matches(name, self.plugins.tasks, 1)
+        return f"; did you mean `{near[0]}`?" if near else "; `hopyard tasks` lists those that there are"
 
     def options(self, task: str) -> TaskOptions:
         """Return a task's queue, retry policy, time limit and priority, with the operator's overrides."""
         self.task(task)
-        return self.plugins.options[task]
+        found = self.plugins.running_options(task)
+        assert found is not None  # noqa: S101 - each task has options
+        return found
 
     def handle(self, id: str) -> JobHandle[Any]:  # noqa: A002 - what callers call it
         """Return a handle for a job's id. Raises `SpecError` for what is no text."""
@@ -218,7 +231,7 @@ class Hopyard:
             raise error
 
     async def check_migrations(self) -> None:
-        """Withdraw each plugin whose tables are not what its code needs.
+        """Withdraw each plugin that somebody has disabled, or whose tables are not what its code needs.
 
         Call it first in a process: what a withdrawn plugin declared is gone from `tasks` and
         `plugins.queues`. Raises `MigrationMissing` or `MigrationError` if the core's tables are wrong,
@@ -227,6 +240,8 @@ class Hopyard:
         """
         faults = await self._migration_faults(self.histories)
         refused: HopyardError | None = faults.pop(migrations.CORE, None)
+        if refused is None:
+            await self.follow_switches()
         for name, error in faults.items():
             mend = isinstance(error, MigrationMissing)
             # Not one withdrawn with another that it requires; without the core's tables nobody has any.
@@ -240,20 +255,33 @@ class Hopyard:
         if refused is not None:
             raise refused
 
-    async def readmit(self) -> list[str]:
-        """Take back the plugins that `check_migrations` withdrew and whose tables are right by now.
+    async def follow_switches(self, database: Database | None = None) -> Moved:
+        """Do without the plugins that somebody has disabled, and take those back that are enabled again.
 
-        Returns their names, with those that were withdrawn because they require them. Costs nothing where
-        none is withdrawn. Raises `LedgerUnavailable`.
+        `database` is the running loop's; without one a connection is opened for this. What was taken back may
+        have tables that are not right: `check_migrations`. Raises `LedgerUnavailable`.
         """
-        waiting = self.plugins.awaiting(MIGRATIONS)
-        if not waiting:
-            return []
-        faults = await self._migration_faults(waiting)
-        back = self.plugins.readmit([name for name in waiting if name not in faults])
+        opened = database or self.open_database()
+        try:
+            off = await switches.disabled(opened)
+        finally:
+            if database is None:
+                await opened.close()
+        return self.plugins.switch({name: one.reason for name, one in off.items()})
+
+    async def look_again(self, database: Database) -> None:
+        """Do without plugins that were disabled, and take back those that may run again.
+
+        These are enabled again, or were withdrawn by `check_migrations` and their tables are right by now;
+        with them come those that require them. Costs one statement where nothing has changed. Raises
+        `LedgerUnavailable`.
+        """
+        back = (await self.follow_switches(database)).back
+        if waiting := self.plugins.awaiting(MIGRATIONS):
+            faults = await self._migration_faults(waiting)
+            back += self.plugins.readmit([name for name in waiting if name not in faults])
         if back:
             await self.check_migrations()  # those that left with them were not looked at then
-        return [name for name in back if name in self.plugins.names]
 
     async def _migration_faults(self, histories: Mapping[str, Any]) -> dict[str, LedgerError]:
         database = self.open_database()

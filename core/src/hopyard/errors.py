@@ -3,6 +3,8 @@
 HopyardError
 ├── ConfigError              a fault in settings: carries every fault found, not the first
 ├── PluginError              a plugin broke its contract: carries stage and hint
+│   ├── UnknownPlugin        no plugin of this name is installed or named by the settings
+│   └── SwitchRefused        a plugin that cannot be disabled or enabled at run time
 ├── PayloadError             arguments or a result that do not fit the task's types, or are too large
 ├── SpecError                a value handed in by a plugin, a caller or the settings is wrong
 │   └── ScheduleError        a rule that is no rule: bad cron, bad zone, time in the past
@@ -89,6 +91,14 @@ class PluginError(HopyardError):
         self.stage = stage
         self.hint = hint
         super().__init__(message)
+
+
+class UnknownPlugin(PluginError):
+    """No plugin of this name is installed, and the settings name none."""
+
+
+class SwitchRefused(PluginError):
+    """A plugin that cannot be disabled or enabled at run time: the core's, or one out by the settings."""
 
 
 class PayloadError(HopyardError):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from hopyard.events import Event, PluginEvent, TaskEvent
+    from hopyard.panels import Panel
     from hopyard.routing import Admission, Route
     from hopyard.specs import Effect, HealthCheck, Notifier, Queue, Reconciled, Schedule, Verdict
     from hopyard.tasks import Job, Task
@@ -83,6 +84,13 @@ class Collect:
     @hookspec
     def register_notifiers(self) -> Iterable[Notifier]:  # type: ignore[empty-body]
         """Return kinds of notification channels, by address scheme."""
+
+    @hookspec
+    def register_panels(self) -> Iterable[Panel]:  # type: ignore[empty-body]
+        """Return what the plugin's page in the dashboard shows beside its tasks and settings.
+
+        What a panel reads is read later, each time that somebody looks: `Panel` says how.
+        """
 
     @hookspec
     def register_commands(self) -> Iterable[click.Command]:  # type: ignore[empty-body]

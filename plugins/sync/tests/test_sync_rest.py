@@ -18,6 +18,7 @@ from hopyard import storage
 from hopyard.errors import AuthenticationError, InvalidInput, RateLimited, TransientError
 from hopyard.storage import new_id
 from hopyard_sync.errors import TooManyDeletions
+from hopyard_sync.panels import connections
 from paged_api import PagedApi, Scripted, running_proxy
 from servers import fresh_database
 from sync_servers import running_json_server
@@ -448,6 +449,9 @@ async def test_a_limit_is_kept_by_all_workers_together(
             assert told is not None
             assert told["error"].startswith("RateLimited")
             assert len(api.requests) == 1
+            panel = await connections()
+            assert panel.figures["Need somebody"] == 1
+            assert "failed" in panel.rows[0]
 
 
 async def test_a_pause_that_one_is_told_holds_for_all(tmp_path: Path) -> None:
@@ -476,5 +480,11 @@ async def test_limits_that_the_api_tells_are_shown(tmp_path: Path, postgres_url:
             (status,) = await statuses()
             assert (await connections_well()).ok
             assert (status.rows, status.state) == (3, "ok")
+            panel = await connections()
+            assert panel.figures["Connections"] == 1
+            assert panel.figures["Need somebody"] == 0
+            (row,) = [dict(zip(panel.columns, one, strict=True)) for one in panel.rows]
+            assert (row["Connection"], row["State"], row["Rows"], row["Error"]) == ("shop", "ok", 3, None)
+            assert row["Last succeeded"] == status.succeeded
             assert status.last is not None
             assert status.last.quota == {"x-ratelimit-remaining": "42"}

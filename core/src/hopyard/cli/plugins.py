@@ -1,7 +1,8 @@
-"""`hopyard plugins`: every plugin, its state, and what to do where it failed."""
+"""`hopyard plugins`: every plugin, its state, and what to do where it failed; disabling and enabling one."""
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING
 
 import click
@@ -10,10 +11,12 @@ from hopyard.cli import load_settings
 from hopyard.cli._context import hush_loader
 from hopyard.cli._errors import fault_list
 from hopyard.cli._output import emit, json_option, say, table
+from hopyard.cli._session import with_hopyard
 from hopyard.cli._streams import noise_to_stderr
 from hopyard.cli.verify import command as verify
 
 if TYPE_CHECKING:
+    from hopyard.app import Hopyard
     from hopyard.loading import PluginRecord, Plugins
     from hopyard.settings import Settings
 
@@ -28,6 +31,41 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 command.add_command(verify)
+
+
+@command.command("disable")
+@click.argument("name")
+def disable(name: str) -> None:
+    """Do without the plugin NAME in all processes, until it is enabled again.
+
+    Running jobs go on to their end; other jobs of it wait, and its schedules do not fire.
+    """
+
+    async def work(hopyard: Hopyard) -> tuple[bool, list[str]]:
+        from hopyard import switching
+
+        who = getpass.getuser()
+        new = await switching.disable(hopyard, hopyard.client().database, name, who)
+        return new, hopyard.plugins.left_with(name)
+
+    new, others = with_hopyard(work, diagnosis=True)
+    say(f"plugin {name} is disabled; workers follow within seconds" if new else f"{name} was disabled before")
+    if others:
+        say(f"with it rest those that need it: {', '.join(others)}")
+
+
+@command.command("enable")
+@click.argument("name")
+def enable(name: str) -> None:
+    """Take the plugin NAME back in all processes; its jobs that waited are queued again."""
+
+    async def work(hopyard: Hopyard) -> bool:
+        from hopyard import switching
+
+        return await switching.enable(hopyard, hopyard.client().database, name)
+
+    was = with_hopyard(work, diagnosis=True)
+    say(f"plugin {name} is enabled; workers follow within seconds" if was else f"{name} was not disabled")
 
 
 def _list(as_json: bool) -> None:

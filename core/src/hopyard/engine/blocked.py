@@ -45,7 +45,10 @@ class BlockedLoop:
         running = self._jobs.running.get(job.id) if job is not None else None
         if running is None:
             return
-        limit = self._plugins.options[running.claim.task].time_limit
+        options = self._plugins.running_options(running.claim.task)
+        if options is None:  # its plugin was withdrawn meanwhile
+            return
+        limit = options.time_limit
         if running.seconds < limit + GRACE_SECONDS or blocked < GRACE_SECONDS:
             return
         log.critical(

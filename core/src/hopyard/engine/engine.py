@@ -28,7 +28,7 @@ from hopyard.engine.heartbeat import Heartbeat
 from hopyard.engine.observers import EndedRun, Observers
 from hopyard.engine.plugin_events import PluginEvents, tell_of_faults
 from hopyard.engine.processes.pool import ProcessPool
-from hopyard.engine.readmission import enabled, readmit
+from hopyard.engine.readmission import Readmission, enabled
 from hopyard.engine.reconciler import Reconciler
 from hopyard.engine.record.followups import FollowUps, FollowUpsObserver
 from hopyard.engine.record.lines import LineWriter
@@ -169,7 +169,7 @@ class Engine:
             hopyard.settings,
             FollowUps(hopyard, self._leading),
             self._put_back_batches,
-            lambda: readmit(hopyard, database, self.number),
+            Readmission(hopyard, database, lambda: self.number).look,
             self._observers.lost,
         )
         self._receiver = Receiver(

@@ -73,8 +73,8 @@ class Reconciler:
         self._ending = asyncio.Event()
         self._resending: tuple[str, str] | None = None
         self._leads = False
-        # Everyone does these: a dead worker's jobs do not wait for another leader as well, and withdrawn
-        # plugins come back in each process for itself.
+        # Everyone does these: a dead worker's jobs do not wait for another leader as well, and plugins leave
+        # and come back in each process for itself.
         self._everyones = (Duty("rescue", _TICK * 2, self._rescue), Duty("plugins", _TICK * 5, readmit))
         # First what others left, the leader before most of all: where one leader after the other dies at a
         # step, each has at least ended what was begun.

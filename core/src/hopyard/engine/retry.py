@@ -67,7 +67,7 @@ class Retry:
         return Again(claim.id, claim.claim, utcnow() + timedelta(seconds=wait), reason, entry, crashes)
 
     def _wait(self, claim: Claim, verdict: Verdict, died: bool) -> float | None:
-        options = self._plugins.options.get(claim.task)
+        options = self._plugins.running_options(claim.task)
         policy = options.retry if options else RetryPolicy(max_retries=0)
         return delay(policy, verdict, claim.attempt if died else max(1, claim.attempt - claim.crashes))
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hopyard.errors import UnknownJob
-from hopyard.ledger import keys, leader, resources, set_aside, stored
+from hopyard.ledger import keys, leader, resources, set_aside, stored, switches
 from hopyard.ledger.database import Database, Row
 from hopyard.ledger.read.workers import LivingWorker, living
 from hopyard.ledger.values import job_id, moment, utcnow
@@ -40,13 +40,12 @@ async def _reasons(database: Database, id_: str, pools: Mapping[str, str] | None
     if state is State.RUNNING:
         return await _running(database, job, (pools or {}).get(job["task"]))
     if state is State.PARKED:
-        return [
-            f"it is parked: {job['reason']}",
-            f"it is queued again by the first worker that starts and knows the task {job['task']}",
-        ]
+        again = f"it is queued again by the first worker that starts and knows the task {job['task']}"
+        return [f"it is parked: {job['reason']}", *(await _disabled(database, job["task"]) or [again])]
+    disabled = await _disabled(database, job["task"])
     if state in (State.SCHEDULED, State.RETRYING):
-        return [_waits(job), *await _paused(database, job["queue"]), *await _leader(database)]
-    return await _queued(database, job)
+        return [_waits(job), *disabled, *await _paused(database, job["queue"]), *await _leader(database)]
+    return [*disabled, *await _queued(database, job)]
 
 
 async def unserved(database: Database, id_: str) -> list[str]:
@@ -178,6 +177,15 @@ def _unserved(job: Row, workers: Sequence[LivingWorker]) -> list[str]:
         told = "; ".join(f"{w.name} has {', '.join(w.plugins) or 'none'}" for w in serving)
         return [f"no live worker of queue {queue} has plugin {plugin} ({told})"]
     return []
+
+
+async def _disabled(database: Database, task: str) -> list[str]:
+    """Say that somebody has disabled the task's plugin, if so."""
+    plugin = task.partition(".")[0]
+    found = (await switches.disabled(database)).get(plugin)
+    if found is None:
+        return []
+    return [f"plugin {plugin} was {found.reason}; its jobs go on after `hopyard plugins enable {plugin}`"]
 
 
 async def _paused(database: Database, queue: str) -> list[str]:

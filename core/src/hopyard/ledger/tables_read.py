@@ -1,4 +1,6 @@
-"""The tables beside the jobs' own: what is read of jobs while they change, and who may come in over HTTP."""
+"""The tables beside the jobs' own: what is read of jobs while they change, who may come in over HTTP, and
+which plugins are switched off.
+"""
 
 from __future__ import annotations
 
@@ -74,4 +76,13 @@ def add(metadata: MetaData) -> None:
         Column("target", Text, nullable=False),
         Column("data", Text, nullable=False),
         Column("address", Text, nullable=False),
+    )
+
+    # Plugins that somebody has disabled: a row means off (`switches.py`).
+    Table(
+        "plugin_switch",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("at", Moment, nullable=False),
+        Column("who", Text, nullable=False),
     )

@@ -38,7 +38,8 @@ CORE_TABLES: Final = (
         "job_progress",
     ),
     "job_resource",
-    *("leader", "ledger_identity", "notification", "queue_state", "schedule", "schedule_fire", "set_aside"),
+    *("leader", "ledger_identity", "notification", "plugin_switch", "queue_state"),
+    *("schedule", "schedule_fire", "set_aside"),
     "worker",
 )
 _VERSIONS: Final = "hopyard_version_"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         wrong_name,
     )
     from hopyard.loading._effective import effective
+    from hopyard.loading._leaving import Moved
     from hopyard.loading._loader import examine_plugins, load_plugins
     from hopyard.loading._plugins import Plugins
     from hopyard.loading._records import DeclaredTask, PluginRecord, PluginState
@@ -36,6 +37,7 @@ _HOME = {
     "effective": "_effective",
     "examine_plugins": "_loader",
     "load_plugins": "_loader",
+    "Moved": "_leaving",
     "Plugins": "_plugins",
     "EventTeller": "_telling",
     "DeclaredTask": "_records",
@@ -50,6 +52,7 @@ __all__ = [
     "Callers",
     "DeclaredTask",
     "EventTeller",
+    "Moved",
     "PluginRecord",
     "PluginState",
     "Plugins",

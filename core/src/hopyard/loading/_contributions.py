@@ -12,6 +12,7 @@ from hopyard.checks import nearest, shown
 from hopyard.errors import PayloadError, SpecError
 from hopyard.loading._hooks import Hooks, timed
 from hopyard.loading._records import DeclaredTask, Failure
+from hopyard.panels import Panel
 from hopyard.specs import HealthCheck, Notifier, Queue, Schedule, TaskOptions, tool_name
 
 _TASK = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+")
@@ -26,6 +27,7 @@ class Contributions:
     schedules: dict[str, Schedule] = field(default_factory=dict)
     health_checks: dict[str, HealthCheck] = field(default_factory=dict)
     notifiers: dict[str, Notifier] = field(default_factory=dict)
+    panels: dict[str, Panel] = field(default_factory=dict)
     owned: dict[str, list[Any]] = field(default_factory=dict)
 
 
@@ -41,6 +43,7 @@ def gather(plugin: str, hooks: Hooks) -> Contributions:
         schedules=_collect(plugin, hooks, "register_schedules", Schedule, _check_schedule),
         health_checks=_collect(plugin, hooks, "register_health_checks", HealthCheck, _check_nothing),
         notifiers=_collect(plugin, hooks, "register_notifiers", Notifier, _check_nothing),
+        panels=_collect(plugin, hooks, "register_panels", Panel, _check_nothing),
     )
     if any(task.queue is None for task in contributions.tasks.values()):
         contributions.queues.setdefault(plugin, Queue(plugin))
@@ -140,7 +143,7 @@ def _check_schedule(plugin: str, schedule: Schedule) -> None:
     _own(plugin, "schedule", schedule.name, "register_schedules", alone=False)
 
 
-def _check_nothing(plugin: str, value: HealthCheck | Notifier) -> None:
+def _check_nothing(plugin: str, value: HealthCheck | Notifier | Panel) -> None:
     """They check themselves, and their names are their plugin's own, or anybody's."""
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hopyard.errors import ConfigError, HopyardError, PluginError
 from hopyard.loading._contributions import Contributions
 from hopyard.loading._hooks import Hooks
-from hopyard.loading._records import Failure, PluginRecord
+from hopyard.loading._records import SWITCH, Failure, PluginRecord, PluginState
 from hopyard.plugin import Plugin
 
 logger = logging.getLogger("hopyard.loading")
@@ -42,9 +42,16 @@ def roll_back(loaded: Loaded, hooks: Hooks, name: str, failure: Failure) -> None
     set_failed(loaded, name, failure)
     for other, instance in list(loaded.instances.items()):
         if name in instance.requires:
-            reason = f"it requires the plugin `{name}`, which is {failure.state}"
-            hint = f"see what `hopyard plugins` says about `{name}`"
-            roll_back(loaded, hooks, other, Failure("requires", reason, hint))
+            roll_back(loaded, hooks, other, requires_failed(name, failure))
+
+
+def requires_failed(name: str, failure: Failure) -> Failure:
+    """Return why a plugin leaves that requires another one: disabled with it, or broken without it."""
+    if failure.stage == SWITCH:
+        reason = f"it requires the plugin `{name}`: {failure.reason}"
+        return Failure(SWITCH, reason, failure.hint, state=PluginState.DISABLED)
+    reason = f"it requires the plugin `{name}`, which is {failure.state}"
+    return Failure("requires", reason, f"see what `hopyard plugins` says about `{name}`")
 
 
 def leave_out(loaded: Loaded) -> None:

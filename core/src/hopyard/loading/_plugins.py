@@ -11,18 +11,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hopyard.checks import nearest, printable
-from hopyard.errors import ConfigError, Fault, PluginError
+from hopyard.errors import ConfigError, Fault, PluginError, UnknownPlugin
 from hopyard.events import PluginEvent
 from hopyard.hookspecs import Role
 from hopyard.loading._callers import Callers
 from hopyard.loading._contributions import check_references
-from hopyard.loading._decisions import Decisions
 from hopyard.loading._hooks import Hooks
 from hopyard.loading._importing import announced, error_text, pass_interrupt
-from hopyard.loading._loaded import Loaded, Withdrawn, leave_out, refusal, roll_back
+from hopyard.loading._leaving import Leaving
+from hopyard.loading._loaded import Loaded, leave_out, refusal, roll_back
 from hopyard.loading._overrides import Effective, apply
-from hopyard.loading._records import Failure, PluginRecord, PluginState
+from hopyard.loading._records import SWITCH, Failure, PluginRecord, PluginState
 from hopyard.loading._telling import EventTeller
+from hopyard.panels import Panel
 from hopyard.plugin import Plugin
 from hopyard.settings import Settings
 from hopyard.specs import (
@@ -41,7 +42,7 @@ logger = logging.getLogger("hopyard.loading")
 R = TypeVar("R")
 
 
-class Plugins(Decisions):
+class Plugins(Leaving):
     """The plugins of this process. Made by `load_plugins`.
 
     A plugin that fails later, in `start_process`, is withdrawn then: its record says why, and all that it
@@ -49,13 +50,12 @@ class Plugins(Decisions):
     """
 
     def __init__(self, settings: Settings, role: Role, hooks: Hooks, loaded: Loaded) -> None:
+        super().__init__()
         self.settings = settings
         self.role = role
         self._hooks = hooks
         self._loaded = loaded
         self._effective: Effective
-        #: By the plugin that was withdrawn after loading: itself, and those that left with it.
-        self._withdrawn: dict[str, dict[str, Withdrawn]] = {}
         #: Who implements the hooks that are called again and again.
         self.callers = Callers(hooks, self._note_failures)
         #: Tells plugins what happened.
@@ -71,14 +71,14 @@ class Plugins(Decisions):
         return [self._loaded.records[name] for name in sorted(self._loaded.records)]
 
     def record(self, name: str) -> PluginRecord:
-        """What is known about a plugin. Raises PluginError, with the nearest name, if it is not there."""
+        """What is known about a plugin. Raises UnknownPlugin, with the nearest name, if it is not there."""
         try:
             return self._loaded.records[name]
         except KeyError:
             close = nearest(name, self._loaded.records)
             meant = f"; did you mean `{close}`?" if close else ""
             hint = f"`hopyard plugins` lists those that there are; or install it: pip install hopyard-{name}"
-            raise PluginError(
+            raise UnknownPlugin(
                 f"there is no plugin `{printable(name)}`{meant}", stage="discovery", hint=printable(hint)
             ) from None
 
@@ -92,10 +92,15 @@ class Plugins(Decisions):
         return self._loaded.instances[name]
 
     def instance(self, cls: type[Plugin[Any]]) -> Plugin[Any]:
-        """The enabled plugin of a class. Raises PluginError with the reason if it is not enabled."""
+        """The enabled plugin of a class, or one that was disabled while jobs of it run.
+
+        Raises PluginError with the reason if it is not enabled.
+        """
         for plugin in self._loaded.instances.values():
             if isinstance(plugin, cls):
                 return plugin
+        if (resting := self._resting_instance(cls)) is not None:
+            return resting
         names = [name for name, known in self._loaded.classes.items() if issubclass(known, cls)]
         return self.get(names[0] if names else cls.__name__)
 
@@ -111,9 +116,11 @@ class Plugins(Decisions):
 
     @property
     def ready(self) -> bool:
-        """True where every required plugin is enabled."""
+        """True where every required plugin is enabled, or out because somebody has disabled it."""
         return all(
-            record.state is PluginState.ENABLED for record in self._loaded.records.values() if record.required
+            record.state is PluginState.ENABLED or record.resting
+            for record in self._loaded.records.values()
+            if record.required
         )
 
     @property
@@ -160,13 +167,18 @@ class Plugins(Decisions):
             for check in own.health_checks.values()
         ]
 
+    def panels(self, name: str) -> list[Panel]:
+        """Panels of an enabled plugin, as it gave them; none of one that is not enabled."""
+        own = self._loaded.contributions.get(name)
+        return [] if own is None else [*own.panels.values()]
+
     @property
     def notifiers(self) -> dict[str, Notifier]:
         """Notifiers by kind, the scheme of the addresses that they serve; the plugin loaded first has it."""
         found: dict[str, Notifier] = {}
         for own in self._loaded.contributions.values():
             found = own.notifiers | found
-        return found
+        return self._resting_notifiers() | found
 
     def collect(self, hook: str) -> list[tuple[str, Any]]:
         """Pairs of plugin and contribution, for a plugin-owned hook whose name begins with `register_`.
@@ -185,29 +197,39 @@ class Plugins(Decisions):
         """Call `start_process` of all plugins, or `only` of some; who raises or takes too long is withdrawn.
 
         `time_limit` is in seconds and for each plugin, `worker.start_limit` if not given. Each is called in a
-        thread of its own, so that one that hangs can be left behind.
+        thread of its own, so that one that hangs can be left behind. One that was started before, and was out
+        since, is not started again.
 
         Raises PluginError where the settings want a refusal instead.
         """
         seconds = self.settings.worker.start_limit if time_limit is None else time_limit
+        only = None if only is None else [*only]
         for name in self._asked("start_process"):
             if name not in self._loaded.instances:  # withdrawn meanwhile, with a plugin that it requires
                 continue
-            if only is not None and name not in only:
+            if (only is not None and name not in only) or name in self._begun:
                 continue
             try:
                 with announced(name, "start_process"):
                     self._hooks.start(name, role, seconds)
             except Failure as failure:
                 self._withdraw(name, failure)
+        ends = {one.plugin: one for one in self._hooks.callers("stop_process")}
+        begun = [name for name in self._loaded.instances if only is None or name in only]
+        self._begun |= {name: ends.get(name) for name in begun if name not in self._begun}
         self._started = True
         self._tell_failed()
 
     def stop_process(self, role: Role) -> None:
-        """Call `stop_process` of all plugins, the last loaded first; errors are logged."""
-        for name in reversed(self._asked("stop_process")):
+        """Call `stop_process` of all plugins, the last loaded first; errors are logged.
+
+        Those that were disabled meanwhile as well: what they have begun is to end.
+        """
+        out = {name: one for name, one in self._begun.items() if one and self.resting(name)}
+        ends = out | {one.plugin: one for one in self._hooks.callers("stop_process")}
+        for name in [name for name in reversed(self._order) if name in ends]:
             try:
-                self._hooks.call("stop_process", name, {"role": role})
+                ends[name].call({"role": role})
             except BaseException as error:  # the others must be stopped too
                 pass_interrupt(error)
                 logger.exception("plugin %s: stop_process raised %s", name, error_text(error))
@@ -249,14 +271,6 @@ class Plugins(Decisions):
                 found = [(owner, router) for owner, router in found if owner != name]
         return found
 
-    def withdraw(self, name: str, reason: str, *, hint: str = "", stage: str = "start") -> None:
-        """End an enabled plugin for something in its surroundings, e.g. a missing migration: misconfigured.
-
-        Raises PluginError where the settings want a refusal instead.
-        """
-        self.get(name)
-        self._withdraw(name, Failure(stage, reason, hint, state=PluginState.MISCONFIGURED))
-
     @property
     def migrations(self) -> dict[str, Any]:
         """Enabled plugins that have tables of their own, with what they give as their migrations' package."""
@@ -265,38 +279,6 @@ class Plugins(Decisions):
             for name, plugin in self._loaded.instances.items()
             if plugin.migrations is not None
         }
-
-    def awaiting(self, stage: str) -> dict[str, Any]:
-        """Plugins that were withdrawn at `stage`, with what they give as their migrations' package."""
-        return {
-            name: left[name].instance.migrations
-            for name, left in self._withdrawn.items()
-            if self._loaded.records[name].stage == stage
-        }
-
-    def readmit(self, names: Iterable[str]) -> list[str]:
-        """Take withdrawn plugins back, and what left with them; return the names of those that are back."""
-        left = {name: one for root in names for name, one in self._withdrawn.pop(root).items()}
-        loaded, back = self._loaded, list[str]()
-        for name in [name for name in self._order if name in left]:
-            one = left[name]
-            out = next((other for other in one.instance.requires if other not in loaded.instances), None)
-            if out is None:
-                self._hooks.register(name, one.instance)
-                loaded.instances[name], loaded.contributions[name] = one.instance, one.contributions
-                loaded.records[name] = one.record
-                back.append(name)
-            for others in self._withdrawn.values():  # it comes back with the other plugin that it requires
-                if out in others:
-                    others[name] = one
-        if back:
-            loaded.instances = {
-                name: loaded.instances[name] for name in self._order if name in loaded.instances
-            }
-            loaded.contributions = {name: loaded.contributions[name] for name in loaded.instances}
-            self._settle()
-            logger.info("plugins are taken back: %s", ", ".join(back))
-        return back
 
     def check(self) -> None:
         """Raise what the settings want refused: faults of the core's part, and plugins that may not fail.
@@ -316,19 +298,6 @@ class Plugins(Decisions):
     def _asked(self, hook: str) -> list[str]:
         implementing = set(self._hooks.implemented(hook))
         return [name for name in self._loaded.instances if name in implementing]
-
-    def _withdraw(self, name: str, failure: Failure) -> None:
-        """End a plugin after loading; raises where the settings want a refusal."""
-        loaded = self._loaded
-        before = {
-            one: Withdrawn(instance, loaded.contributions[one], loaded.records[one])
-            for one, instance in loaded.instances.items()
-        }
-        roll_back(loaded, self._hooks, name, failure)
-        self._settle()
-        self._withdrawn[name] = {one: was for one, was in before.items() if one not in loaded.instances}
-        self._tell_failed()
-        self.check()
 
     def _tell_failed(self) -> None:
         """Tell of each failed plugin once, in a process that has started its role."""
@@ -355,8 +324,11 @@ class Plugins(Decisions):
     def _note_dropped(self, name: str, dropped: int) -> None:
         self._loaded.records[name] = replace(self._loaded.records[name], dropped_events=dropped)
 
-    def _settle(self) -> None:
-        """Withdraw plugins whose references lead to withdrawn ones, then merge the settings again."""
+    def _settle(self, cause: Failure | None = None) -> None:
+        """Withdraw plugins whose references lead to withdrawn ones, then merge the settings again.
+
+        Where somebody has disabled a plugin (`cause`), those have not failed either.
+        """
         while True:
             queues = {name for own in self._loaded.contributions.values() for name in own.queues}
             tasks = {
@@ -367,6 +339,9 @@ class Plugins(Decisions):
                 try:
                     check_references(own, queues, tasks, self.settings.schedules)
                 except Failure as failure:
+                    if cause is not None and cause.stage == SWITCH:
+                        reason = f"{failure.reason}, of a plugin that is {cause.reason}"
+                        failure = Failure(SWITCH, reason, cause.hint, state=PluginState.DISABLED)
                     roll_back(self._loaded, self._hooks, name, failure)
             if len(self._loaded.instances) == before:
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from hopyard.checks import printable
 from hopyard.errors import Fault
@@ -17,7 +17,7 @@ class PluginState(StrEnum):
 
     ENABLED = "enabled"
     DISABLED = "disabled"
-    """The settings do not want it."""
+    """The settings do not want it, or somebody has disabled it while processes run (stage `switch`)."""
     MISSING = "missing"
     """The settings name it, but it is not installed."""
     INCOMPATIBLE = "incompatible"
@@ -27,6 +27,9 @@ class PluginState(StrEnum):
     QUARANTINED = "quarantined"
     """It broke its contract."""
 
+
+#: The stage of a plugin's record that somebody has disabled at run time, and of those that left with it.
+SWITCH: Final = "switch"
 
 FAILED = frozenset(
     {PluginState.MISSING, PluginState.INCOMPATIBLE, PluginState.MISCONFIGURED, PluginState.QUARANTINED}
@@ -67,6 +70,11 @@ class PluginRecord:
     def failed(self) -> bool:
         """True where somebody has to mend something."""
         return self.state in FAILED
+
+    @property
+    def resting(self) -> bool:
+        """True where somebody has disabled it at run time, or a plugin that it needs: nothing to mend."""
+        return self.state is PluginState.DISABLED and self.stage == SWITCH
 
 
 @runtime_checkable

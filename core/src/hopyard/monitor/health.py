@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Final
 
 from hopyard import current
 from hopyard.ledger import leader, set_aside
 from hopyard.ledger.read import workers
+from hopyard.monitor.asking import ask
 from hopyard.redaction import redact
 from hopyard.specs import Health, HealthCheck, State
 
@@ -29,12 +25,14 @@ async def _ledger() -> Health:
     database = current.get().client().database
     if fault := await database.pooler_fault():
         return Health(False, fault)
-    rows = await database.fetch(
-        "SELECT count(*) AS jobs, "
-        f"count(CASE WHEN state = {State.PARKED:d} THEN 1 END) AS parked FROM job_live"
-    )
-    jobs, parked = rows[0]["jobs"], rows[0]["parked"]
+    rows = await database.fetch("SELECT count(*) AS jobs FROM job_live")
+    jobs, parked = rows[0]["jobs"], 0
     detail = f"{database.dialect.name}, {jobs} live jobs"
+    for row in await database.fetch(
+        f"SELECT task, count(*) AS jobs FROM job_live WHERE state = {State.PARKED:d} GROUP BY task"
+    ):
+        if not current.get().plugins.resting(row["task"]):  # those wait since somebody wants them to
+            parked += row["jobs"]
     if parked:
         detail += f", {parked} of them parked: `hopyard jobs list --state parked` lists them"
     return Health(not parked, detail, {"live": jobs, "parked": parked})
@@ -111,16 +109,6 @@ class CheckResult:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Hanging:
-    thread: threading.Thread
-    since: float
-
-
-#: The latest run of each check that did not end in time, by plugin and name.
-_hanging: Final[dict[str, _Hanging]] = {}
-
-
 async def run_checks(checks: Iterable[tuple[str, HealthCheck]]) -> list[CheckResult]:
     """Run checks (pairs of plugin and check) at once, each under its time limit; an error is its answer.
 
@@ -131,52 +119,11 @@ async def run_checks(checks: Iterable[tuple[str, HealthCheck]]) -> list[CheckRes
 
 
 async def _run(plugin: str, check: HealthCheck) -> CheckResult:
-    started = time.monotonic()
     name = f"{plugin}.{check.name}"
-    hanging = _hanging.get(name)
-    if hanging is not None and hanging.thread.is_alive():
-        for_ = started - hanging.since
-        detail = f"its last run still hangs, for {for_:.0f} s now: it is not started again before that ends"
-        return CheckResult(plugin, check.name, False, detail, 0.0)
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Health] = loop.create_future()
-    work = partial(contextvars.copy_context().run, _in_thread, check, loop, answer)
-    # A daemon: Python does not wait for it at the end of the process.
-    thread = threading.Thread(target=work, name=f"health check {name}", daemon=True)
-    thread.start()
-    try:
-        async with asyncio.timeout(check.time_limit):
-            health = await answer
-    except TimeoutError:
-        health = Health(False, f"no answer within {check.time_limit:g} s")
-        _hanging[name] = _Hanging(thread, started)
-    seconds = round(time.monotonic() - started, 3)
-    # Here and not where it is shown: a secret that the check has read is known to this process alone.
-    return CheckResult(plugin, check.name, health.ok, redact(health.detail), seconds)
-
-
-def _in_thread(check: HealthCheck, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Health]) -> None:
-    try:
-        health = asyncio.run(_asked(check))
-    except BaseException as error:  # noqa: BLE001 - whatever a check raises is its answer: not well
-        health = Health(False, f"{type(error).__name__}: {error}")
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for this answer any more
-        loop.call_soon_threadsafe(_give, answer, health)
-
-
-async def _asked(check: HealthCheck) -> Health:
-    try:
-        async with asyncio.timeout(check.time_limit):
-            health = await check.run()
-        if not isinstance(health, Health):
-            raise TypeError(f"the check returned {health!r:.80}, expected a Health")
-        # Texts may be of a class with code of its own: whoever shows them gets plain ones.
-        return replace(health, detail=str.__str__(health.detail))
-    finally:
-        if current.made():
-            await current.get().close()  # the connections that it has opened on this loop
-
-
-def _give(answer: asyncio.Future[Health], health: Health) -> None:
-    if not answer.done():
-        answer.set_result(health)
+    found = await ask(f"health check {name}", check.run, Health, check.time_limit)
+    if found.value is None:
+        return CheckResult(plugin, check.name, False, found.fault, found.seconds)
+    # Texts may be of a class with code of its own: whoever shows them gets plain ones. Masked here and not
+    # where it is shown: a secret that the check has read is known to this process alone.
+    detail = redact(str.__str__(found.value.detail))
+    return CheckResult(plugin, check.name, found.value.ok, detail, found.seconds)

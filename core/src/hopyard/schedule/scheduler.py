@@ -61,6 +61,11 @@ class Scheduler:
             if term is None:
                 self._term = None
                 return MAX_SLEEP
+            moved = await self._hopyard.follow_switches(self._database)
+            if moved.out or moved.back:
+                self._term = None  # until the schedules of the plugins that are here now are declared
+            if moved.back:
+                await self._hopyard.check_migrations()
             if term != self._term:
                 await self._declare()
                 self._term = term
@@ -117,6 +122,8 @@ class Scheduler:
                 except (HopyardError, ValueError, ArithmeticError) as error:
                     await store.stop(tx, d, stored.schedule.name, error)
                     continue
+                if self._hopyard.plugins.resting(stored.schedule.task):
+                    times = []  # as of a schedule that is disabled: it is not made up for afterwards
                 last = times[-1] if times else stored.last_due
                 skipped: list[datetime] = []
                 if stored.schedule.overlap == "skip" and stored.schedule.name in busy:
@@ -149,6 +156,7 @@ class Scheduler:
             if not ended:
                 return 0
             found = await store.followed(tx, self._database, ended)
+            found = [one for one in found if not self._hopyard.plugins.resting(one[0].schedule.task)]
             await store.look_no_more(tx, ended)
             jobs = [self._job(stored, due) for stored, due in found]
             fires = [(job.schedule or "", due, job.id) for job, (_, due) in zip(jobs, found, strict=True)]

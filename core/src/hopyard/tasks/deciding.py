@@ -29,7 +29,7 @@ def decided(job: NewJob, queue: str | None, priority: int | None) -> NewJob:
     plugins: Plugins = current.get().plugins
     args, arguments, _ = json.loads(job.body)
     if args:  # positional ones, of a canvas
-        arguments = plugins.tasks[job.task].payload.named(tuple(args), arguments)
+        arguments = plugins.running_task(job.task).payload.named(tuple(args), arguments)
     core = job.task.startswith("hopyard.")  # such as the delivery of a notification: always taken
     admission = None if core else plugins.admit(job.task, arguments, job.person)
     if admission is not None:

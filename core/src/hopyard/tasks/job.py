@@ -285,7 +285,8 @@ class Job:
         hopyard = current.get()
         verdict = hopyard.plugins.classify(self.task, error) or classify(error)
         failures = max(1, self.attempt - self._claim.crashes)
-        return delay(hopyard.options(self.task).retry, verdict, failures) is not None
+        options = hopyard.plugins.running_options(self.task) or hopyard.options(self.task)
+        return delay(options.retry, verdict, failures) is not None
 
     def release_slot(self) -> AbstractAsyncContextManager[None]:
         """Hold no slot meanwhile: `async with job.release_slot(): await handle.result()`."""

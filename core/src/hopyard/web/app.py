@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
 from hopyard import current
@@ -32,7 +32,7 @@ from hopyard.web.oidc import check_installed
 from hopyard.web.pages import routes as pages
 from hopyard.web.record import Record
 from hopyard.web.security import Guard, Keys
-from hopyard.web.state import Served
+from hopyard.web.state import Served, look_again
 from hopyard.web.strict import exact
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=problems.RESPONSES,
+        dependencies=[Depends(look_again)],
         middleware=[Middleware(Guard, hopyard=hopyard, keys=keys, prefix=state.prefix)],
         default_response_class=problems.Strict,
     )
@@ -94,7 +95,7 @@ def create_app(hopyard: Hopyard, *, prefix: str | None = None) -> FastAPI:
         )
         state.routed.add(name)
     pages.install(app)
-    app.openapi = lambda: openapi.document(app, hopyard)  # type: ignore[method-assign]  # FastAPI's own way
+    app.openapi = lambda: openapi.document(app, state.tasks)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
 

@@ -13,7 +13,9 @@ from hopyard.web.api.submitting import path_of, schemas
 from hopyard.web.problems import ByValue
 
 if TYPE_CHECKING:
-    from hopyard.app import Hopyard
+    from collections.abc import Mapping
+
+    from hopyard.tasks import Task
     from hopyard.web.viewer import Viewer
 
 router = APIRouter()
@@ -22,27 +24,27 @@ router = APIRouter()
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request, here: Here, viewer: Reader) -> JSONResponse:
     """Return the document, with the tasks that concern whoever asks."""
-    return ByValue(_for(viewer, request.app.openapi(), here.hopyard))
+    return ByValue(_for(viewer, request.app.openapi(), here.tasks))
 
 
-def document(app: FastAPI, hopyard: Hopyard) -> dict[str, Any]:
+def document(app: FastAPI, tasks: Mapping[str, Task[..., Any]]) -> dict[str, Any]:
     """Return the document, made once."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title, version=app.version, summary=app.summary, routes=app.routes, servers=app.servers
         )
         components = made.setdefault("components", {})
-        for name in sorted(hopyard.tasks):
-            components.setdefault("schemas", {}).update(schemas(hopyard.tasks[name])[1])
+        for name in sorted(tasks):
+            components.setdefault("schemas", {}).update(schemas(tasks[name])[1])
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         made["security"] = [{"token": []}]
         app.openapi_schema = made
     return app.openapi_schema
 
 
-def _for(viewer: Viewer, whole: dict[str, Any], hopyard: Hopyard) -> dict[str, Any]:
+def _for(viewer: Viewer, whole: dict[str, Any], tasks: Mapping[str, Task[..., Any]]) -> dict[str, Any]:
     """Return the document without tasks of other plugins than the viewer's."""
-    others = [task for name, task in hopyard.tasks.items() if not viewer.concerns(name)]
+    others = [task for name, task in tasks.items() if not viewer.concerns(name)]
     paths = {f"/api/background{path_of(task)}" for task in others}
     names = tuple(f"{task.name}." for task in others)
     components = dict(whole["components"])

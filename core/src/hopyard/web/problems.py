@@ -22,7 +22,9 @@ from hopyard.errors import (
     NotAdmitted,
     PayloadError,
     SpecError,
+    SwitchRefused,
     UnknownJob,
+    UnknownPlugin,
     UnknownTask,
 )
 from hopyard.redaction import masked, redact
@@ -33,6 +35,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 _STATUS: Final[tuple[tuple[type[HopyardError], int], ...]] = (
     (UnknownJob, 404),
     (UnknownTask, 404),
+    (UnknownPlugin, 404),
+    (SwitchRefused, 409),
     (NotAdmitted, 403),
     (InvalidInput, 422),
     (PayloadError, 422),

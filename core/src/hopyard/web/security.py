@@ -331,7 +331,7 @@ def _with_headers(scope: Scope, send: Send) -> Send:
 
 def _without_body(send: Send) -> Send:
     async def sending(message: Message) -> None:
-        await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
     return sending
 

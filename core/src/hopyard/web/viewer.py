@@ -20,7 +20,7 @@ class Role(IntEnum):
     OPERATOR = 3
     """Cancel, replay and discard jobs; pause queues; change and fire schedules."""
     ADMIN = 4
-    """Make and revoke tokens, and read what was done."""
+    """Make and revoke tokens, disable and enable plugins, and read what was done."""
 
 
 @dataclass(frozen=True, slots=True)

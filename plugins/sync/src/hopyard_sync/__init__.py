@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from hopyard import HealthCheck, Plugin, Queue, Rule, Schedule, Task, hookimpl
+from hopyard import HealthCheck, Panel, Plugin, Queue, Rule, Schedule, Task, hookimpl
 
 from hopyard_sync.connectors import Connector, SyncHooks
 from hopyard_sync.settings import SyncSettings
@@ -96,6 +96,12 @@ class Sync(Plugin[SyncSettings]):
         from hopyard_sync.health import connections_well
 
         return [HealthCheck("connections", connections_well)]
+
+    @hookimpl
+    def register_panels(self) -> Iterable[Panel]:
+        from hopyard_sync.panels import connections
+
+        return [Panel("connections", "Connections", connections)]
 
     @hookimpl
     def register_commands(self) -> Iterable[click.Command]:

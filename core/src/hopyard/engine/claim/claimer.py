@@ -116,7 +116,8 @@ class Claimer:
         tasks = self._plugins.tasks
         for claim in [claim for claim in claims if claim.task not in tasks]:
             reason = why_unknown(self._plugins, claim.task)
-            log.error("job %s is parked: %s", claim.id, reason)
+            level = logging.INFO if self._plugins.resting(claim.task) else logging.ERROR
+            log.log(level, "job %s is parked: %s", claim.id, reason)
             await self._persist(
                 "parked", waiting.park_claimed, self._database, claim.id, claim.claim, number, reason
             )

@@ -91,8 +91,8 @@ class Runner:
         told = partial(self._told, claim, worker, time.monotonic())
         try:
             plugins = self._hopyard.plugins
-            task = plugins.tasks.get(claim.task) or self._hopyard.task(claim.task)
-            limit = plugins.options[claim.task].time_limit
+            task = plugins.running_task(claim.task) or self._hopyard.task(claim.task)
+            limit = (plugins.running_options(claim.task) or self._hopyard.options(claim.task)).time_limit
             job = self._job(claim, self._host, checkpoint)
             if canvas.PARTS in claim.body:
                 claim = await self._whole(job, claim)

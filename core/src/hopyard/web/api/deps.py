@@ -37,9 +37,12 @@ def _admin(viewer: Annotated[Viewer, needs(Role.ADMIN)]) -> Viewer:
 def of_plugin(name: str) -> Any:
     """Return what all routes of a plugin ask for, whatever they ask for themselves: a key that is for it."""
 
-    def check(viewer: Reader) -> None:
+    def check(here: Here, viewer: Reader) -> None:
         if not viewer.concerns(name):
             raise Refused(403, "this key is for other plugins")
+        record = here.hopyard.plugins.record(name)
+        if record.resting:
+            raise Refused(503, f"plugin {name} is {record.reason}")
 
     return Depends(check)
 

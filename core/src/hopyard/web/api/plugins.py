@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 
-from hopyard.web.api.deps import Here, Watcher
+from hopyard import switching
+from hopyard.web.api.deps import Admin, Here, Watcher
+from hopyard.web.panels import PanelState
 from hopyard.web.problems import ByValue, Refused
 from hopyard.web.state import Served
 
@@ -24,6 +26,7 @@ class PluginState(BaseModel):
     reason: str
     hint: str
     warnings: list[str]
+    disabled: bool = Field(description="Somebody has disabled it, or a plugin that it needs, at run time.")
     tasks: list[str]
     queues: list[str]
     schedules: list[str]
@@ -33,6 +36,22 @@ class Plugins(BaseModel):
     """All plugins that are installed."""
 
     plugins: list[PluginState]
+
+
+class Switched(BaseModel):
+    """A plugin was disabled or enabled in all processes."""
+
+    plugin: str
+    changed: bool = Field(description="False where it was so before.")
+    state: str
+    reason: str
+    with_it: list[str] = Field(description="Other plugins that are out as long, since they need it.")
+
+
+class Panels(BaseModel):
+    """The panels of a plugin, in its order; none while it is not enabled."""
+
+    panels: list[PanelState]
 
 
 class TaskForm(BaseModel):
@@ -61,6 +80,45 @@ async def list_plugins(here: Here, viewer: Watcher) -> Plugins:
         plugins=[
             _state(here, record) for record in here.hopyard.plugins.records if viewer.concerns(record.name)
         ]
+    )
+
+
+@router.get("/plugins/{name}/panels")
+async def list_panels(name: str, here: Here, viewer: Watcher) -> Panels:
+    """Return what a plugin's panels show now; one that fails says why in its `error`."""
+    if not viewer.concerns(name):
+        raise Refused(404, f"there is no plugin `{name[:80]}`")
+    record = here.hopyard.plugins.record(name)
+    return Panels(panels=await here.panels.read(here.hopyard.plugins, record.name))
+
+
+@router.post("/plugins/{name}/disable")
+async def disable(name: str, request: Request, here: Here, viewer: Admin) -> Switched:
+    """Do without a plugin in all processes: what runs goes on, other jobs of it wait, its schedules rest."""
+    switching.check(here.hopyard, name)
+    await here.audit(request, viewer, "disable plugin", name)
+    changed = await switching.disable(here.hopyard, here.database, name, viewer.name)
+    return _switched(here, name, changed)
+
+
+@router.post("/plugins/{name}/enable")
+async def enable(name: str, request: Request, here: Here, viewer: Admin) -> Switched:
+    """Take a plugin back in all processes; its jobs that waited are queued again."""
+    switching.check(here.hopyard, name)
+    await here.audit(request, viewer, "enable plugin", name)
+    changed = await switching.enable(here.hopyard, here.database, name)
+    return _switched(here, name, changed)
+
+
+def _switched(here: Served, name: str, changed: bool) -> Switched:
+    plugins = here.hopyard.plugins
+    record = plugins.record(name)
+    return Switched(
+        plugin=name,
+        changed=changed,
+        state=str(record.state),
+        reason=record.reason,
+        with_it=plugins.left_with(name),
     )
 
 
@@ -107,6 +165,7 @@ def _state(here: Served, record: Any) -> PluginState:
         reason=record.reason,
         hint=record.hint,
         warnings=record.warnings,
+        disabled=record.resting,
         tasks=own(plugins.tasks),
         queues=own(plugins.queues),
         schedules=own(plugins.schedules),

@@ -22,7 +22,7 @@ async def show(request: Request, here: Here, viewer: Reader, person: str = "") -
         rendering.PEOPLE,
         who=who,
         people=[] if viewer.person is not None else sorted(here.hopyard.settings.people),
-        asks="ai" in here.routed,
+        asks=here.serves("ai"),
         stream=writing.plain_address(here.prefix, "/api/stream/jobs", {"person": who} if who else {}),
         told=await told(here, viewer, who, 50) if viewer.plugins is None else None,
     )

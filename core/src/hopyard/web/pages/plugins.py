@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from hopyard import switching
+from hopyard.errors import SwitchRefused
+from hopyard.ledger import switches
 from hopyard.loading import effective
 from hopyard.web.api import plugins
 from hopyard.web.api.deps import Here, Watcher
@@ -38,8 +41,30 @@ async def show(name: str, request: Request, here: Here, viewer: Watcher) -> Resp
         rendering.PLUGINS,
         plugin=found,
         tasks=[plugins.form(here, task) for task in found.tasks],
+        panels=await here.panels.read(here.hopyard.plugins, name),
         settings=_settings(here, viewer, name),
+        switch=await _switch(here, viewer, name),
     )
+
+
+class Switch(NamedTuple):
+    """Which button a plugin's page has, and which other plugins it concerns."""
+
+    off: bool
+    others: list[str]
+
+
+async def _switch(here: Served, viewer: Viewer, name: str) -> Switch | None:
+    """Return how a plugin can be switched; None where that cannot be, or not by this viewer."""
+    if not viewer.may(Role.ADMIN) or viewer.plugins is not None:
+        return None
+    try:
+        switching.check(here.hopyard, name)
+    except SwitchRefused:
+        return None
+    off = name in await switches.disabled(here.database)
+    loaded = here.hopyard.plugins
+    return Switch(off, loaded.left_with(name) if off else loaded.requiring(name))
 
 
 def _settings(here: Served, viewer: Viewer, name: str) -> list[dict[str, Any]] | None:

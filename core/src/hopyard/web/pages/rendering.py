@@ -39,7 +39,7 @@ ACCESS: Final = Screen("/access", "Access", "a")
 
 def screens(here: Served, viewer: Viewer) -> list[Screen]:
     """Return the screens that a viewer may open."""
-    asks = "ai" in here.routed
+    asks = here.serves("ai")
     if viewer.person is not None:
         return [PEOPLE._replace(title="Requests" if asks else "Inbox"), JOBS]
     found = [OVERVIEW, JOBS, FAILURES, QUEUES, SCHEDULES, WORKERS, PLUGINS]
