@@ -71,6 +71,25 @@ async def test_only_a_proxy_that_is_named_says_who_asks(tmp_path: Path, proxies:
         await site.hopyard.close()
 
 
+async def test_streams_end_when_the_server_does(tmp_path: Path) -> None:
+    """They are not cut off in the middle, and nothing waits for those who only look."""
+    port, url = free_port(), await migrated(CORE, file=tmp_path / "ledger.db")
+    extra = f"[plugins]\nallow = []\n[web]\nport = {port}\n"
+    with site_in(tmp_path, broker="memory://localhost/", database=url, extra=extra) as site:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE) as client:
+            token = await served(site, client)
+            headers = {"Authorization": f"Bearer {token}"}
+            async with client.stream("GET", "/api/stream/jobs", headers=headers) as stream:
+                lines = stream.aiter_lines()
+                while await anext(lines) != "event: ready":
+                    pass
+                site.processes[-1].terminate()
+                async for _ in lines:  # raises where the connection ends before the answer
+                    pass
+        assert "timeout graceful shutdown exceeded" not in (tmp_path / "web.log").read_text()
+        await site.hopyard.close()
+
+
 async def test_a_certificate_makes_it_https(tmp_path: Path) -> None:
     cert, port = certificate(tmp_path), free_port()
     url = await migrated(CORE, file=tmp_path / "ledger.db")

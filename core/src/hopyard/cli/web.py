@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,9 +68,10 @@ def run(hopyard: Hopyard) -> None:
     import uvicorn
 
     from hopyard.web.app import create_app
+    from hopyard.web.serving import Server
 
     web = hopyard.settings.web
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(hopyard),
         host=web.host,
         port=web.port,
@@ -84,6 +87,11 @@ def run(hopyard: Hopyard) -> None:
         ws="websockets-sansio",
         ws_max_size=65_536,
     )
+    server = Server(config)
+    with suppress(KeyboardInterrupt):  # which it raises again once it has stopped
+        server.run()
+    if not server.started:
+        sys.exit(3)  # uvicorn has said why
 
 
 def address(settings: Settings, port: int | None = None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from hopyard.broker.envelope import named_only
 from hopyard.checks import MAX_BYTES, checked
 from hopyard.errors import PayloadError, PluginError
-from hopyard.redaction import redact
+from hopyard.redaction import MASK, masked, names_secret, redact
 from hopyard.tasks import faithful, tagged
 
 if TYPE_CHECKING:
@@ -225,7 +225,8 @@ class Payload:
         faults = []
         for fault in error.errors(include_url=False):
             where = ".".join(str(part) for part in fault["loc"]) or "arguments"
-            found = redact(repr(fault["input"])[:80])
+            secret = any(names_secret(str(part)) for part in fault["loc"])
+            found = MASK if secret else redact(repr(masked(fault["input"]))[:80])
             missing = fault["type"] == "missing"
             faults.append(f"{where}: {fault['msg']}" + ("" if missing else f", found {found}"))
         return f"{self._task}: " + "; ".join(faults)

@@ -195,7 +195,10 @@ def _rule(old: Rule, change: Change, default_zone: str) -> Rule | None:
         return None
     zone = change.zone or old.zone or default_zone
     try:
-        return Rule(**kinds, zone=zone) if kinds else replace(old, zone=zone)
+        rule = Rule(**kinds, zone=zone) if kinds else replace(old, zone=zone)
+        if kinds and rules.next_after(rule, utcnow()) is None:
+            raise ScheduleError("this rule never falls due again: its last time has passed")
+        return rule
     except (ValueError, TypeError, OverflowError) as error:
         raise ScheduleError(str(error)) from error
 

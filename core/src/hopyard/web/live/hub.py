@@ -72,8 +72,12 @@ class Hub:
             if self._task is not None:
                 self._task.cancel()
                 await asyncio.wait([self._task])
-            for viewing in (*self._viewings, *self._newcomers):
-                viewing.end()
+            self.end()
+
+    def end(self) -> None:
+        """Tell nobody any more: streams end, and those who looked come back to whoever serves next."""
+        for viewing in (*self._viewings, *self._newcomers):
+            viewing.end()
 
     @contextmanager
     def viewing(self, viewing: Viewing) -> Iterator[Viewing]:
