@@ -374,11 +374,19 @@ async def test_a_secret_is_in_no_answer_event_or_record(
             raise ConnectionError(f"failed with {CANARY}")
         return {"said": CANARY, "password": "hunter2-plain", "nested": [{"api_key": "another-plain"}]}
 
+    result = "result-plain"  # not in the line that fails, which its traceback shows
+
+    def repeats(about: Any) -> Any:
+        logging.getLogger("site").warning("told to use %s", about["password"])
+        if about.get("dies"):
+            raise KeyError(f"{about['password']} opens nothing")
+        return {"used": about["password"]}
+
     async def dies(job: Any) -> Any:
         raise KeyError(f"{CANARY} was wrong; token=plain-after-equals")
 
     web.lab.calls.update({"leaks": leaks, "dies": dies})
-    web.lab.calls["told"] = lambda about: {"echo": about, "access_token": "result-plain"}
+    web.lab.calls["told"] = lambda about: {"echo": about, "access_token": result, **repeats(about)}
     worker = await web.lab.worker()
     worker.fetch()
     texts: list[str] = []
@@ -387,7 +395,10 @@ async def test_a_secret_is_in_no_answer_event_or_record(
         arguments = {"about": {"password": "argument-plain", "text": CANARY}}
         told = await web.ask("POST", "/api/background/site/told", json=arguments)
         ids = [told.json()["task_id"], await web.lab.submit(name="leaks"), await web.lab.submit(name="dies")]
-        for id_, state in zip(ids, (State.SUCCEEDED, State.SUCCEEDED, State.DEAD), strict=True):
+        arguments["about"]["dies"] = "yes"
+        told = await web.ask("POST", "/api/background/site/told", json=arguments)
+        ids.append(told.json()["task_id"])
+        for id_, state in zip(ids, (State.SUCCEEDED, State.SUCCEEDED, State.DEAD, State.DEAD), strict=True):
             await web.lab.ends(id_, state)
         last = await web.job()
         while f"'id': '{last}'" not in "".join(texts[-1:]):

@@ -63,7 +63,10 @@ async def open_gate(who: str) -> str:
 def gates() -> PanelData:
     """Say which gates are open."""
     figures = {"Gates": 2, "Open": 1}
-    rows = [["north", True, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)], ["<b>south</b>", False, None]]
+    rows: list[list[str | bool | datetime | None]] = [
+        ["north", True, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)],
+        ["<b>south</b>", False, None],
+    ]
     return PanelData(figures, ["Gate", "Open", "Since"], rows, "Mind the gap.\nAnd the step.")
 
 

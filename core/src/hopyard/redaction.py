@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
@@ -107,6 +107,41 @@ def masked(value: Any) -> Any:
     None and truth values stay: they are no secrets.
     """
     return _masked(value, _DEEPEST)
+
+
+def named_secrets(value: Any) -> tuple[str, ...]:
+    """Return the texts in JSON-like data that stand under names such as `password`, the longest first.
+
+    Those of fewer than 6 characters are left out: they occur by chance in ordinary text.
+    """
+    found: set[str] = set()
+    _find_named(value, found, False, _DEEPEST)
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def _find_named(value: Any, found: set[str], named: bool, depth: int) -> None:
+    if isinstance(value, str):
+        if named and len(value) >= MINIMUM_LENGTH:
+            found.add(value)
+    elif depth and isinstance(value, Mapping):
+        for name, inner in value.items():
+            _find_named(inner, found, named or names_secret(str(name)), depth - 1)
+    elif depth and isinstance(value, list | tuple):
+        for inner in value:
+            _find_named(inner, found, named, depth - 1)
+
+
+def without(value: Any, secrets: Sequence[str]) -> Any:
+    """Return a text, or JSON-like data, with `***` in place of these secrets wherever they stand."""
+    if not secrets:
+        return value
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, Mapping):
+        return {name: without(inner, secrets) for name, inner in value.items()}
+    return [without(inner, secrets) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _masked(value: Any, depth: int) -> Any:

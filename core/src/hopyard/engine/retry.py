@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from hopyard.engine.processes.pool import RemoteError
 from hopyard.engine.processes.process import ProcessDied
 from hopyard.errors import JobFailed
+from hopyard.ledger import stored
 from hopyard.ledger.crashes import MAX_CRASHES
 from hopyard.ledger.values import Again, Claim, Done, utcnow
-from hopyard.redaction import redact
+from hopyard.redaction import named_secrets, redact, without
 from hopyard.specs import Category, RetryPolicy, State, Verdict
 from hopyard.tasks.classify import classify, delay, said
 
@@ -49,7 +50,7 @@ class Retry:
         if isinstance(error, ProcessDied) and claim.crashes + 1 >= MAX_CRASHES:
             wait = None
             error = ProcessDied(f"{error}; {MAX_CRASHES} times what ran it died", error.evidence)
-        described = describe(error, verdict.category, seconds)
+        described = describe(error, verdict.category, seconds, claim)
         entry = json.dumps(_entry(claim, described, error, seconds, worker))
         what = (claim.task, claim.id, verdict.category)
         if wait is None:
@@ -72,15 +73,21 @@ class Retry:
         return delay(policy, verdict, claim.attempt if died else max(1, claim.attempt - claim.crashes))
 
 
-def describe(error: BaseException, category: str, seconds: float | None) -> dict[str, Any]:
-    """Return what the ledger keeps of an error: kind, category, message, traceback, seconds."""
+def describe(
+    error: BaseException, category: str, seconds: float | None, claim: Claim | None = None
+) -> dict[str, Any]:
+    """Return what the ledger keeps of an error: kind, category, message, traceback, seconds.
+
+    Of a claimed job's error without what its arguments call a password, a token and the like.
+    """
+    secrets = named_secrets(stored.arguments(claim.body)) if claim is not None else ()
     remote = isinstance(error, RemoteError | JobFailed) and error.kind
     trace = getattr(error, "remote_traceback", None) or _trace(error)
     return {
         "kind": remote or type(error).__name__,
         "category": str(category),
-        "message": said(error)[:_MESSAGE_CHARACTERS],
-        "traceback": redact(trace[-2 * _TRACEBACK_CHARACTERS :])[-_TRACEBACK_CHARACTERS:],
+        "message": without(said(error), secrets)[:_MESSAGE_CHARACTERS],
+        "traceback": without(redact(trace[-2 * _TRACEBACK_CHARACTERS :]), secrets)[-_TRACEBACK_CHARACTERS:],
         "seconds": seconds,
     }
 

@@ -40,7 +40,9 @@ class JobLog(logging.Handler):
             if n > KEPT + 1:
                 return
             self._counts[job] = n
-            text = self._text(record) if n <= KEPT else "the job logged more: see its worker's log"
+            text = (
+                job.hidden(self._text(record)) if n <= KEPT else "the job logged more: see its worker's log"
+            )
             at = datetime.fromtimestamp(record.created, UTC)
             line = LogLine(job.id, job.attempt * _ATTEMPT + n, at, record.levelname, text)
             self._take_line(line)

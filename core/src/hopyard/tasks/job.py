@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from hopyard import checks, portal
@@ -21,8 +21,9 @@ from hopyard.errors import (
     SpecError,
     TimeLimitExceeded,
 )
+from hopyard.ledger import stored
 from hopyard.ledger.values import Claim, Progress, utcnow
-from hopyard.redaction import redact
+from hopyard.redaction import named_secrets, redact, without
 from hopyard.specs import Effect, Reconciled
 
 if TYPE_CHECKING:
@@ -79,6 +80,17 @@ class Job:
     def log(self) -> logging.Logger:
         """The task's logger; each line carries the job's id."""
         return logging.getLogger(f"hopyard.task.{self._claim.task}")
+
+    @cached_property
+    def _secrets(self) -> tuple[str, ...]:
+        return named_secrets(stored.arguments(self._claim.body))
+
+    def hidden(self, text: str) -> str:
+        """Return a text without what the job's arguments call a password, a token and the like.
+
+        Progress, log lines and errors of the job are kept so.
+        """
+        return str(without(text, self._secrets))
 
     @property
     def id(self) -> str:
@@ -188,7 +200,7 @@ class Job:
             )
         total = None if total is None else float(total)
         # Here, in the process that knows the secrets which the task has read.
-        words = checks.storable(redact(message)) if message else ""
+        words = checks.storable(self.hidden(redact(message))) if message else ""
         self._host.note(Progress(self.id, float(current), total, words, utcnow()))
 
     async def save(self, **values: Any) -> None:

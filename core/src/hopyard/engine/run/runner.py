@@ -120,7 +120,7 @@ class Runner:
         if isinstance(failure, StaleFence):
             raise failure
         if isinstance(failure, JobCancelled):
-            told = json.dumps(describe(failure, "cancelled", None))
+            told = json.dumps(describe(failure, "cancelled", None, claim))
             return Done(claim.id, claim.claim, State.CANCELLED, None, told, None)
         if isinstance(failure, asyncio.CancelledError):
             failure = nobody_cancelled(claim.task, failure)

@@ -16,6 +16,7 @@ from hopyard.ledger import cancelling, deadletters, details, explaining
 from hopyard.ledger.read import listing, logs
 from hopyard.ledger.read.summary import JobProgress, JobSummary, progress
 from hopyard.ledger.values import job_id
+from hopyard.redaction import named_secrets, without
 from hopyard.specs import State
 from hopyard.web.api.deps import Here, Operator, Reader, seen_job
 from hopyard.web.problems import Refused
@@ -242,6 +243,8 @@ async def all_of(here: Served, viewer: Viewer, job: JobSummary) -> dict[str, Any
     Of the machinery one person's key is told nothing.
     """
     found = await details.job(here.database, job.id, viewer.narrowed())
+    secrets = named_secrets(found["arguments"])
+    found = {**without(found, secrets), "arguments": found["arguments"]}
     if viewer.person is not None:
         found["worker"] = None
         for attempt in found["attempts"]:

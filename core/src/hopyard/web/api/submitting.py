@@ -14,6 +14,7 @@ from hopyard.ledger import cancelling, stored
 from hopyard.ledger.read import counting, listing, summary
 from hopyard.ledger.read.summary import JobSummary, is_over, progress
 from hopyard.ledger.values import NewJob, derived_id
+from hopyard.redaction import named_secrets, without
 from hopyard.specs import State
 from hopyard.web.api.deps import Here, Reader, Submitter, Watcher, seen_job
 from hopyard.web.problems import Refused
@@ -252,7 +253,9 @@ async def status(task_id: str, here: Here, viewer: Reader) -> Status:
     if is_over(job.state):
         ended = (await here.hopyard.client().ended([job.id])).get(job.id)
         if ended is not None and ended.state is State.SUCCEEDED:
-            known["result"] = stored.value(ended.result)
+            asked = await summary.submitted(here.database, job.id)
+            secrets = named_secrets(stored.arguments(asked.body)) if asked is not None else ()
+            known["result"] = without(stored.value(ended.result), secrets)
         elif ended is not None:
             known["error"] = stored.record(ended.error) or None
     return Status(task_id=job.id, status=job.state, progress=await _progress(here, job.id), **known)
