@@ -21,10 +21,13 @@ log = logging.getLogger("site.joblog")
 
 
 class Somebody:
-    """Stands in for a job."""
+    """Stands in for a job, one of whose arguments is a password."""
 
     def __init__(self, id_: str, attempt: int = 1) -> None:
         self.id, self.attempt, self.task = id_, attempt, "site.echo"
+
+    def hidden(self, text: str) -> str:
+        return text.replace("its own", "***")
 
 
 @contextmanager
@@ -47,16 +50,16 @@ def taken() -> Iterator[list[LogLine]]:
 
 
 def test_lines_are_counted_by_attempt(taken: list[LogLine]) -> None:
-    log.info("of no job")
+    log.info("of no job, which has its own")
     first, again = Somebody("a"), Somebody("a", attempt=2)
     with within(first):
-        log.info("one")
+        log.info("one, its own")
         log.debug("too fine")
         log.warning("two")
     with within(again):
         log.info("three")
     assert [(line.job_id, line.n, line.level, line.message) for line in taken] == [
-        ("a", 1001, "INFO", "one"),
+        ("a", 1001, "INFO", "one, ***"),
         ("a", 1002, "WARNING", "two"),
         ("a", 2001, "INFO", "three"),
     ]
