@@ -48,7 +48,7 @@ demo: $(VENV)/.installed ## Install what is needed to run, and show what Hopyard
 	$(BIN)/hopyard demo
 
 test: $(VENV)/.developed ## Run all tests; those of a real language model by themselves, since it needs all cores
-	$(BIN)/pytest -n 3 --dist loadfile --ignore tests/llm
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/llm
 	$(BIN)/pytest tests/llm
 
 coverage: $(VENV)/.developed ## Which branches the packages' own tests reach in their process, about twice as long; ONLY=core/tests/test_x.py
