@@ -166,3 +166,21 @@ async def test_delete_cancels(client: httpx2.AsyncClient, hopyard: Hopyard) -> N
     )
     assert (await client.delete(f"/api/background/tasks/{waits}")).status_code == 409
     assert not await cancelling.cancel(database, [waits], "again")
+
+
+async def test_each_body_refuses_fields_that_it_does_not_have(client: httpx2.AsyncClient) -> None:
+    document = (await client.get("/api/openapi.json")).json()
+    looked = 0
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            schema = (
+                operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            )
+            if schema is None:
+                continue
+            for one in schema.get("anyOf", [schema]):
+                name = one.get("$ref", "").removeprefix("#/components/schemas/")
+                whole = document["components"]["schemas"][name] if name else one
+                assert whole.get("type") == "null" or whole.get("additionalProperties") is False, path
+            looked += 1
+    assert looked > 50

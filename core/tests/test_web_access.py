@@ -386,3 +386,36 @@ async def test_acts_at_the_same_time_share_a_commit_and_what_cannot_be_kept_is_n
         before = await web.ledger.count("job_live")
         assert (await client.post(path, json={"a": 1})).status_code == 503
         assert await web.ledger.count("job_live") == before
+
+
+async def test_of_what_stands_around_a_job_each_sees_their_own(web: Web) -> None:
+    parent = await web.ended(task="site.echo", person="alice")
+    children = {
+        name: await web.job(task=task, person=person, parent=parent)
+        for name, task, person in (
+            ("mine", "site.add", "alice"),
+            ("other", "other.add", "alice"),
+            ("bobs", "site.add", "bob"),
+        )
+    }
+    seen = {"admin": {"mine", "other", "bobs"}, "of-site": {"mine", "bobs"}, "alice": {"mine", "other"}}
+    for who, names in seen.items():
+        found = (await web.ask("GET", f"/api/jobs/{parent}", who)).json()
+        assert {one["id"] for one in found["children"]} == {children[name] for name in names}, who
+        page = (await web.ask("GET", f"/jobs/{parent}", who)).text
+        assert {name for name, id_ in children.items() if f"/jobs/{id_}" in page} == names, who
+    for who, told in (("admin", True), ("alice", False)):  # one person's key learns nothing of the machinery
+        for path in (f"/api/jobs/{parent}", f"/api/jobs/{parent}/explain", f"/jobs/{parent}"):
+            text = (await web.ask("GET", path, who)).text
+            assert ("worker@here" in text) is (told and "explain" not in path), (who, path)
+
+
+async def test_what_people_were_told_is_of_all_plugins(web: Web) -> None:
+    now = web.ledger.database.dialect.now
+    await web.ledger.database.execute(
+        "INSERT INTO notification (id, person, title, body, data, created) "
+        f"VALUES ('0197e2c4-0000-7000-8000-000000000001', 'bob', 'sesame', 'sesame', '{{}}', {now})"
+    )
+    for who, seen in (("admin", True), ("bob", True), ("alice", False), ("of-site", False)):
+        for path in ("/people", "/people?person=bob", "/api/inbox"):
+            assert ("sesame" in (await web.ask("GET", path, who)).text) is seen, (who, path)

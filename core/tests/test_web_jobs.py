@@ -193,3 +193,5 @@ async def test_an_application_below_a_prefix_says_so(web: Web) -> None:
     assert answer.status_code == 202, answer.text
     assert answer.json()["monitor_url"] == f"/jobs/api/background/status/{answer.json()['task_id']}"
     assert (await web.ask("GET", answer.json()["monitor_url"])).status_code == 200
+    for above in ("/api/me", "/livez", "/jobsx/api/me", "/"):
+        assert (await web.ask("GET", above)).status_code == 404, above

@@ -49,7 +49,7 @@ async def test_no_endpoint_takes_a_parameter_that_it_does_not_ask_for(web: Web) 
             where = path.replace("{", "").replace("}", "")
             answer = await web.ask(method.upper(), f"{where}?sesame=1", json=None if method == "get" else {})
             assert answer.status_code == 422, f"{method} {path}: {answer.text}"
-            assert "sesame" in answer.text or "body" in answer.text
+            assert "sesame" in answer.text
             tried += 1
     assert tried > 40
 

@@ -78,6 +78,9 @@ def test_what_is_wrong_is_told_at_the_form(dashboard: Dashboard, enter: Entering
     expect(fault).to_contain_text("steps")
     expect(page.get_by_label("steps")).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("gates")).not_to_have_attribute("aria-invalid", "true")
+    page.get_by_label("steps").fill("9007199254740993")  # a browser would send …992
+    run.click()
+    expect(fault).to_contain_text("has more digits than a browser keeps")
     enter.expect("422")
 
 
