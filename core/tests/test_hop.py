@@ -471,16 +471,16 @@ def test_a_generator_is_no_task() -> None:
 
 
 def test_the_order_in_which_installations_are_closed_does_not_matter(tmp_path: Path) -> None:
-    before = current.peek()
-    first = Hop({"weather": Weather}, folder=tmp_path / "first")
-    second = Hop({"weather": Weather}, folder=tmp_path / "second")
-    first.close()
-    first.close()
-    assert current.peek() is second.hopyard
-    with pytest.raises(HopyardError, match="closed"):
-        first.jobs()
-    second.close()
-    assert current.peek() is before
+    with Hop({"weather": Weather}, folder=tmp_path / "outer") as outer:
+        first = Hop({"weather": Weather}, folder=tmp_path / "first")
+        second = Hop({"weather": Weather}, folder=tmp_path / "second")
+        first.close()
+        first.close()
+        assert current.peek() is second.hopyard
+        with pytest.raises(HopyardError, match="closed"):
+            first.jobs()
+        second.close()
+        assert current.peek() is outer.hopyard
 
 
 def test_what_people_are_told(hop: Hop) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import importlib_metadata
 
-from hopyard import checks, portal, settings
+from hopyard import checks, current, portal, settings
 from hopyard.app import Hopyard
 from hopyard.broker.publisher import Publisher
 from hopyard.builtin import BUILTIN
@@ -74,6 +74,8 @@ class Site(Hopyard):
         #: Run what is submitted before `submit` returns.
         self.eager = False
         self.closed = False
+        #: The process's Hopyard before this one, which is that again when this one is closed.
+        self.before: Any = current.peek()
         #: Seconds that the jobs of one call may take together.
         self.within = within
         self._broker: str | None = None

@@ -59,14 +59,13 @@ class Hop:
         within: float = 60.0,
     ) -> None:
         _make(folder)
-        self._before = current.peek()
         self._log = _JobLog()
         self.hopyard = Site(folder, _named(plugins), settings or {}, within)
         current.set_instance(self.hopyard)
         try:
             self._on_portal(lay_ledger(self.hopyard))
         except BaseException:
-            current.set_instance(self._before)
+            current.set_instance(self.hopyard.before)
             raise
         self._faults: list[Fault] = []
         self._time = PassedTime(self.hopyard)
@@ -86,7 +85,7 @@ class Hop:
         self._log.detach()
         self.hopyard.closed = True
         if current.peek() is self.hopyard:
-            current.set_instance(_open_one(self._before))
+            current.set_instance(_open_one(self.hopyard.before))
 
     def __enter__(self) -> Hop:
         return self
@@ -333,8 +332,10 @@ def _make(folder: Path) -> None:
 
 
 def _open_one(before: Any) -> Any:
-    """Return the process's Hopyard of before, if it is open still."""
-    return None if isinstance(before, Site) and before.closed else before
+    """Return the process's Hopyard of before, or of before that, whichever is open still."""
+    while isinstance(before, Site) and before.closed:
+        before = before.before
+    return before
 
 
 def _named(plugins: Sequence[Given]) -> dict[str, type[Plugin[Any]] | str]:
