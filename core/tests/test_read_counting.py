@@ -9,9 +9,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+from hopyard.errors import LedgerError
 from hopyard.ledger import cancelling
+from hopyard.ledger.columns import moved
 from hopyard.ledger.database import Database
 from hopyard.ledger.read import counting
+from hopyard.ledger.read.tail import Tail
 from hopyard.ledger.values import Done
 from hopyard.specs import State
 
@@ -39,6 +43,26 @@ async def test_every_end_is_counted(ledger: Any) -> None:
     found = await counted(database)
     assert found == await in_history(database)
     assert found["site.echo", "other", State.CANCELLED] == 3
+
+
+async def test_an_end_is_told_and_counted_whatever_statement_it_comes_by(ledger: Any) -> None:
+    database, kept = ledger.database, moved()
+    follower = await Tail.from_now(database)
+    over = (
+        f"INSERT INTO job_history ({kept}, state, finished) "
+        f"SELECT {kept}, {State.CANCELLED:d}, {database.dialect.now} FROM job_live WHERE id = $1"
+    )
+    first, second, third = [await ledger.job() for _ in range(3)]
+    await follower.read()
+    await database.execute(over, first)
+    assert (await follower.read()).jobs == [first]
+    async with database.transaction() as tx:
+        await tx.execute_many(over, [(second,), (third,)])
+    assert sorted((await follower.read()).jobs) == sorted([second, third])
+    with pytest.raises(LedgerError):
+        await database.execute(over, third)  # it is there already
+    assert (await follower.read()).jobs == []
+    assert await counted(database) == {("site.echo", "q", State.CANCELLED): 3}
 
 
 async def test_connections_that_count_at_once_lose_nothing(

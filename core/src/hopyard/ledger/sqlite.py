@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from hopyard.errors import LedgerError, LedgerUnavailable
+from hopyard.ledger import sqlite_ended
 from hopyard.ledger.columns import INSERTED, PAUSED, moved
 from hopyard.ledger.database import Database, Row, appended
 from hopyard.ledger.dialect import SQLITE
@@ -148,27 +149,33 @@ class _Connection:
         return stored.new
 
 
-def _transaction(raw: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], lazily: bool) -> T:
-    """Run `work` as one transaction.
-
-    BEGIN IMMEDIATE: a transaction that reads before it takes the write lock fails at once when another writer
-    came between, whatever the busy timeout.
-    """
-    if lazily:
-        raw.execute(_LAZY)
-        try:
-            return _transaction(raw, work, lazily=False)
-        finally:
-            raw.execute(DURABLE)
-    raw.execute("BEGIN IMMEDIATE")
+def _transaction(raw: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], ends: bool) -> T:
+    """Run `work` as one transaction; `ends`: it may end jobs."""
+    last = _begin(raw, ends)
     try:
         answer = work(raw)
-        raw.execute("COMMIT")
+        _commit(raw, last)
     except BaseException:
         if raw.in_transaction:
             raw.execute("ROLLBACK")
         raise
     return answer
+
+
+def _begin(raw: sqlite3.Connection, ends: bool = True) -> int | None:
+    """Begin a transaction; return the latest job in history if it may end more.
+
+    BEGIN IMMEDIATE: a transaction that reads before it takes the write lock fails at once when another writer
+    came between, whatever the busy timeout.
+    """
+    raw.execute("BEGIN IMMEDIATE")
+    return sqlite_ended.last(raw) if ends else None
+
+
+def _commit(raw: sqlite3.Connection, last: int | None) -> None:
+    if last is not None:
+        sqlite_ended.tell(raw, last)
+    raw.execute("COMMIT")
 
 
 class SqliteDatabase(Database):
@@ -236,16 +243,27 @@ class SqliteDatabase(Database):
                 raise
 
     async def _write(
-        self, work: Callable[[sqlite3.Connection], T], *, rows: int | None = None, lazily: bool = False
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        rows: int | None = None,
+        ends: bool = True,
+        lazily: bool = False,
     ) -> T:
         """Run `work` as one transaction, in one hop to the thread or here.
 
-        `rows` is how many it is about, if that is known. `lazily`: as PostgreSQL's claims, the commit does
-        not wait for the disk.
+        `rows` is how many it is about, if that is known; `ends`: it may end jobs. `lazily`: as PostgreSQL's
+        claims, the commit does not wait for the disk.
         """
 
         def transaction(raw: sqlite3.Connection) -> T:
-            return _transaction(raw, work, lazily)
+            if not lazily:
+                return _transaction(raw, work, ends)
+            raw.execute(_LAZY)
+            try:
+                return _transaction(raw, work, ends)
+            finally:
+                raw.execute(DURABLE)
 
         def timed(raw: sqlite3.Connection) -> T:
             begun = time.perf_counter()
@@ -276,9 +294,9 @@ class SqliteDatabase(Database):
         async with self._free:
             try:
                 # Within the block: a caller that is cancelled meanwhile must not leave the lock behind.
-                await self._run(lambda raw: raw.execute("BEGIN IMMEDIATE"))
+                last = await self._run(_begin)
                 yield _Connection(self._run)
-                await self._run(lambda raw: raw.execute("COMMIT"))
+                await self._run(lambda raw: _commit(raw, last))
             except BaseException:
                 await self._run(lambda raw: raw.execute("ROLLBACK") if raw.in_transaction else None)
                 raise
@@ -299,15 +317,15 @@ class SqliteDatabase(Database):
         return json.dumps([*values])
 
     async def submit(self, jobs: Sequence[NewJob], *, fresh: bool = False) -> Stored:
-        return await self._write(lambda raw: _insert_jobs(raw, jobs, fresh), rows=len(jobs))
+        return await self._write(lambda raw: _insert_jobs(raw, jobs, fresh), rows=len(jobs), ends=False)
 
     async def drop_sent(self, messages: Sequence[tuple[str, Any]]) -> None:
-        await self._write(lambda raw: raw.executemany(_HEARD, messages))
+        await self._write(lambda raw: raw.executemany(_HEARD, messages), ends=False)
 
     async def claim(self, ids: Sequence[str], worker: int, claim: int) -> Sequence[Claim]:
         values = (json.dumps([*ids]), worker, claim)
         rows = await self._write(
-            lambda raw: raw.execute(_CLAIM, values).fetchall(), rows=len(ids), lazily=True
+            lambda raw: raw.execute(_CLAIM, values).fetchall(), rows=len(ids), ends=False, lazily=True
         )
         return [_claim(row) for row in rows]
 
@@ -328,7 +346,7 @@ class SqliteDatabase(Database):
         def work(raw: sqlite3.Connection) -> set[str]:
             return {job.id for job in jobs if raw.execute(_AGAIN, (*_parameters(job), worker)).rowcount}
 
-        return await self._write(work)
+        return await self._write(work, ends=False)
 
 
 def ledger_error(error: Exception, path: str) -> LedgerError:

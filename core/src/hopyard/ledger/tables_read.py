@@ -10,8 +10,9 @@ from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, SmallIntege
 
 def add(metadata: MetaData) -> None:
     """Add these tables to the ledger's."""
-    # Written by triggers: which jobs a statement changed. Kept an hour (`read/tail.py`), but for the newest
-    # row, which always stays: so no number is given twice, also by SQLite without the cost of AUTOINCREMENT.
+    # Written by triggers and, of jobs that ended on SQLite, by `sqlite_ended.py`: which jobs changed. Kept an
+    # hour (`read/tail.py`), but for the newest row, which always stays: so no number is given twice, also by
+    # SQLite without the cost of AUTOINCREMENT.
     Table(
         "job_event",
         metadata,
@@ -20,7 +21,7 @@ def add(metadata: MetaData) -> None:
         Column("jobs", Ids, nullable=False),
     )
 
-    # Written by triggers: jobs that ended, by minute; `began` of them ran, `waited` and `ran` are sums of
+    # Written the same way: jobs that ended, by minute; `began` of them ran, `waited` and `ran` are sums of
     # their seconds.
     Table(
         "job_minute",

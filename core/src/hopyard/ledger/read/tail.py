@@ -1,8 +1,8 @@
 """Following the jobs that change: which ones did, in the order in which the ledger tells of it.
 
-Triggers write a row into `job_event` for each statement that changes jobs. On PostgreSQL a transaction may
-commit after one that has taken a higher number: numbers that are missing are asked for again for a while.
-The place from which somebody can go on is therefore before the first number that may still come.
+A row of `job_event` is written for each statement that changes jobs, mostly by triggers. On PostgreSQL a
+transaction may commit after one that has taken a higher number: numbers that are missing are asked for again
+for a while. The place from which somebody can go on is therefore before the first number that may still come.
 """
 
 from __future__ import annotations
