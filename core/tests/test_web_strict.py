@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 pytest.importorskip("fastapi")
+
+from hopyard.ledger.values import new_id
 
 if TYPE_CHECKING:
     from web_lab import Web
@@ -52,6 +55,52 @@ async def test_no_endpoint_takes_a_parameter_that_it_does_not_ask_for(web: Web) 
             assert "sesame" in answer.text
             tried += 1
     assert tried > 40
+
+
+async def test_no_body_says_one_thing_twice(web: Web) -> None:
+    document = (await web.ask("GET", "/api/openapi.json")).json()
+    tried = 0
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if "requestBody" not in operation:
+                continue
+            answer = await web.ask(
+                method.upper(),
+                path.replace("{", "").replace("}", ""),
+                content='{"a": 1, "b": {"c": 1, "c": 1}, "d": 2}',
+                headers={"Content-Type": "application/json"},
+            )
+            assert answer.status_code in (404, 422), f"{method} {path}: {answer.text}"
+            tried += answer.status_code == 422
+            if path == "/api/background/site/add":
+                assert "says `c` 2 times" in answer.text
+    assert tried > 10
+    twice = '{"name": "x", "role": "viewer", "role": "admin"}'
+    answer = await web.ask("POST", "/api/tokens", content=twice, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, "says `role` 2 times" in answer.text) == (422, True)
+
+
+async def test_names_have_no_character_that_nobody_sees(web: Web) -> None:
+    for hidden in ("a\0b", "a\nb", "a\x1b[31mb", "a\u202eb", "a\u200bb", " ", "a\u2028b", "\ud800"):
+        for field in ("name", "person"):
+            asked = json.dumps({"name": "x", "role": "viewer"} | {field: hidden})
+            answer = await web.ask(
+                "POST", "/api/tokens", content=asked, headers={"Content-Type": "application/json"}
+            )
+            assert (answer.status_code, field in answer.text) == (422, True), ascii(hidden)
+    for name in ("Åse Ø", "علی\u200cرضا", "李 雷", "ops@example.com"):
+        made = await web.ask("POST", "/api/tokens", json={"name": name, "role": "viewer", "person": name})
+        assert made.status_code == 201, made.text
+
+
+async def test_who_asks_by_a_method_that_there_is_not_is_told_which_there_are(web: Web) -> None:
+    for path, there in (
+        ("/api/tokens", "GET, HEAD, POST"),
+        (f"/api/schedules/{new_id()}", "GET, HEAD, PATCH"),
+        ("/api/jobs/cancel", "GET, HEAD, POST"),
+    ):
+        answer = await web.ask("OPTIONS", path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, there)
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,8 @@ async def test_who_waits_holds_no_slot_and_is_explained(site: Site) -> None:
     assert [one["job"] for one in gpu["holders"]] == [gate.id]
     lines = await explain(database, waiting[3].id)
     assert f"it waits for 1 of gpu; held: 2 by job {gate.id} (site.gate)" in lines
+    told = await explain(database, waiting[3].id, concerns=lambda task: task != "site.gate")
+    assert "it waits for 1 of gpu; held: 2 by a job of another plugin" in told
     status = await waiting[3].status()
     assert (status.state.label, status.attempt) == ("queued", 0)
     (site.folder / "open").touch()

@@ -32,6 +32,7 @@ HopyardError
     ├── RateLimited          try again, not before `retry_after`
     ├── TimeLimitExceeded    the job ran longer than its limit
     ├── InvalidInput         will never work with these arguments
+    │   └── NotFound         what they name is not there, or not for whoever asks
     ├── AuthenticationError  will not work before somebody mends a credential
     └── ResourceError        out of memory, disk, sockets
 """
@@ -228,6 +229,10 @@ class TimeLimitExceeded(TaskError):
 
 class InvalidInput(TaskError):
     """These arguments will never work."""
+
+
+class NotFound(InvalidInput):
+    """What an id or a name stands for is not there, or not for whoever asks. Over HTTP it is a 404."""
 
 
 class AuthenticationError(TaskError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from hopyard.errors import UnknownJob
 from hopyard.ledger import keys, leader, resources, set_aside, stored, switches
@@ -21,17 +21,33 @@ STOPS: Final = {
 }
 
 
-async def explain(database: Database, id_: str, pools: Mapping[str, str] | None = None) -> list[str]:
+#: Says of a task's name whether its jobs concern who asks.
+Concerns: TypeAlias = Callable[[str], bool]
+
+
+def _all(task: str) -> bool:
+    return True
+
+
+async def explain(
+    database: Database,
+    id_: str,
+    pools: Mapping[str, str] | None = None,
+    concerns: Concerns = _all,
+) -> list[str]:
     """Return why a job is where it is, the most telling reason first. Raises `UnknownJob`.
 
-    `pools` says how tasks run, by their names: the keys of `STOPS`.
+    `pools` says how tasks run, by their names: the keys of `STOPS`. Of jobs in its way whose tasks do not
+    concern who asks it is said only that they are.
     """
     id_ = job_id(id_)
     aside = [f"{one['kind']}: {one['reason']}" for one in await set_aside.of(database, id_)]
-    return [*await _reasons(database, id_, pools), *aside]
+    return [*await _reasons(database, id_, pools, concerns), *aside]
 
 
-async def _reasons(database: Database, id_: str, pools: Mapping[str, str] | None) -> list[str]:
+async def _reasons(
+    database: Database, id_: str, pools: Mapping[str, str] | None, concerns: Concerns
+) -> list[str]:
     rows = await database.fetch("SELECT * FROM job_live WHERE id = $1", id_)
     if not rows:
         return [await _over(database, id_)]
@@ -45,7 +61,7 @@ async def _reasons(database: Database, id_: str, pools: Mapping[str, str] | None
     disabled = await _disabled(database, job["task"])
     if state in (State.SCHEDULED, State.RETRYING):
         return [_waits(job), *disabled, *await _paused(database, job["queue"]), *await _leader(database)]
-    return [*disabled, *await _queued(database, job)]
+    return [*disabled, *await _queued(database, job, concerns)]
 
 
 async def unserved(database: Database, id_: str) -> list[str]:
@@ -127,12 +143,12 @@ def _lease(worker: Row) -> str:
     return f"that worker's lease lasts {left:.0f} s yet; it is renewed while the worker lives"
 
 
-async def _queued(database: Database, job: Row) -> list[str]:
+async def _queued(database: Database, job: Row, concerns: Concerns) -> list[str]:
     queue = job["queue"]
     paused = await _paused(database, queue)
     workers = await living(database)
     unserved = _unserved(job, workers)
-    reasons = [*paused, *unserved, *await _resources(database, str(job["id"]))]
+    reasons = [*paused, *unserved, *await _resources(database, str(job["id"]), concerns)]
     running, before, oldest = await _counts(database, job)
     behind = f"{running} jobs of queue {queue} run now and {before} wait before it"
     if before and oldest:
@@ -151,7 +167,7 @@ async def _queued(database: Database, job: Row) -> list[str]:
     return reasons
 
 
-async def _resources(database: Database, id_: str) -> list[str]:
+async def _resources(database: Database, id_: str, concerns: Concerns) -> list[str]:
     """Say for which resources a job waits, and who holds them."""
     wanted = await resources.waits(database, id_)
     if not wanted:
@@ -159,7 +175,11 @@ async def _resources(database: Database, id_: str) -> list[str]:
     found = {row["resource"]: row for row in await resources.overview(database, {})}
     lines = []
     for name, amount in wanted.items():
-        holders = [f"{one['amount']} by job {one['job']} ({one['task']})" for one in found[name]["holders"]]
+        holders = [
+            f"{one['amount']} by "
+            + (f"job {one['job']} ({one['task']})" if concerns(one["task"]) else "a job of another plugin")
+            for one in found[name]["holders"]
+        ]
         lines.append(f"it waits for {amount} of {name}; held: {', '.join(holders) or 'nothing'}")
     return lines
 

@@ -2,7 +2,7 @@
 
 For programs that serve it themselves: `create_app(hopyard)` is an ASGI application. For plugins that add
 routes by `register_routes`: `needs` and `Viewer` say who may use them, `audit` keeps what they do, and what
-their requests' bodies say is derived from `Body`.
+their requests' bodies say is derived from `Body`, with `Name` for people.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from hopyard.web.app import create_app
     from hopyard.web.security import needs
     from hopyard.web.state import audit
-    from hopyard.web.strict import Body
+    from hopyard.web.strict import Body, Name
 
-__all__ = ["Body", "Role", "Viewer", "audit", "create_app", "needs"]
+__all__ = ["Body", "Name", "Role", "Viewer", "audit", "create_app", "needs"]
 
 
 def __getattr__(name: str) -> Any:
@@ -34,8 +34,8 @@ def __getattr__(name: str) -> Any:
         from hopyard.web.state import audit
 
         return audit
-    if name == "Body":
-        from hopyard.web.strict import Body
+    if name in ("Body", "Name"):
+        from hopyard.web import strict
 
-        return Body
+        return getattr(strict, name)
     raise AttributeError(f"module `hopyard.web` has no `{name}`")

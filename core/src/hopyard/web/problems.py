@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from hopyard.display import to_json
@@ -20,6 +22,7 @@ from hopyard.errors import (
     InvalidInput,
     LedgerUnavailable,
     NotAdmitted,
+    NotFound,
     PayloadError,
     SpecError,
     SwitchRefused,
@@ -33,6 +36,7 @@ log = logging.getLogger("hopyard.web")
 
 MEDIA_TYPE: Final = "application/problem+json"
 _STATUS: Final[tuple[tuple[type[HopyardError], int], ...]] = (
+    (NotFound, 404),
     (UnknownJob, 404),
     (UnknownTask, 404),
     (UnknownPlugin, 404),
@@ -93,7 +97,22 @@ def install(app: FastAPI) -> None:
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is installed for
     headers = dict(error.headers or {})
+    if error.status_code == 405:  # the router tells the methods of the first route of this path only
+        headers["Allow"] = ", ".join(_methods(request))
     return response(error.status_code, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that a path has."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**request.scope, "method": "GET" if method == "HEAD" else method})[0] is Match.FULL
+            for route in routes
+        )
+    ]
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

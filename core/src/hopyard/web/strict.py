@@ -1,18 +1,21 @@
 """Requests that say nothing that is not understood: a name that nobody knows is refused, never left out.
 
-A misspelled filter would mean all jobs, a misspelled limit of a token none.
+A misspelled filter would mean all jobs, a misspelled limit of a token none. So is a name that is said twice:
+readers of JSON differ in which one they take.
 """
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection
 
 from hopyard.checks import nearest, printable
@@ -26,9 +29,38 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _written(name: str) -> str:
+    """Raise `ValueError` for a name that people cannot read or write."""
+    if not name.strip():
+        raise ValueError("expected a name that is not blank")
+    hidden = next((one for one in name if unicodedata.category(one) in _HIDDEN and one not in _JOINERS), None)
+    if hidden is not None:
+        raise ValueError(f"U+{ord(hidden):04X} is a character that nobody sees: expected none in a name")
+    return name
+
+
+#: Control characters, direction marks, ends of lines, halves of characters, unassigned ones.
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
+#: Some scripts need them within a name.
+_JOINERS: Final = "\u200c\u200d"
+#: The name of a person or a token, at most 200 characters, all of which can be seen.
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_written)]
+
+
+def no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of JSON that has these names and values. Raises `Refused` for a name said twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name, times = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise Refused(
+            422, f"the body says `{printable(name)[:80]}` {times} times in one object, expected once"
+        )
+    return found
+
+
 async def _exact(connection: HTTPConnection) -> None:
     """Raise `Refused` for a query or a body that the endpoint does not ask for."""
-    route = connection.scope.get("route")
+    route: Any = connection.scope.get("route")
     dependant = getattr(route, "dependant", None)
     if dependant is None or viewer_of(connection) is None:  # who has not come in is told nothing else
         return
@@ -40,8 +72,11 @@ async def _exact(connection: HTTPConnection) -> None:
             raise Refused(422, f"query.{printable(name)[:80]}: there is no such parameter here{meant}")
         if times > 1 and not known[name]:
             raise Refused(422, f"query.{name}: given {times} times, expected once")
-    if isinstance(connection, Request) and not _takes_body(route) and await connection.body():
+    body = await connection.body() if isinstance(connection, Request) else b""
+    if body and not _takes_body(route):
         raise Refused(422, "this request has a body, which means nothing here: nothing was done")
+    if body and route.body_field is not None:  # it is JSON: else it was refused before
+        json.loads(body, object_pairs_hook=no_twice)
 
 
 def _asked(dependant: Dependant) -> Iterator[tuple[str, bool]]:

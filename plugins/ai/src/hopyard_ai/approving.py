@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import storage
-from hopyard.errors import InvalidInput
+from hopyard.errors import InvalidInput, NotFound
 from hopyard.storage import derived_id, utcnow
 
 from hopyard_ai import store
@@ -132,13 +132,13 @@ async def _the_one(name: str | None, person: str) -> Approval:
     if name is None:
         found = [one for one in found if not expired(one)]
         if not found:
-            raise InvalidInput(f"nothing waits for an approval of {person}")
+            raise NotFound(f"nothing waits for an approval of {person}")
     else:
         part = name.strip().lower()
         by_id = [one for one in found if len(part) >= _LEAST and one.id.startswith(part)]
         found = by_id or [one for one in found if _names(part, one)]
         if not found:
-            raise InvalidInput(f"{name} does not wait for an approval of {person}")
+            raise NotFound(f"{name} does not wait for an approval of {person}")
     if len(found) > 1:
         listed = "\n".join(f"  {one.id}  {call_text(one.tool, one.args)}  “{one.title}”" for one in found)
         raise InvalidInput(f"several calls wait for {person}: name one of them\n{listed}")

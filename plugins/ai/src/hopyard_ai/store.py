@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from hopyard import Rule, schedules, storage
-from hopyard.errors import InvalidInput
+from hopyard.errors import InvalidInput, NotFound
 from hopyard.storage import Row, Transaction, derived_id, moment
 
 from hopyard_ai.models import Request, Run, State
@@ -115,10 +115,10 @@ async def rule(id_: str) -> Rule:
 
 
 async def get_request(id_: str, *, deleted: bool = False) -> Request:
-    """Return a request by its id. Raises `InvalidInput`."""
+    """Return a request by its id. Raises `NotFound`."""
     found = await stored_request(id_.lower()) if _ID.fullmatch(id_) else None
     if found is None or (found.state == "deleted" and not deleted):
-        raise InvalidInput(f"there is no request {id_}: `hopyard ai list` shows them")
+        raise NotFound(f"there is no request {id_}: `hopyard ai list` shows them")
     return found
 
 
@@ -132,7 +132,8 @@ async def find_request(part: str, person: str | None) -> Request:
     """Return a request as people name it: by its id, or the unmistakable beginning or end of it.
 
     A person's requests are all that there are for them; for None, the operator, everybody's are. Looks
-    through all requests where it is not the whole id. Raises `InvalidInput`.
+    through all requests where it is not the whole id. Raises `NotFound`, or
+    `InvalidInput` where there are several.
     """
     wanted = part.strip().lower()
     rows: Sequence[Row] = ()
@@ -144,10 +145,10 @@ async def find_request(part: str, person: str | None) -> Request:
             wanted,
             *([] if person is None else [person]),
         )
-    if len(rows) != 1:
-        raise InvalidInput(
-            f"there is {'no' if not rows else 'more than one'} request {part}: `hopyard ai list` shows them"
-        )
+    if not rows:
+        raise NotFound(f"there is no request {part}: `hopyard ai list` shows them")
+    if len(rows) > 1:
+        raise InvalidInput(f"there is more than one request {part}: `hopyard ai list` shows them")
     return _request(rows[0])
 
 
@@ -260,10 +261,10 @@ async def begin_run(id_: str, request: str, due: datetime, job: str) -> Run:
 
 
 async def get_run(id_: str) -> Run:
-    """Return a run. Raises `InvalidInput`."""
+    """Return a run. Raises `NotFound`."""
     rows = await storage.fetch(f"SELECT {_RUN} FROM ai_run WHERE id = $1", id_)
     if not rows:
-        raise InvalidInput(f"there is no run {id_}")
+        raise NotFound(f"there is no run {id_}")
     return _run(rows[0])
 
 

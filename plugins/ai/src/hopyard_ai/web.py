@@ -9,11 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 from fastapi import Request as Http
 from hopyard.errors import InvalidInput
 from hopyard.people import person as known_person
-from hopyard.web import Body, Role, Viewer, audit, needs
+from hopyard.web import Body, Name, Role, Viewer, audit, needs
 from pydantic import BaseModel, Field
 
 from hopyard_ai import approving, confirming, manager, previewing, store
@@ -23,8 +23,8 @@ router = APIRouter()
 
 Reader = Annotated[Viewer, needs(Role.VIEWER)]
 Submitter = Annotated[Viewer, needs(Role.SUBMITTER)]
-Whose = Annotated[str | None, Query(max_length=200, description="Whose; everybody's unless given.")]
-Who = Annotated[str | None, Query(max_length=200, description="Who acts; needed by a key for nobody alone.")]
+Whose = Annotated[Name | None, Query(description="Whose; everybody's unless given.")]
+Who = Annotated[Name | None, Query(description="Who acts; needed by a key for nobody alone.")]
 Act = Literal["pause", "resume", "complete", "run"]
 _MAX_TEXT = 10_000
 
@@ -55,7 +55,7 @@ class Sentence(Body):
     """Something in plain English."""
 
     text: str = Field(min_length=1, max_length=_MAX_TEXT)
-    person: str | None = Field(None, max_length=200, description="Whom it is for.")
+    person: Name | None = Field(None, description="Whom it is for.")
 
 
 class Reading(BaseModel):
@@ -95,9 +95,9 @@ class Approvals(BaseModel):
 
 
 def _whose(viewer: Viewer, person: str | None) -> str | None:
-    """Return whose requests there are for a viewer. Raises `InvalidInput` for another person than theirs."""
+    """Return whose requests there are for a viewer. Raises `HTTPException` for another person than theirs."""
     if viewer.person is not None and person not in (None, viewer.person):
-        raise InvalidInput(f"this key is for {viewer.person}")
+        raise HTTPException(403, f"this key is for {viewer.person}")
     return viewer.person or person
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from hopyard.ledger import access
 from hopyard.web.api.deps import Admin, Here, Reader
 from hopyard.web.problems import ByValue, Refused
-from hopyard.web.strict import Body
+from hopyard.web.strict import Body, Name
 
 router = APIRouter(tags=["access"])
 
@@ -48,12 +48,12 @@ class KeysState(BaseModel):
 class NewToken(Body):
     """A token to be made."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: Name
     role: Literal["viewer", "submitter", "operator", "admin"]
     plugins: list[str] | None = Field(
         None, min_length=1, description="Only what concerns these plugins; null: all."
     )
-    person: str | None = Field(None, max_length=200, description="Only what is done for this person.")
+    person: Name | None = Field(None, description="Only what is done for this person.")
     days: float | None = Field(None, ge=0.001, le=3660, description="How long it lasts; null: until revoked.")
 
 

@@ -253,10 +253,13 @@ async def all_of(here: Served, viewer: Viewer, job: JobSummary) -> dict[str, Any
 
 
 async def reasons_of(here: Served, viewer: Viewer, job: JobSummary) -> list[str]:
-    """Return why a job is where it is; to one person's key nothing of workers, queues and other jobs."""
+    """Return why a job is where it is; to one person's key nothing of workers, queues and other jobs.
+
+    To a key for some plugins nothing of the jobs of others.
+    """
     if viewer.person is not None:
         return [job.reason or f"it is {job.state}"]
-    return await explaining.explain(here.database, job.id)
+    return await explaining.explain(here.database, job.id, concerns=viewer.concerns)
 
 
 def _meant(asked: Asked, viewer: Viewer, every: bool) -> listing.JobFilter:

@@ -11,6 +11,7 @@ from hopyard.ledger import readers
 from hopyard.web.api.deps import Here, Reader
 from hopyard.web.problems import Refused
 from hopyard.web.state import Served
+from hopyard.web.strict import Name
 from hopyard.web.viewer import Viewer
 
 router = APIRouter(tags=["people"])
@@ -26,9 +27,7 @@ class Inbox(BaseModel):
 async def inbox(
     here: Here,
     viewer: Reader,
-    person: Annotated[
-        str | None, Query(max_length=200, description="Whose; everybody's unless given.")
-    ] = None,
+    person: Annotated[Name | None, Query(description="Whose; everybody's unless given.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Inbox:
     """List what was told."""

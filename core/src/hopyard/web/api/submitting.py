@@ -19,6 +19,7 @@ from hopyard.specs import State
 from hopyard.web.api.deps import Here, Reader, Submitter, Watcher, seen_job
 from hopyard.web.problems import Refused
 from hopyard.web.state import Served
+from hopyard.web.strict import Name, no_twice
 from hopyard.web.viewer import Role, Viewer
 
 if TYPE_CHECKING:
@@ -169,9 +170,7 @@ def _endpoint(task: Task[..., Any]) -> Callable[..., Awaitable[Started]]:
         ] = None,
         delay: Annotated[float | None, Query(ge=0, description="Seconds until it may begin.")] = None,
         priority: Annotated[int | None, Query(ge=0, le=9, description="9 first.")] = None,
-        person: Annotated[
-            str | None, Query(max_length=200, description="Whom it is done for.", min_length=1)
-        ] = None,
+        person: Annotated[Name | None, Query(description="Whom it is done for.")] = None,
     ) -> Started:
         if not viewer.concerns(task.name):
             raise Refused(403, f"{viewer.name} may not submit tasks of this plugin")
@@ -206,7 +205,7 @@ async def _arguments(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, "the arguments come as a JSON object: Content-Type: application/json")
     try:
-        found = json.loads(body)
+        found = json.loads(body, object_pairs_hook=no_twice)
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is no JSON: {error}") from None
     if not isinstance(found, dict):
