@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from hopyard.ledger.values import new_id
 from servers import fresh_database
 
 _templates: dict[tuple[str, ...], str] = {}
+#: The copies on each server, the oldest first.
+_copies: dict[str, deque[str]] = defaultdict(deque)
+#: So many stay, as some tests share one; older ones go as soon as nobody is connected to them.
+_KEPT = 50
 
 
 async def migrated(histories: Mapping[str, Any], *, file: Path, server: str | None = None) -> str:
@@ -61,6 +66,17 @@ async def _created(template: str) -> str:
     connection = await asyncpg.connect(plain)
     try:
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {parts.path.strip('/')}")
+        copies = _copies[plain]
+        copies.append(name)
+        if len(copies) > _KEPT:
+            await _dropped(connection, copies.popleft(), copies)
     finally:
         await connection.close()
     return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+async def _dropped(connection: asyncpg.Connection, name: str, copies: deque[str]) -> None:
+    try:
+        await connection.execute(f"DROP DATABASE {name}")
+    except asyncpg.ObjectInUseError:
+        copies.append(name)
