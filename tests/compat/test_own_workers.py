@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import redis
 from compat.conftest import HOPFILE
 from sites import Site, site_in
 
@@ -71,6 +72,8 @@ async def test_doctor_finds_a_stock_worker_on_our_queues(site: Site) -> None:
     assert before.ok, before
     # A worker that was given up, and lives, stands in the ledger as stopped.
     await site.hopyard.client().database.execute("UPDATE worker SET name = 'another@test'")
+    with redis.Redis.from_url(site.broker) as broker:
+        broker.client_kill_filter(skipme=True)  # the connections of this process's pool are no good any more
     (unknown,) = await run_checks([("hopyard", check)])
     assert unknown.ok, unknown
     (site.folder / "stock_app.py").write_text(STOCK.format(broker=site.broker))

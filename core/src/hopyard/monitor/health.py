@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hopyard import current
 from hopyard.ledger import leader, set_aside
@@ -14,6 +14,9 @@ from hopyard.ledger.read import workers
 from hopyard.monitor.asking import ask
 from hopyard.redaction import redact
 from hopyard.specs import Health, HealthCheck, State
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 #: By this key a worker of ours says so in its answers to Celery's `inspect active_queues`.
 MARK: Final = "hopyard"
@@ -55,9 +58,7 @@ async def _stock_workers() -> Health:
     of an earlier release has no mark, one that was given up and lives has no row.
     """
     hopyard = current.get()
-    answers = await asyncio.to_thread(
-        lambda: hopyard.celery.control.inspect(timeout=_INSPECT_SECONDS).active_queues() or {}
-    )
+    answers = await asyncio.to_thread(_active_queues, hopyard.celery)
     rows = await hopyard.client().database.fetch("SELECT name FROM worker WHERE stopped IS NULL")
     ours = {row["name"] for row in rows}
     taken = {
@@ -69,6 +70,18 @@ async def _stock_workers() -> Health:
     if found:
         return Health(False, f"a stock Celery worker runs jobs outside of the ledger: {'; '.join(found)}")
     return Health(True, "no stock Celery worker on our queues")
+
+
+def _active_queues(celery: Celery) -> dict[str, list[dict[str, Any]]]:
+    """Return what Celery's workers answer. Asks twice where a pooled connection was closed long ago."""
+
+    def told() -> dict[str, list[dict[str, Any]]]:
+        return celery.control.inspect(timeout=_INSPECT_SECONDS).active_queues() or {}
+
+    try:
+        return told()
+    except celery.connection_for_write().connection_errors:
+        return told()
 
 
 async def _scheduler() -> Health:
