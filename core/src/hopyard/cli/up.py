@@ -120,7 +120,7 @@ def _tell_web(hopyard: Hopyard, wanted: bool, port: int | None) -> None:
     if port is not None:
         link = asyncio.run(login_link(hopyard, getpass.getuser(), "admin", port=port))
         say(f"  web      {link}")
-        say("           lets one browser in, within a quarter of an hour; more: hopyard web login")
+        say("           opens in some seconds, for one browser, within 15 minutes; more: hopyard web login")
     elif wanted and installed():
         say(f"  web      not served: port {web.port} of {web.host} is taken", err=True)
     elif wanted:
