@@ -22,12 +22,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 import pytest
 from hopyard.local import broker
 from hopyard.supervise import die_with_parent
 
 _PREFIX = "hopyard-servers-"
 _PAUSE = 0.05
+#: Bytes that must be free in memory: the servers of three test processes write some 3 GB.
+_ROOM = 8_000_000_000
 _RABBITMQ_PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server")
 
 
@@ -113,7 +116,8 @@ def running_postgres(*, fsync: bool = True) -> Iterator[str]:
             user=user,
         )
         options = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""]
-        options += ["-c", "max_connections=300", "-c", f"fsync={'on' if fsync else 'off'}"]
+        options += ["-c", "max_connections=300", "-c", "max_wal_size=256MB"]
+        options += ["-c", f"fsync={'on' if fsync else 'off'}"]
         ready = [str(programs / "pg_isready"), "--host", "127.0.0.1", "--port", str(port), "--quiet"]
         stack.enter_context(
             _server(
@@ -267,17 +271,27 @@ def _server(
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A folder that other users may enter, unlike pytest's; those of killed sessions are removed."""
-    base = Path(tempfile.gettempdir())
+    base = _base()
     for old in base.glob(f"{_PREFIX}*"):
         owner = old.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
             shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _base() -> Path:
+    """Where servers' folders lie: in memory where there is room, for there a new database takes a fifth."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK):
+        there = os.statvfs(memory)
+        if min(there.f_bavail * there.f_frsize, psutil.virtual_memory().available) > _ROOM:
+            return memory
+    return Path(tempfile.gettempdir())
 
 
 def _plain_user() -> str:
