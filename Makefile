@@ -16,7 +16,7 @@ CONSTRAINED := $(BIN)/uv pip install --python $(BIN)/python --quiet -c constrain
 PACKAGES    := -e "core[notify,oidc,web]" $(patsubst %/pyproject.toml,-e %,$(sort $(wildcard plugins/*/pyproject.toml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test-servers demo test coverage lint format types check docs test-installed chaos chaos-smoke bench clean
+.PHONY: help setup setup-test-servers demo test coverage lint format types check docs test-installed chaos chaos-smoke bench pictures clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ chaos-smoke: $(VENV)/.developed ## Kill things on two pairs of database and brok
 
 chaos: $(VENV)/.developed ## The whole fault suite on five pairs, about an hour; SEED=… PAIR=…
 	HOPYARD_INTERNAL_CHAOS=full $(CHAOS)
+
+pictures: $(VENV)/.developed ## Make the pictures of the dashboard in docs/images anew
+	PYTHONPATH=tests $(BIN)/python -m e2e.pictures docs/images
 
 # ONLY=drain,io SYSTEMS=hopyard-postgres,celery runs parts; MORE="--rounds 3 --jobs 5000" (docs/performance.md).
 bench: $(VENV)/.developed ## Beside stock Celery and other systems, in 15 minutes; ONLY=… SYSTEMS=… MORE=…

@@ -13,7 +13,7 @@ from servers import free_port
 from sites import site_in
 
 CHROMIUM = "/usr/bin/chromium"
-_QUIET = [
+QUIET = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
@@ -31,7 +31,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("chromium: not found (`make setup-test-servers`)")
     expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=_QUIET)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield opened
         opened.close()
 

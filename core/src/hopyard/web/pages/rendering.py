@@ -99,6 +99,7 @@ def _templates() -> Environment:
     made.filters |= {
         "data": writing.json_data,
         "json": writing.json_text,
+        "pairs": writing.pairs,
         "listed": writing.listed,
         "number": writing.number,
         "part": writing.part,

@@ -54,6 +54,13 @@ def json_text(value: Any) -> Markup:
     return Markup(escape(to_json(masked(value), indent=2)))  # noqa: S704 - escaped
 
 
+def pairs(value: Any) -> list[tuple[str, str]]:
+    """Return what an act was done with, secrets masked: each name with its text, or JSON."""
+    told = masked(value)
+    items = told.items() if isinstance(told, dict) else ()
+    return [(str(name), printable(one) if isinstance(one, str) else to_json(one)) for name, one in items]
+
+
 def json_data(value: Any) -> Markup:
     """Return JSON for a script, in an attribute."""
     return Markup(escape(to_json(value)))  # noqa: S704 - escaped
