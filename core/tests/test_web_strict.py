@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -78,6 +78,32 @@ async def test_no_body_says_one_thing_twice(web: Web) -> None:
     twice = '{"name": "x", "role": "viewer", "role": "admin"}'
     answer = await web.ask("POST", "/api/tokens", content=twice, headers={"Content-Type": "application/json"})
     assert (answer.status_code, "says `role` 2 times" in answer.text) == (422, True)
+
+
+#: Bodies that are no JSON for one reason or another, by what they say they are.
+NO_JSON: Final = [
+    (kind, body)
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/vnd.api+json", "x", "")
+    for body in (b"x", b"{}", b"\xff", b"[" * 5000, b"a=1")
+]
+
+
+async def test_a_body_is_json_or_refused(web: Web) -> None:
+    document = (await web.ask("GET", "/api/openapi.json")).json()
+    with_body = [
+        (method, path.replace("{", "").replace("}", ""))
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if "requestBody" in operation
+    ]
+    assert len(with_body) > 10
+    for n, (method, path) in enumerate(with_body * 3):
+        kind, body = NO_JSON[n % len(NO_JSON)]
+        answer = await web.ask(method.upper(), path, content=body, headers={"Content-Type": kind})
+        assert answer.status_code in (400, 404, 415, 422), (
+            f"{method} {path} {kind} {body[:9]!r}: {answer.text}"
+        )
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_names_have_no_character_that_nobody_sees(web: Web) -> None:

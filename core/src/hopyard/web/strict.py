@@ -47,7 +47,20 @@ _JOINERS: Final = "\u200c\u200d"
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_written)]
 
 
-def no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+async def json_body(request: Request) -> Any:
+    """Return what a request's body says as JSON; None for no body. Raises `Refused` for anything else."""
+    body = await request.body()
+    if not body:
+        return None
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "a body comes as JSON: Content-Type: application/json")
+    try:
+        return json.loads(body, object_pairs_hook=_no_twice)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"the body is no JSON: {error}") from None
+
+
+def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the object of JSON that has these names and values. Raises `Refused` for a name said twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -72,11 +85,12 @@ async def _exact(connection: HTTPConnection) -> None:
             raise Refused(422, f"query.{printable(name)[:80]}: there is no such parameter here{meant}")
         if times > 1 and not known[name]:
             raise Refused(422, f"query.{name}: given {times} times, expected once")
-    body = await connection.body() if isinstance(connection, Request) else b""
-    if body and not _takes_body(route):
+    if not isinstance(connection, Request):
+        return
+    if route.body_field is not None:
+        await json_body(connection)
+    elif not _takes_body(route) and await connection.body():
         raise Refused(422, "this request has a body, which means nothing here: nothing was done")
-    if body and route.body_field is not None:  # it is JSON: else it was refused before
-        json.loads(body, object_pairs_hook=no_twice)
 
 
 def _asked(dependant: Dependant) -> Iterator[tuple[str, bool]]:

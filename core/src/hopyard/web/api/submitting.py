@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -19,7 +18,7 @@ from hopyard.specs import State
 from hopyard.web.api.deps import Here, Reader, Submitter, Watcher, seen_job
 from hopyard.web.problems import Refused
 from hopyard.web.state import Served
-from hopyard.web.strict import Name, no_twice
+from hopyard.web.strict import Name, json_body
 from hopyard.web.viewer import Role, Viewer
 
 if TYPE_CHECKING:
@@ -199,15 +198,9 @@ def _endpoint(task: Task[..., Any]) -> Callable[..., Awaitable[Started]]:
 
 async def _arguments(request: Request) -> dict[str, Any]:
     """Return the arguments in a request's body: a JSON object; no body is none."""
-    body = await request.body()
-    if not body:
+    found = await json_body(request)
+    if found is None and not await request.body():
         return {}
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "the arguments come as a JSON object: Content-Type: application/json")
-    try:
-        found = json.loads(body, object_pairs_hook=no_twice)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"the body is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise Refused(422, "the body is no JSON object with the task's arguments by name")
     return found
