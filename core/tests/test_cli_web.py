@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner, Result
 from engines import Lab
 from hopyard.cli import main
 from hopyard.ledger import access, notes
-from hopyard.ledger.values import Progress, utcnow
+from hopyard.ledger.values import Done, Progress, utcnow
+from hopyard.specs import State
 
 
 async def run(folder: Path, *arguments: str) -> Result:
@@ -56,6 +58,27 @@ async def test_tokens_are_made_listed_and_revoked(lab: Lab, tmp_path: Path) -> N
     assert (await run(tmp_path, "web", "token", "revoke", found.id)).exit_code == 0
     assert await access.find(database, token, ["token"]) is None
     assert (await run(tmp_path, "web", "token", "revoke", found.id)).exit_code == 2
+
+
+async def test_tokens_that_let_nobody_in_or_hide_their_name_are_not_made(lab: Lab, tmp_path: Path) -> None:
+    for words in (("x", "--plugin", "nothing"), ("a\u202eb",), ("x", "--person", " ada")):
+        refused = await run(tmp_path, "web", "token", "create", *words)
+        assert refused.exit_code != 0, words
+        assert "expected" in refused.output + refused.stderr
+    assert await access.listed(lab.ledger.database) == []
+
+
+async def test_a_secret_of_the_arguments_is_shown_nowhere_in_a_job(
+    lab: Lab, ledger: Any, tmp_path: Path
+) -> None:
+    body = json.dumps([[], {"password": "Zq9xTopSecret"}, None])
+    worker = await ledger.worker()
+    claim = await ledger.running(worker, task="site.add", body=body)
+    done = Done(claim.id, claim.claim, State.SUCCEEDED, '"fine Zq9xTopSecret"', None, None)
+    assert await ledger.database.finish([done], worker)
+    for more in ((), ("--json",)):
+        shown = await run(tmp_path, "jobs", "show", claim.id, *more)
+        assert (shown.exit_code, "fine" in shown.output, "Zq9x" in shown.output) == (0, True, False)
 
 
 async def test_a_login_link_opens_once(lab: Lab, tmp_path: Path) -> None:

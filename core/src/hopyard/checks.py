@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NoReturn
 
@@ -24,6 +25,10 @@ MAX_BYTES: Final = 1_000_000
 MAX_DIGITS: Final = sys.int_info.str_digits_check_threshold
 
 _LONG_NUMBER: Final = re.compile(rf"[0-9]{{{MAX_DIGITS + 1}}}")
+#: Control characters, direction marks, ends of lines, halves of characters, unassigned ones.
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
+#: Some scripts need them within a name.
+_JOINERS: Final = "\u200c\u200d"
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
@@ -87,6 +92,16 @@ def text(what: str, value: Any, longest: int = MAX_NAME, *, empty: bool = False)
         refuse(what, value, f"{expected} that is not empty")
     if _UNSTORABLE.search(value):
         refuse(what, value, f"{expected} without NUL and lone surrogates")
+
+
+def name(what: str, value: Any) -> None:
+    """Check a name that people write and read: without spaces around it or characters that nobody sees."""
+    text(what, value)
+    hidden = next((c for c in value if unicodedata.category(c) in _HIDDEN and c not in _JOINERS), None)
+    if hidden is not None:
+        refuse(what, value, f"a name without U+{ord(hidden):04X}, a character that nobody sees")
+    if value != value.strip():
+        refuse(what, value, "a name without spaces around it")
 
 
 def choice(what: str, value: Any, choices: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from hopyard.cli._options import ListingGroup
 from hopyard.cli._output import emit, json_option, say, table
 from hopyard.cli._session import with_core
 from hopyard.errors import UnknownJob
-from hopyard.redaction import masked
+from hopyard.redaction import masked, named_secrets, without
 from hopyard.specs import State
 
 if TYPE_CHECKING:
@@ -106,7 +106,9 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name on
         database = hopyard.client().database
         return await details.job(database, await find_job(database, id))
 
-    emit(masked(with_core(work)), as_json, render)
+    found = with_core(work)
+    # By value, too: what an argument calls a password may stand anywhere else.
+    emit(masked(without(found, named_secrets(found["arguments"]))), as_json, render)
 
 
 @command.command("cancel")
@@ -139,7 +141,7 @@ def _filtered(function: Any) -> Any:
     options = [
         click.option("--task", help="Dead jobs of this task."),
         click.option("--queue", help="Dead jobs of this queue."),
-        click.option("--error", metavar="TEXT", help="Dead jobs with this text in their error."),
+        click.option("--error", metavar="TEXT", help="Dead jobs whose error, as listed, has this text."),
         click.option("--all", "everything", is_flag=True, help="All dead jobs."),
     ]
     for option in reversed(options):
@@ -198,7 +200,8 @@ def replay(
         batch = chosen = await _found(client.database, wanted)
         while jobs := await deadletters.replay(client.database, batch, changes, check=check):
             await client.announce([*jobs.values()])
-            rows += [{"id": old, "replay": job.id, "task": job.task} for old, job in jobs.items()]
+            told = jobs if wanted.ids else jobs.new
+            rows += [{"id": old, "replay": jobs[old].id, "task": jobs[old].task} for old in told]
             batch = replace(chosen, after=max(jobs))
             if len(jobs) < deadletters.BATCH:
                 break

@@ -76,6 +76,6 @@ def resume(queue: str) -> None:
         from hopyard.ledger import queues
 
         await check_queue(hopyard, queue)
-        return await queues.resume(hopyard.client().database, queue)
+        return await queues.resume(hopyard.client().database, queue) or 0
 
     say(f"{queue} goes on, {with_core(work)} jobs are brought to the workers again")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hopyard import checks
 from hopyard.cli._context import load_hopyard
 from hopyard.cli._options import ListingGroup
 from hopyard.cli._output import emit, json_option, say, table
@@ -148,10 +149,16 @@ def create(
     name: str, role: str, plugins: tuple[str, ...], person: str | None, days: float | None, as_json: bool
 ) -> None:
     """Make a token and print it: it is shown this once."""
+    checks.name("NAME", name)
+    if person is not None:
+        checks.name("--person", person)
 
     async def work(hopyard: Hopyard) -> dict[str, Any]:
         from hopyard.ledger import access
 
+        known = [record.name for record in hopyard.plugins.records]
+        for plugin in plugins:
+            checks.choice("--plugin", plugin, known)
         id_, key = await access.make(
             hopyard.client().database,
             "token",

@@ -7,15 +7,16 @@ so that replaying the same job twice gives the same new job.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from hopyard.errors import LedgerError, UnknownJob
+from hopyard import checks
+from hopyard.errors import InvalidInput, LedgerError, UnknownJob
 from hopyard.ledger import stored
 from hopyard.ledger.database import Connection, Database, Row
-from hopyard.ledger.read import tail
+from hopyard.ledger.read import summary, tail
 from hopyard.ledger.retention import OF_A_JOB
 from hopyard.ledger.values import MARK, NewJob, derived_id, job_id, renamed, utcnow
 from hopyard.specs import State
@@ -28,7 +29,8 @@ BATCH = 500
 class Filter:
     """Which dead jobs are meant.
 
-    `error` is a text in the error, to the letter; `older` is in seconds since the end.
+    `error` is a text in the error's line, as lists show it, to the letter; `older` is in seconds since the
+    end.
     """
 
     ids: Sequence[str] = ()
@@ -54,12 +56,18 @@ class Filter:
         if self.queue is not None:
             add("queue = {}", self.queue)
         if self.error is not None:
-            add(database.dialect.contains("error", "{}"), stored.within(self.error))
+            add(summary.error_has(database.dialect, "{}"), stored.within(self.error))
         if self.older is not None:
             add("finished < {}", utcnow() - timedelta(seconds=self.older))
         if self.after is not None:
             add("id > {}", job_id(self.after))
         return " AND ".join(conditions), values
+
+
+class Replays(dict[str, NewJob]):
+    """The new job of each dead one, by its id; `new` are the dead ones that were not replayed before."""
+
+    new: Collection[str] = ()
 
 
 async def replay(
@@ -68,14 +76,15 @@ async def replay(
     edits: Mapping[str, Any] | None = None,
     limit: int = BATCH,
     check: Callable[[str, str], None] | None = None,
-) -> dict[str, NewJob]:
+) -> Replays:
     """Submit dead jobs again, `edits` over their arguments; return the new job of each.
 
     `check(task, body)` raises for edited arguments that the task does not take: then nothing is submitted.
 
     One batch, in the order of ids; go on `after` the last. One that was replayed before gives its earlier
     replay and changes nothing. Their outbox entries are written; the caller messages. Raises `UnknownJob` if
-    ids were given and none of them is dead, `LedgerError` for arguments that cannot be edited.
+    ids were given and none of them is dead, `LedgerError` for arguments that cannot be edited, `PayloadError`
+    for edits that JSON cannot say, `InvalidInput` for edits of one that was replayed before.
     """
     where, values = wanted.where(database)
     async with database.transaction() as tx:
@@ -85,12 +94,15 @@ async def replay(
             *values,
         )
         _found(wanted, rows)
-        jobs = {str(row["id"]): _again(row, edits or {}) for row in rows}
+        jobs = Replays({str(row["id"]): _again(row, edits or {}) for row in rows})
         if edits and check is not None:
             for job in jobs.values():
                 check(job.task, job.body)
-        if jobs:
-            await tx.insert_jobs([*jobs.values()])
+        stored_now = await tx.insert_jobs([*jobs.values()]) if jobs else set()
+        jobs.new = [old for old, job in jobs.items() if job.id in stored_now]
+        if edits and len(jobs.new) < len(jobs):
+            old, job = next((old, job) for old, job in jobs.items() if job.id not in stored_now)
+            raise InvalidInput(f"job {old} was replayed before, as job {job.id}: nothing is changed of that")
     return jobs
 
 
@@ -116,7 +128,7 @@ def _again(row: Row, edits: Mapping[str, Any]) -> NewJob:
 def _edited(id_: str, body: str, edits: Mapping[str, Any]) -> str:
     try:
         args, kwargs, embed = json.loads(body)
-        return json.dumps([args, kwargs | edits, embed])
+        return checks.json_text([args, kwargs | edits, embed], "the arguments")
     except (ValueError, TypeError, RecursionError) as error:
         raise LedgerError(f"the arguments of job {id_} cannot be edited: {error}") from error
 

@@ -34,6 +34,10 @@ class Dialect(ABC):
         """`part` stands in `text`, to the letter."""
 
     @abstractmethod
+    def between(self, text: str, start: str, end: str) -> str:
+        """What stands in `text` behind the first `start` and before the next `end`, or to its own end."""
+
+    @abstractmethod
     def plus(self, moment: str, seconds: str) -> str:
         """`moment` later by the number expression `seconds`."""
 
@@ -68,6 +72,9 @@ class PostgresDialect(Dialect):
     def contains(self, text: str, part: str) -> str:
         return f"strpos({text}, {part}) > 0"
 
+    def between(self, text: str, start: str, end: str) -> str:
+        return f"split_part(split_part({text}, '{start}', 2), '{end}', 1)"
+
     def plus(self, moment: str, seconds: str) -> str:
         return f"({moment} + make_interval(secs => {seconds}))"
 
@@ -93,6 +100,12 @@ class SqliteDialect(Dialect):
 
     def contains(self, text: str, part: str) -> str:
         return f"instr({text}, {part}) > 0"
+
+    def between(self, text: str, start: str, end: str) -> str:
+        found = f"instr({text}, '{start}')"
+        rest = f"substr({text}, {found} + {len(start)})"
+        upto = f"substr({rest}, 1, instr({rest} || '{end}', '{end}') - 1)"
+        return f"(CASE WHEN {found} > 0 THEN {upto} ELSE '' END)"
 
     def plus(self, moment: str, seconds: str) -> str:
         return f"({moment} + CAST(({seconds}) * 1000000 AS INTEGER))"

@@ -29,8 +29,11 @@ async def pause(database: Database, queue: str, by: str) -> bool:
     )
 
 
-async def resume(database: Database, queue: str) -> int:
-    """Let a queue go on; return how many messages will be sent again: workers dropped them meanwhile."""
+async def resume(database: Database, queue: str) -> int | None:
+    """Let a queue go on; return how many messages will be sent again: workers dropped them meanwhile.
+
+    None if it was not paused.
+    """
     d = database.dialect
     async with database.transaction() as tx:
         changed = await tx.execute(
@@ -38,7 +41,7 @@ async def resume(database: Database, queue: str) -> int:
             queue,
         )
         if not changed:
-            return 0
+            return None
         return await tx.execute(
             f"INSERT INTO job_outbox (id, created) SELECT id, {d.now} FROM job_live "
             f"WHERE queue = $1 AND state = {State.QUEUED:d} {RENEWED}",

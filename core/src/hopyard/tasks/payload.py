@@ -156,6 +156,7 @@ class Payload:
             valid = model.__pydantic_validator__.validate_python(self.named(args, kwargs))
             text = model.__pydantic_serializer__.to_json(valid, by_alias=True, exclude_unset=True).decode()
             faithful.check(text, valid, f"{self._task}: the arguments", keys=self._loose_arguments)
+            tagged.check_none(text, f"{self._task}: an argument")
         except _invalid() as error:
             raise PayloadError(self._explain(error)) from None
         except (_unserializable(), ValueError, TypeError, RecursionError) as error:
@@ -225,7 +226,8 @@ class Payload:
         faults = []
         for fault in error.errors(include_url=False):
             where = ".".join(str(part) for part in fault["loc"]) or "arguments"
-            secret = any(names_secret(str(part)) for part in fault["loc"])
+            # Of text that is no JSON nobody knows which part of it is a secret.
+            secret = fault["type"] == "json_invalid" or any(names_secret(str(part)) for part in fault["loc"])
             found = MASK if secret else redact(repr(masked(fault["input"]))[:80])
             missing = fault["type"] == "missing"
             faults.append(f"{where}: {fault['msg']}" + ("" if missing else f", found {found}"))

@@ -7,7 +7,10 @@ arguments `(request, exc, traceback)` is told.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any, Final
+
+from hopyard.errors import PayloadError
 
 #: Text that holds no such value does not contain this.
 TAG: Final = '"__type__"'
@@ -32,6 +35,21 @@ def dumps(value: Any) -> str:
 def loads(text: str) -> Any:
     """Read JSON text. What is tagged with an unknown kind, or is none of its kind, stays as it is."""
     return json.loads(text, object_hook=_untagged)
+
+
+def check_none(text: str, what: str) -> None:
+    """Raise `PayloadError` for JSON that would be read as something else: an object like a tagged value."""
+    if TAG in text:
+        json.loads(text, object_hook=partial(_refuse, what))
+
+
+def _refuse(what: str, found: dict[str, Any]) -> dict[str, Any]:
+    if found.keys() == _KEYS:
+        raise PayloadError(
+            f"{what} is an object with the names `__type__` and `__value__` and no others, as Celery writes "
+            "what JSON has no form for: expected another form"
+        )
+    return found
 
 
 def _untagged(found: dict[str, Any]) -> Any:

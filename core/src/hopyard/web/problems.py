@@ -84,7 +84,7 @@ def response(
     problem = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=redact(detail), errors=masked(errors or [])
     )
-    return JSONResponse(problem.model_dump(), status, headers, MEDIA_TYPE)
+    return ByValue(problem.model_dump(), status, headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -131,6 +131,11 @@ async def _hopyard(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed: %s", request.method, request.url.path, error, exc_info=error)
     headers = {"Retry-After": "2"} if status == 503 else None
     return response(status, str(error), headers=headers)
+
+
+def closing(reason: str) -> str:
+    """Return why a WebSocket is closed, as long as a close frame takes (RFC 6455), secrets masked."""
+    return redact(reason).encode(errors="replace")[:120].decode(errors="ignore")
 
 
 def fault(scope: Scope, error: Exception) -> JSONResponse:

@@ -36,6 +36,8 @@ _LOCAL: Final = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Seconds that a key which was looked up is believed: so long a revoked one may still be let in.
 _BELIEVED: Final = 2.0
+#: Characters of a key, more than any has.
+_LONGEST_KEY: Final = 100
 #: Bytes of a request's body.
 MOST_BYTES: Final = 2_000_000
 #: Answers to keys that are none, and logins that fail, from one address in a minute.
@@ -67,6 +69,8 @@ class Keys:
 
     async def viewer(self, key: str, kinds: Sequence[Kind]) -> Viewer | None:
         """Return whom a key lets in; None for one that is none, or no longer."""
+        if len(key) > _LONGEST_KEY:  # ours are shorter: nobody's else is worth keeping in mind
+            return None
         now = time.monotonic()
         known = self._known.get(key)
         if known is not None and known[0] > now:
@@ -155,7 +159,8 @@ class Guard:
         current.use(self._hopyard)
         send = _with_headers(scope, send)
         if scope.get("method") == "HEAD":  # as GET, without what it would show (RFC 9110)
-            scope["method"], send = "GET", _without_body(send)
+            scope["method"] = "GET"
+            receive, send = _without_body(receive, send)
         await self._answered(scope, receive, send)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -329,11 +334,22 @@ def _with_headers(scope: Scope, send: Send) -> Send:
     return sending
 
 
-def _without_body(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+def _without_body(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Return how to answer without a body; whoever would go on sending one is told that nobody listens."""
+    begun = asyncio.Event()
 
-    return sending
+    async def receiving() -> Message:
+        if begun.is_set():
+            return {"type": "http.disconnect"}
+        return await receive()
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            begun.set()
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return receiving, sending
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:

@@ -7,18 +7,19 @@ readers of JSON differ in which one they take.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from types import UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection
 
+from hopyard import checks
 from hopyard.checks import nearest, printable
+from hopyard.errors import SpecError
 from hopyard.web.problems import Refused
 from hopyard.web.security import viewer_of
 
@@ -31,20 +32,15 @@ class Body(BaseModel):
 
 def _written(name: str) -> str:
     """Raise `ValueError` for a name that people cannot read or write."""
-    if not name.strip():
-        raise ValueError("expected a name that is not blank")
-    hidden = next((one for one in name if unicodedata.category(one) in _HIDDEN and one not in _JOINERS), None)
-    if hidden is not None:
-        raise ValueError(f"U+{ord(hidden):04X} is a character that nobody sees: expected none in a name")
+    try:
+        checks.name("it", name)
+    except SpecError as error:
+        raise ValueError(str(error)) from None
     return name
 
 
-#: Control characters, direction marks, ends of lines, halves of characters, unassigned ones.
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
-#: Some scripts need them within a name.
-_JOINERS: Final = "\u200c\u200d"
 #: The name of a person or a token, at most 200 characters, all of which can be seen.
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_written)]
+Name = Annotated[str, Field(min_length=1, max_length=checks.MAX_NAME), AfterValidator(_written)]
 
 
 async def json_body(request: Request) -> Any:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from hopyard_ai import approving, confirming, manager, previewing, store
 from hopyard_ai.models import Answered, Approval, Reminder, Request, Run
+from hopyard_ai.when import LONGEST
 
 router = APIRouter()
 
@@ -54,7 +55,7 @@ class WithRuns(BaseModel):
 class Sentence(Body):
     """Something in plain English."""
 
-    text: str = Field(min_length=1, max_length=_MAX_TEXT)
+    text: str = Field(min_length=1, max_length=LONGEST)
     person: Name | None = Field(None, description="Whom it is for.")
 
 

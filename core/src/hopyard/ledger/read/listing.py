@@ -44,8 +44,8 @@ class JobFilter:
     """Which jobs are meant: all that is given must hold.
 
     `plugins` are those whose tasks are meant; None is all, an empty list none. `error` is a text in the
-    error, to the letter, and leaves out jobs that are not over. `since` and `until` are about when live jobs
-    were made, and when others ended.
+    error's line, as lists show it, to the letter, and leaves out jobs that are not over. `since` and `until`
+    are about when live jobs were made, and when others ended.
     """
 
     states: Sequence[State] = ()
@@ -311,7 +311,7 @@ def _rest(database: Database, wanted: JobFilter, led: str | None) -> list[_Condi
     if wanted.plugins is not None:
         rest.append(_of_plugins(wanted.plugins))
     if wanted.error is not None:
-        rest.append((d.contains("error", "{}"), (stored.within(wanted.error),)))
+        rest.append((summary.error_has(d, "{}"), (stored.within(wanted.error),)))
     if wanted.since is not None:
         rest.append(("LAST >= {}", (wanted.since,)))
     if wanted.until is not None:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from hopyard.ledger import stored
 from hopyard.ledger.database import Database, Row
+from hopyard.ledger.dialect import Dialect
 from hopyard.ledger.readers import label
 from hopyard.ledger.values import moment
 from hopyard.specs import State
@@ -173,6 +174,17 @@ def fingerprint(task: str, error: str) -> str:
 def is_over(state: str) -> bool:
     """Say whether a state, by its name, is final."""
     return state in {one.label for one in State if one.final}
+
+
+def error_has(d: Dialect, part: str) -> str:
+    """SQL: the line of an error has this text, both as they stand within JSON (`stored.within`).
+
+    Only what lists show is looked at: neither names of the record nor the traceback.
+    """
+    kind = d.between("error", '"kind": "', '"')
+    # A quotation mark within the message has a backslash before it, so that only its end looks so.
+    message = d.between("error", '"message": "', '", "')
+    return d.contains(f"substr({kind} || ': ' || {message}, 1, {_LONGEST})", part)
 
 
 def _error(text: str | None) -> str | None:

@@ -54,7 +54,9 @@ class NewToken(Body):
         None, min_length=1, description="Only what concerns these plugins; null: all."
     )
     person: Name | None = Field(None, description="Only what is done for this person.")
-    days: float | None = Field(None, ge=0.001, le=3660, description="How long it lasts; null: until revoked.")
+    days: float | None = Field(
+        None, strict=True, ge=0.001, le=3660, description="How long it lasts; null: until revoked."
+    )
 
 
 class MadeToken(BaseModel):

@@ -21,7 +21,7 @@ from hopyard.specs import State
 from hopyard.web.api.deps import Here, Operator, Reader, seen_job
 from hopyard.web.problems import Refused
 from hopyard.web.state import Served
-from hopyard.web.strict import Body
+from hopyard.web.strict import Body, Name
 from hopyard.web.viewer import Viewer
 
 router = APIRouter(tags=["jobs"])
@@ -37,13 +37,14 @@ class Asked:
 
     state: Annotated[list[StateName] | None, Query(description="Only these states.")] = None
     task: Annotated[str | None, Query(min_length=1, max_length=200)] = None
-    plugin: Annotated[list[str] | None, Query(description="Only tasks of these plugins.")] = None
+    plugin: Annotated[list[Name] | None, Query(description="Only tasks of these plugins.")] = None
     queue: Annotated[str | None, Query(min_length=1, max_length=200)] = None
     person: Annotated[str | None, Query(min_length=1, max_length=200)] = None
     schedule: Annotated[str | None, Query(min_length=1, max_length=200)] = None
     parent: Annotated[str | None, Query(min_length=1, max_length=200)] = None
     error: Annotated[
-        str | None, Query(min_length=1, max_length=500, description="This text in the error.")
+        str | None,
+        Query(min_length=1, max_length=500, description="This text in the error, as lists show it."),
     ] = None
     since: Annotated[datetime | None, Query(description="Made (live jobs) or ended at or after.")] = None
     until: Annotated[datetime | None, Query(description="Made (live jobs) or ended before.")] = None
@@ -107,7 +108,7 @@ class Explained(BaseModel):
 
 
 class Bulk(BaseModel):
-    """What was done to many jobs."""
+    """What was done to many jobs; those that were replayed before are not counted again."""
 
     done: int
     more: bool = Field(description="Whether others were left: ask again.")
@@ -189,7 +190,8 @@ async def replay_job(
     job = await seen_job(here, viewer, id)
     changes = edits.arguments if edits is not None else {}
     await here.audit(request, viewer, "replay", job.id, task=job.task, arguments=changes)
-    return Replayed(jobs=await _replay(here, deadletters.Filter([job.id]), changes))
+    jobs = await _replay(here, deadletters.Filter([job.id]), changes)
+    return Replayed(jobs={old: new.id for old, new in jobs.items()})
 
 
 @router.post("/jobs/cancel")
@@ -217,7 +219,7 @@ async def replay_jobs(
     ids, more = await _ids(here, wanted, live=False)
 
     async def replay(some: list[str]) -> int:
-        return len(await _replay(here, deadletters.Filter(some), {}))
+        return len((await _replay(here, deadletters.Filter(some), {})).new)
 
     return Bulk(done=await _in_batches(ids, replay), more=more)
 
@@ -278,14 +280,14 @@ async def _in_batches(ids: list[str], act: Callable[[list[str]], Awaitable[int]]
     return done
 
 
-async def _replay(here: Served, wanted: deadletters.Filter, changes: dict[str, Any]) -> dict[str, str]:
+async def _replay(here: Served, wanted: deadletters.Filter, changes: dict[str, Any]) -> deadletters.Replays:
     def check(task: str, body: str) -> None:
         here.hopyard.task(task).payload.load_body(body)
 
     client = here.hopyard.client()
     jobs = await deadletters.replay(client.database, wanted, changes, check=check)
     await client.announce([*jobs.values()])
-    return {old: job.id for old, job in jobs.items()}
+    return jobs
 
 
 async def _ids(here: Served, wanted: listing.JobFilter, *, live: bool) -> tuple[list[str], bool]:

@@ -108,9 +108,7 @@ async def resume(queue: str, request: Request, here: Here, viewer: Operator) -> 
     """Let a queue go on."""
     await _known(here, viewer, queue)
     await here.audit(request, viewer, "resume queue", queue)
-    paused = {name for name, _, _ in await queues.paused(here.database)}
-    await queues.resume(here.database, queue)
-    return Changed(queue=queue, changed=queue in paused)
+    return Changed(queue=queue, changed=await queues.resume(here.database, queue) is not None)
 
 
 @router.get("/resources")

@@ -62,7 +62,7 @@ class Schedules(BaseModel):
 class Change(Body):
     """What changes of a schedule; what is not given stays."""
 
-    every: float | None = Field(None, description="Seconds.")
+    every: float | None = Field(None, strict=True, description="Seconds.")
     cron: str | None = Field(None, description="Five fields, or @daily and the like.")
     rrule: str | None = Field(None, description="A rule of RFC 5545.")
     zone: str | None = Field(None, min_length=1, description="IANA time zone.")

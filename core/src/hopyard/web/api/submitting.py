@@ -171,6 +171,8 @@ def _endpoint(task: Task[..., Any]) -> Callable[..., Awaitable[Started]]:
         priority: Annotated[int | None, Query(ge=0, le=9, description="9 first.")] = None,
         person: Annotated[Name | None, Query(description="Whom it is done for.")] = None,
     ) -> Started:
+        if len(request.headers.getlist("idempotency-key")) > 1:
+            raise Refused(422, "header.Idempotency-Key: given several times, expected once")
         if not viewer.concerns(task.name):
             raise Refused(403, f"{viewer.name} may not submit tasks of this plugin")
         arguments = await _arguments(request)
@@ -271,8 +273,8 @@ async def _progress(here: Served, id_: str) -> Progress:
 async def active(
     here: Here,
     viewer: Reader,
-    task: str | None = None,
-    queue: str | None = None,
+    task: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+    queue: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=listing.MOST)] = 50,
     cursor: str | None = None,
 ) -> Active:

@@ -21,25 +21,26 @@ _COUNT_SECONDS: Final = 1.0
 
 
 class LiveCounts:
-    """The counts of live jobs, kept for twenty times as long as counting took."""
+    """The counts of live jobs, kept for twenty times as long as counting took.
+
+    For as long again they are given while they are counted anew; later whoever asks waits for that.
+    """
 
     def __init__(self, database: Callable[[], Database]) -> None:
         self._database = database
         self._found: list[counting.LiveCount] = []
         self._until = 0.0
+        self._good_for = 0.0
         self._counting: asyncio.Task[None] | None = None
 
     async def get(self) -> list[counting.LiveCount]:
-        """Return the counts; those that are older are counted anew, meanwhile the old ones are given.
-
-        Raises what the last count ended with: `LedgerError`.
-        """
+        """Return the counts. Raises what the last count ended with: `LedgerError`."""
         if self._counting is not None and self._counting.done():
             counted, self._counting = self._counting, None
             counted.result()
         if time.monotonic() >= self._until and self._counting is None:
             self._counting = asyncio.create_task(self._count())
-        if not self._until and self._counting is not None:
+        if time.monotonic() >= self._until + self._good_for and self._counting is not None:
             await asyncio.shield(self._counting)
         return self._found
 
@@ -47,7 +48,8 @@ class LiveCounts:
         begun = time.monotonic()
         self._found = await counting.live(self._database())
         took = time.monotonic() - begun
-        self._until = time.monotonic() + max(_COUNT_SECONDS, took * _COUNT_FACTOR)
+        self._good_for = max(_COUNT_SECONDS, took * _COUNT_FACTOR)
+        self._until = time.monotonic() + self._good_for
 
 
 class Overviews:

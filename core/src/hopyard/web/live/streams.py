@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, WebSocket
+from fastapi import APIRouter, Depends, Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
-from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from hopyard.errors import UnknownJob
 from hopyard.web.api.deps import Here, Reader, Watcher, seen_job
 from hopyard.web.api.jobs import Filtered
 from hopyard.web.live.viewing import Message, Viewing
-from hopyard.web.problems import Refused
+from hopyard.web.problems import Refused, closing
 from hopyard.web.security import viewer_of
 from hopyard.web.state import Served, served
 from hopyard.web.viewer import Viewer
@@ -37,26 +36,42 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+def _place(
+    last_event_id: Annotated[
+        str | None, Header(description="The id of the last message that was seen, to go on from there.")
+    ] = None,
+    last: Annotated[str | None, Query(max_length=30, description="The same, for whom no header is.")] = None,
+) -> int | None:
+    """Return the id of the last message somebody has seen; of what is no id all has to be loaded anew."""
+    given = last_event_id or last
+    if given is None:
+        return None
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else -1
+
+
+Place = Annotated[int | None, Depends(_place)]
+
+
 @router.get("/stream/jobs", responses=_STREAM, response_class=StreamingResponse)
-async def stream_jobs(request: Request, viewer: Reader, here: Here, asked: Filtered) -> StreamingResponse:
+async def stream_jobs(viewer: Reader, here: Here, asked: Filtered, last: Place) -> StreamingResponse:
     """Tell which jobs of a filter change, four times a second at most."""
-    return await _sse(request, here, _viewing(request, viewer, wanted=asked.filter(viewer)))
+    return await _sse(here, Viewing(viewer, last=last, wanted=asked.filter(viewer)))
 
 
 @router.get("/stream/jobs/{job}", responses=_STREAM, response_class=StreamingResponse)
-async def stream_job(request: Request, job: str, viewer: Reader, here: Here) -> StreamingResponse:
+async def stream_job(job: str, viewer: Reader, here: Here, last: Place) -> StreamingResponse:
     """Tell a job's state, progress and log lines as they come."""
-    return await _sse(request, here, _viewing(request, viewer, job=(await seen_job(here, viewer, job)).id))
+    return await _sse(here, Viewing(viewer, last=last, job=(await seen_job(here, viewer, job)).id))
 
 
 @router.get("/stream/overview", responses=_STREAM, response_class=StreamingResponse)
-async def stream_overview(request: Request, viewer: Watcher, here: Here) -> StreamingResponse:
+async def stream_overview(viewer: Watcher, here: Here, last: Place) -> StreamingResponse:
     """Tell the counts of live jobs, and of those that ended in the last hour, once a second."""
-    return await _sse(request, here, _viewing(request, viewer, overview=True))
+    return await _sse(here, Viewing(viewer, last=last, overview=True))
 
 
 @router.websocket("/ws/jobs")
-async def ws_jobs(socket: WebSocket, asked: Filtered) -> None:
+async def ws_jobs(socket: WebSocket, asked: Filtered, last: Place) -> None:
     """As `/stream/jobs`."""
     viewer = await _welcome(socket)
     if viewer is None:
@@ -64,13 +79,13 @@ async def ws_jobs(socket: WebSocket, asked: Filtered) -> None:
     try:
         wanted = asked.filter(viewer)
     except Refused as refused:
-        await socket.close(1008, str(refused.detail)[:100])
+        await socket.close(1008, closing(str(refused.detail)))
         return
-    await _ws(socket, _viewing(socket, viewer, wanted=wanted))
+    await _ws(socket, Viewing(viewer, last=last, wanted=wanted))
 
 
 @router.websocket("/ws/jobs/{job}")
-async def ws_job(socket: WebSocket, job: str) -> None:
+async def ws_job(socket: WebSocket, job: str, last: Place) -> None:
     """As `/stream/jobs/{job}`."""
     viewer = await _welcome(socket)
     if viewer is None:
@@ -78,17 +93,17 @@ async def ws_job(socket: WebSocket, job: str) -> None:
     try:
         id_ = (await seen_job(served(socket), viewer, job)).id
     except UnknownJob as error:
-        await socket.close(1008, str(error)[:100])
+        await socket.close(1008, closing(str(error)))
         return
-    await _ws(socket, _viewing(socket, viewer, job=id_))
+    await _ws(socket, Viewing(viewer, last=last, job=id_))
 
 
 @router.websocket("/ws/overview")
-async def ws_overview(socket: WebSocket) -> None:
+async def ws_overview(socket: WebSocket, last: Place) -> None:
     """As `/stream/overview`."""
     viewer = await _welcome(socket)
     if viewer is not None and viewer.person is None:
-        await _ws(socket, _viewing(socket, viewer, overview=True))
+        await _ws(socket, Viewing(viewer, last=last, overview=True))
     elif viewer is not None:
         await socket.close(1008, "this key is for one person's own requests")
 
@@ -101,19 +116,7 @@ async def _welcome(socket: WebSocket) -> Viewer | None:
     return viewer
 
 
-def _last(connection: HTTPConnection) -> int | None:
-    """Return the id of the last message somebody has seen."""
-    given = connection.headers.get("last-event-id") or connection.query_params.get("last")
-    if given is None:
-        return None
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else -1
-
-
-def _viewing(connection: HTTPConnection, viewer: Viewer, **looking_at: Any) -> Viewing:
-    return Viewing(viewer, last=_last(connection), **looking_at)
-
-
-async def _sse(request: Request, here: Served, viewing: Viewing) -> StreamingResponse:
+async def _sse(here: Served, viewing: Viewing) -> StreamingResponse:
     async def body() -> AsyncIterator[str]:
         yield "retry: 2000\n\n"
         with here.hub.viewing(viewing):

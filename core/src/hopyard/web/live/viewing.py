@@ -110,15 +110,17 @@ class Viewing:
     def tell_removed(self, ids: Iterable[str]) -> None:
         """Keep that jobs are there no more: discarded, or removed for their age.
 
-        Whose they were is not known any more: who may see some jobs only is told of those that
-        they were shown.
+        Whose they were is not known any more: who may see some jobs only is told the ids of those that they
+        were told of, and for the rest to look again.
         """
         all_jobs = self.viewer.plugins is None and self.viewer.person is None
         for id_ in ids:
-            seen = self._seen.pop(id_, all_jobs)
+            seen = self._seen.pop(id_, True if all_jobs else None)
             if self.job == id_ or (self.lists and seen):
                 self._jobs.pop(id_, None)
                 self._gone[id_] = None
+            elif self.lists and seen is None:
+                self.tell_reset()
         if len(self._gone) > _WAITING:
             self.tell_reset()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hopyard import Rule
@@ -21,7 +22,8 @@ from hopyard_ai.when._words import words
 
 __all__ = ["Request", "not_before", "parse", "plain", "reminds", "words"]
 
-_LONGEST = 4000
+#: Characters of a request, at most.
+LONGEST: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ def parse(text: str, *, now: datetime, zone: str) -> Request:
         raise ScheduleError("the request has halves of characters in it, expected whole ones")
     if not text.strip():
         raise ScheduleError("the request is empty; say what and when, such as `call Bob tomorrow at 9:00`")
-    if len(text) > _LONGEST:
-        raise ScheduleError(f"the request has {len(text)} characters, expected at most {_LONGEST}")
+    if len(text) > LONGEST:
+        raise ScheduleError(f"the request has {len(text)} characters, expected at most {LONGEST}")
     try:
         return _parse(text, now, place)
     except (OverflowError, ValueError) as error:  # beyond what a calendar can hold
@@ -69,7 +71,7 @@ def not_before(text: str, now: datetime, zone: str) -> datetime | None:
     """
     place = _place(now, zone)
     try:
-        return _clauses.not_before(text[:_LONGEST], now, place)
+        return _clauses.not_before(text[:LONGEST], now, place)
     except (OverflowError, ValueError) as error:
         raise ScheduleError(f"a time in `{text.strip()[:80]}` is beyond the calendar") from error
 
