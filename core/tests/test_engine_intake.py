@@ -199,11 +199,13 @@ async def test_a_full_queue_is_left_and_taken_up_again_when_nothing_waits(lab: L
     lab.calls["hold"] = lambda job: gate.passed()
     held = [await lab.submit("site.one", name="hold") for _ in range(3)]
     await worker.take(*held)
-    await lab.until(lambda: consumer.left == ["site.one"])
+    # Messages that come twice may have it taken up again in between.
+    await lab.until(lambda: "site.one" not in consumer.queues)
+    assert {*consumer.left} == {"site.one"}
     assert "site" in consumer.queues
     gate.open()
-    await lab.until(lambda: consumer.added == ["site.one"])
-    assert "site.one" in consumer.queues
+    await lab.until(lambda: "site.one" in consumer.queues)
+    assert {*consumer.added} == {"site.one"}
 
 
 async def test_an_unknown_routing_key_has_slots_of_its_own_and_is_no_queue_of_ours(
