@@ -65,11 +65,13 @@ _FINISH: Final = f"""
 INSERT INTO job_history ({_KEPT}, state, result, error, attempts, finished)
 SELECT {_KEPT}, ?3, ?4, ?5, CASE WHEN ?6 IS NULL THEN attempts ELSE {appended("?6")} END, hopyard_now()
   FROM job_live
- WHERE id = ?1 AND claim = ?2 AND worker = ?7 AND state = {State.RUNNING:d}"""
+ WHERE id = ?1 AND claim = ?2 AND worker = ?7 AND state = {State.RUNNING:d}
+ON CONFLICT DO NOTHING -- the same job may come twice, and its row is still there"""
+_ENDED: Final = "SELECT id FROM job_history WHERE rowid > ?1"
 _FOLLOW: Final = """
 INSERT INTO job_follow (id, created)
-SELECT id, hopyard_now() FROM job_live WHERE id IN (SELECT value FROM json_each(?1)) AND linked"""
-_GONE: Final = "DELETE FROM job_live WHERE id = ?1"
+SELECT id, hopyard_now() FROM job_history WHERE rowid > ?1 AND linked"""
+_GONE: Final = f"DELETE FROM job_live WHERE id IN ({_ENDED})"
 
 _AGAIN: Final = f"""
 UPDATE job_live SET state = {State.RETRYING:d}, worker = NULL, eta = ?3, reason = ?4,
@@ -331,13 +333,12 @@ class SqliteDatabase(Database):
 
     async def finish(self, done: Sequence[Done], worker: int) -> set[str]:
         def work(raw: sqlite3.Connection) -> set[str]:
-            ours: set[str] = set()
-            for job in done:
-                # The same job may come twice, and its row is still there.
-                if job.id not in ours and raw.execute(_FINISH, (*job, worker)).rowcount:
-                    ours.add(job.id)
-            raw.execute(_FOLLOW, (json.dumps([*ours]),))
-            raw.executemany(_GONE, [(id_,) for id_ in ours])
+            before = (sqlite_ended.last(raw),)
+            raw.executemany(_FINISH, [(*job, worker) for job in done])
+            ours = {row[0] for row in raw.execute(_ENDED, before)}
+            if ours:
+                raw.execute(_FOLLOW, before)
+                raw.execute(_GONE, before)
             return ours
 
         return await self._write(work, rows=len(done))
