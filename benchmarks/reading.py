@@ -119,14 +119,11 @@ def _rows() -> Iterator[tuple[Any, ...]]:
 
 def _plant_sqlite(path: str) -> None:
     raw = sqlite3.connect(path, isolation_level=None)
-    (trigger,) = raw.execute("SELECT sql FROM sqlite_master WHERE name = 'job_history_insert'").fetchone()
-    raw.execute("DROP TRIGGER job_history_insert")  # the counts are made at once below
     raw.execute("BEGIN")
     places = ", ".join("?" * 19)
     raw.executemany(f"INSERT INTO job_history ({_COLUMNS}) VALUES ({places})", _rows())
     raw.execute(_MINUTES.format(minute="finished / 60000000 * 60000000"))
     raw.execute("COMMIT")
-    raw.execute(trigger)
     raw.execute("ANALYZE")
     raw.close()
 
