@@ -221,10 +221,14 @@ def running_rabbitmq(options: str = "") -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port: int = unused.getsockname()[1]
-    return port
+    """A port of 127.0.0.1 that nobody listens on at the moment.
+
+    Below those that Linux gives to connections: one of these could take it until its server has started.
+    """
+    while True:
+        port = 12_000 + secrets.randbelow(20_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextmanager
