@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
+from starlette.websockets import WebSocketState
 
 from hopyard.display import to_json
 from hopyard.errors import (
@@ -89,9 +90,32 @@ def response(
 
 def install(app: FastAPI) -> None:
     """Have an application answer its errors so."""
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HopyardError, _hopyard)
+    app.add_exception_handler(HTTPException, _answering(_refused))
+    app.add_exception_handler(RequestValidationError, _answering(_invalid))
+    app.add_exception_handler(HopyardError, _answering(_hopyard))
+    app.add_exception_handler(WebSocketRequestValidationError, _closed)
+
+
+def _answering(plain: Callable[[Request, Exception], Awaitable[Response]]) -> Any:
+    """Return what answers a request, and closes a WebSocket, for which it returns None."""
+
+    async def answer(connection: Request | WebSocket, error: Exception) -> Response | None:
+        if isinstance(connection, Request):
+            return await plain(connection, error)
+        await _closed(connection, error)
+        return None
+
+    return answer
+
+
+async def _closed(socket: WebSocket, error: Exception) -> None:
+    """Close a WebSocket that asks for what there is not, with the reason."""
+    reason = str(error.detail) if isinstance(error, HTTPException) else str(error)
+    if isinstance(error, WebSocketRequestValidationError):
+        reason = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    if socket.application_state is WebSocketState.CONNECTING:
+        await socket.accept()
+    await socket.close(1008, closing(reason))
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

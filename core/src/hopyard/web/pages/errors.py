@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request, WebSocket
-from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.websockets import WebSocketState
 
 from hopyard.errors import HopyardError
 from hopyard.web.pages import rendering, writing
-from hopyard.web.problems import closing
 from hopyard.web.state import served
 
 # What nobody foresaw is answered outside of the guard, which sets the headers that pages need.
@@ -25,38 +22,13 @@ _FORESEEN: Final = (HTTPException, RequestValidationError, HopyardError)
 def install(app: FastAPI) -> None:
     """Have errors answered as pages, where pages are asked for."""
     for kind in _FORESEEN:
-        app.add_exception_handler(kind, _answering(app.exception_handlers[kind]))
-    app.add_exception_handler(WebSocketRequestValidationError, _closed)
+        app.add_exception_handler(kind, _for_people(app.exception_handlers[kind]))
 
 
-async def _closed(socket: WebSocket, error: Exception) -> None:
-    """Close a WebSocket that asks for what there is not, with the reason."""
-    reason = str(error)
-    if isinstance(error, WebSocketRequestValidationError):
-        reason = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-    if isinstance(error, HTTPException):
-        reason = str(error.detail)
-    if socket.application_state is WebSocketState.CONNECTING:
-        await socket.accept()
-    await socket.close(1008, closing(reason))
-
-
-def _answering(plain: Any) -> Any:
-    for_people = _for_people(plain)
-
-    async def answer(connection: Any, error: Exception) -> Response | None:
-        if not isinstance(connection, WebSocket):
-            return await for_people(connection, error)
-        await _closed(connection, error)
-        return None
-
-    return answer
-
-
-def _for_people(plain: Any) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def answer(request: Request, error: Exception) -> Response:
-        response: Response = await plain(request, error)
-        if not _wants_page(request):
+def _for_people(plain: Any) -> Any:
+    async def answer(request: Request, error: Exception) -> Response | None:
+        response: Response | None = await plain(request, error)
+        if response is None or not _wants_page(request):  # None: it was a WebSocket
             return response
         if response.status_code == 401:
             return _to_login(request)
