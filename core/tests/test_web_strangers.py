@@ -134,6 +134,12 @@ async def test_an_odd_token_is_refused(web: Web, body: str) -> None:
     assert answer.status_code == 422, answer.text
 
 
+async def test_yes_is_no_number_of_seconds(web: Web) -> None:
+    for every, status in ((True, 422), (60, 404), (0.5, 404)):  # there is no such schedule
+        answer = await web.ask("PATCH", "/api/schedules/site.none", json={"every": every})
+        assert answer.status_code == status, answer.text
+
+
 async def test_of_those_who_let_a_queue_go_on_one_has(web: Web) -> None:
     await queues.pause(web.ledger.database, "site", "ops")
     answers = await asyncio.gather(*(web.ask("POST", "/api/queues/site/resume") for _ in range(8)))
